@@ -1,0 +1,616 @@
+"""`BackpropRegressor`: validation, learned attributes, prediction."""
+
+import warnings
+from dataclasses import fields
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
+
+from fastbp import parameters, persistence, scaling, training
+from fastbp.kernels.activations import ACTIVATIONS
+from fastbp.kernels.losses import LOSSES
+from fastbp.observer import observe
+from fastbp.schedules import SCHEDULES
+
+#: What `save` writes besides coefs_ and intercepts_: what `load` needs to predict and resume.
+_SAVED = (
+    "n_features_in_", "n_outputs_", "n_layers_", "n_iter_", "t_", "out_activation_", "loss_",
+    "best_loss_", "loss_curve_", "validation_loss_curve_", "validation_scores_",
+    "best_validation_score_",
+)  # fmt: skip
+
+
+class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
+    """Neural-network regression, trained by backpropagation in compiled kernels.
+
+    Minimises ``L = (1/n) Σ |ŷ − y|²`` by stochastic gradient descent, for a network of any
+    depth and width whose output is linear. Parameters, attributes and errors are those of
+    `sklearn.neural_network.MLPRegressor` wherever the meaning is the same.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or array-like of int, default=(50,)
+        Units of each hidden layer; ``()`` is linear regression.
+    activation : {"logistic", "tanh", "relu", "identity"} or list of these, \
+default="logistic"
+        Activation of the hidden layers, or one for each.
+    loss : {"squared_error", "half_squared_error"}, default="squared_error"
+        The mean over samples of the squared error, summed over the outputs; or half of it,
+        which is what scikit-learn minimises under the name "squared_error": an equal step
+        needs twice the step size there.
+    solver : {"sgd", "adam"}, default="sgd"
+    alpha : float, default=0.0
+        Strength of the L2 penalty on the weights, not on the biases. As in scikit-learn it
+        is divided by the batch's size (its weight, with sample weights). With
+        `standardize`, it acts on the weights of the standardised columns.
+    batch_size : int or "auto", default=32
+        Samples in a step, at most all of them; "auto" is 200. The last, smaller batch of an
+        epoch is trained on too.
+    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
+        The step size over the epochs: unchanged; ``learning_rate_init / (t + 1)**power_t``
+        with t the samples seen so far; or divided by 5 whenever `n_iter_no_change` epochs
+        brought no improvement.
+    learning_rate_init : float, default=0.05
+    power_t : float, default=0.5
+    max_iter : int, default=200
+        Most epochs.
+    shuffle : bool, default=True
+        Take the samples in a new order each epoch.
+    random_state : int, RandomState instance or None, default=None
+        Draws the first weights, the validation split and the orders of the samples.
+    tol : float, default=1e-4
+        Training ends when more than `n_iter_no_change` epochs in a row did not better the
+        loss (with `early_stopping` the validation score) by `tol`.
+    verbose : bool, default=False
+        Print a line for each epoch.
+    warm_start : bool, default=False
+        Let `fit` go on from the present weights.
+    momentum : float, default=0.9
+        Of "sgd", in [0, 1]. 0 is plain gradient descent: θ ← θ − η ∂L/∂θ.
+    nesterovs_momentum : bool, default=True
+    early_stopping : bool, default=False
+        Set `validation_fraction` of the samples aside, end training when R² on them no
+        longer improves, and keep the weights that were best on them.
+    validation_fraction : float, default=0.1
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Of "adam": decay of its running means of the gradient and its square.
+    epsilon : float, default=1e-8
+        Of "adam".
+    n_iter_no_change : int, default=10
+    standardize : bool, default=True
+        Train on columns of X and y with mean 0 and variance 1, measured on the training
+        samples. `coefs_` and `intercepts_` nevertheless describe the raw columns, and
+        `predict` takes and gives raw units.
+    dtype : {"float32", "float64"} or None, default="float32"
+        Precision of training; None is that of X.
+    max_time : float or None, default=None
+        Seconds of training, after which it ends with the present epoch.
+
+    Attributes
+    ----------
+    coefs_ : list of ndarray of shape (n_units of layer l−1, n_units of layer l)
+        Weights, in the units of the raw X and y: the textbook's forward pass with them is
+        `predict`. Float64 with `standardize`, else of the precision of training.
+    intercepts_ : list of ndarray of shape (n_units of layer l,)
+        Biases, likewise.
+    loss_ : float
+        Loss of the last epoch.
+    best_loss_ : float or None
+        Least loss of an epoch; None with `early_stopping`.
+    loss_curve_ : list of float
+        Mean loss over the batches of each epoch, with the penalty. With `standardize` it is
+        in units of y's variance: a loss of 0.1 leaves a tenth of the variance unexplained.
+    validation_loss_curve_ : list of float or None
+        The loss on the validation samples after each epoch.
+    validation_scores_ : list of float or None
+        R² on the validation samples after each epoch.
+    best_validation_score_ : float or None
+    n_iter_ : int
+        Epochs of the last fit.
+    t_ : int
+        Samples trained on so far.
+    n_layers_, n_outputs_ : int
+    out_activation_ : str
+        "identity".
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        If X had names for its columns.
+
+    References
+    ----------
+    Rumelhart, Hinton & Williams, "Learning representations by back-propagating errors",
+    Nature 323 (1986) 533-536.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp import BackpropRegressor
+    >>> X = np.linspace(-3, 3, 400).reshape(-1, 1)
+    >>> model = BackpropRegressor(20, random_state=0).fit(X, np.sin(X).ravel())
+    >>> bool(model.score(X, np.sin(X).ravel()) > 0.99)
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions(set(ACTIVATIONS)), "array-like"],
+        "loss": [StrOptions(set(LOSSES))],
+        "solver": [StrOptions({"sgd", "adam"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions(set(SCHEDULES))],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
+        "standardize": ["boolean"],
+        "dtype": [StrOptions({"float32", "float64"}), None],
+        "max_time": [Interval(Real, 0, None, closed="neither"), None],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(50,),
+        activation="logistic",
+        *,
+        loss="squared_error",
+        solver="sgd",
+        alpha=0.0,
+        batch_size=32,
+        learning_rate="constant",
+        learning_rate_init=0.05,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        standardize=True,
+        dtype="float32",
+        max_time=None,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.loss = loss
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.standardize = standardize
+        self.dtype = dtype
+        self.max_time = max_time
+
+    # ---------------------------------------------------------------- training
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+        """Train on X and y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+            A sample of weight 0 is not there, one of weight 2 counts twice.
+        X_val, y_val, sample_weight_val : as X, y, sample_weight, default=None
+            Held-out samples, scored after each epoch; the weights that were best on them
+            are kept. With `early_stopping` they take the place of the split.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the data can't be trained on, or training diverged.
+        """
+        go_on = self.warm_start and hasattr(self, "coefs_")
+        X, y, sample_weight = self._validate_samples(X, y, sample_weight, reset=not go_on)
+        held_out = None
+        if X_val is not None or y_val is not None:
+            if X_val is None or y_val is None:
+                raise ValueError("X_val and y_val must be given together.")
+            held_out = self._validate_samples(X_val, y_val, sample_weight_val, reset=False)
+        return self._train(X, y, sample_weight, held_out, go_on=go_on)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train for one epoch on X and y, going on from the present weights.
+
+        The first call measures the scaling of `standardize`, later ones keep it.
+
+        Parameters
+        ----------
+        X, y, sample_weight : as in `fit`
+
+        Returns
+        -------
+        self
+        """
+        if self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        go_on = hasattr(self, "coefs_")
+        X, y, sample_weight = self._validate_samples(X, y, sample_weight, reset=not go_on)
+        return self._train(X, y, sample_weight, None, go_on=go_on, one_epoch=True)
+
+    def _validate_samples(self, X, y, sample_weight, reset):
+        """X, y (n_samples, n_outputs) and weights as arrays, or a clear error."""
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse="csr",
+            multi_output=True,
+            y_numeric=True,
+            dtype=(np.float64, np.float32),
+            reset=reset,
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        y = y.reshape(len(y), -1)
+        if not reset and y.shape[1] != self.n_outputs_:
+            raise ValueError(f"y has {y.shape[1]} outputs, the fitted model {self.n_outputs_}.")
+        if reset:
+            self.n_outputs_ = y.shape[1]
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(
+                sample_weight, X, dtype=np.float64, ensure_non_negative=True
+            )
+        return X, y, sample_weight
+
+    def _train(self, X, y, sample_weight, held_out, *, go_on, one_epoch=False):
+        """Everything that `fit` and `partial_fit` share, on validated samples."""
+        settings = self._settings(one_epoch)
+        activations = self._hidden_activations()
+        net = self._network(activations)
+        dtype = self._training_dtype = np.dtype(self.dtype or X.dtype)
+        random_state = check_random_state(self.random_state)
+        if go_on:
+            self._check_present_weights(net)
+        else:
+            self._start_history()
+
+        order = np.arange(len(y))
+        if self.early_stopping and held_out is None:
+            order, rows = self._split(order, random_state)
+            held_out = X[rows], y[rows], None if sample_weight is None else sample_weight[rows]
+        if not self.standardize:
+            self._scaling = None
+        elif not (go_on and one_epoch and self._scaling is not None):
+            self._scaling = _scaling_of(X, y, sample_weight, order)
+        samples = self._samples(X, y, sample_weight, dtype)
+        validation = None if held_out is None else self._samples(*held_out, dtype)
+
+        if go_on:
+            theta = self._theta(dtype)
+        else:
+            theta = parameters.initialize(net, activations, random_state).astype(dtype)
+        if not (one_epoch and go_on and hasattr(self, "_optimizer")):
+            seed = random_state.randint(np.iinfo(np.int64).max, dtype=np.int64)
+            self._optimizer = training.OptimizerState.start(settings, theta, seed)
+        observer = None
+        if not one_epoch:
+            observer = observe(self, net, X, y, sample_weight)
+        history = training.fit(
+            net, theta, samples, validation, order, settings, self._optimizer,
+            observer=observer, seen=self.t_,
+        )  # fmt: skip
+        self._learn(net, theta, history, len(order), held_out is not None)
+        if not one_epoch:
+            self._warn_unfinished(history)
+        if observer is not None:
+            observer.fit_ends()
+        return self
+
+    def _settings(self, one_epoch):
+        names = [field.name for field in fields(training.Settings)]
+        given = {name: getattr(self, name) for name in names}
+        if self.batch_size == "auto":
+            given["batch_size"] = 200
+        if one_epoch:
+            given.update(max_iter=1, max_time=None)
+        return training.Settings(**given)
+
+    def _hidden_activations(self):
+        """Activation of each hidden layer, by name."""
+        n_hidden = len(self._hidden_widths())
+        if isinstance(self.activation, str):
+            return [self.activation] * n_hidden
+        names = list(self.activation)
+        if len(names) != n_hidden:
+            raise ValueError(
+                f"activation names {len(names)} activations for {n_hidden} hidden layers."
+            )
+        if unknown := [name for name in names if name not in ACTIVATIONS]:
+            raise ValueError(f"Unknown activation {unknown[0]!r}; known: {sorted(ACTIVATIONS)}.")
+        return names
+
+    def _hidden_widths(self):
+        sizes = self.hidden_layer_sizes
+        sizes = [sizes] if isinstance(sizes, Integral) else list(sizes)
+        if any(not isinstance(size, Integral) or size < 1 for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must be integers > 0, got {sizes}.")
+        return [int(size) for size in sizes]
+
+    def _network(self, activations):
+        widths = [self.n_features_in_, *self._hidden_widths(), self.n_outputs_]
+        return parameters.network(widths, activations)
+
+    def _check_present_weights(self, net):
+        present = [len(W) for W in self.coefs_] + [self.n_outputs_]
+        if present != net.width.tolist():
+            raise ValueError(
+                f"The present weights are those of layers {present}, hidden_layer_sizes asks "
+                f"for {net.width.tolist()}. Fit with warm_start=False."
+            )
+
+    def _split(self, rows, random_state):
+        """Rows to train on, and rows held out."""
+        train, held_out = train_test_split(
+            rows, test_size=self.validation_fraction, random_state=random_state
+        )
+        if len(held_out) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase validation_fraction or the number "
+                "of samples."
+            )
+        return train, held_out
+
+    def _samples(self, X, y, sample_weight, dtype):
+        s = self._scaling or scaling.Scaling(None, None, None, None)
+        return training.Samples(
+            scaling.converted(X, dtype, s.X_mean, s.X_scale),
+            scaling.converted(y, dtype, s.y_mean, s.y_scale),
+            sample_weight,
+        )
+
+    def _theta(self, dtype):
+        """θ in the units of training, from coefs_ and intercepts_: whoever changes those
+        changes the model."""
+        coefs, intercepts = self.coefs_, self.intercepts_
+        if self._scaling is not None:
+            coefs, intercepts = scaling.to_standard_units(coefs, intercepts, self._scaling)
+        return parameters.pack(coefs, intercepts, dtype)
+
+    def _start_history(self):
+        self.t_ = 0
+        self.loss_curve_ = []
+        self.validation_loss_curve_ = None
+        self.validation_scores_ = None
+        self.best_loss_ = self.best_validation_score_ = None
+        self.__dict__.pop("_optimizer", None)
+
+    def _learn(self, net, theta, history, n_samples, validated):
+        """Set the learned attributes."""
+        if not np.isfinite(theta).all():
+            raise ValueError("Training diverged: weights are not finite. Lower learning_rate_init.")
+        self.coefs_, self.intercepts_ = self._in_raw_units(net, theta)
+        self.n_layers_ = len(net)
+        self.out_activation_ = "identity"
+        self.n_iter_ = len(history.losses)
+        self.t_ += self.n_iter_ * n_samples
+        self.loss_curve_ = self.loss_curve_ + history.losses
+        if self.loss_curve_:
+            self.loss_ = self.loss_curve_[-1]
+            self.best_loss_ = None if self.early_stopping else min(self.loss_curve_)
+        if validated:
+            self.validation_loss_curve_ = (
+                self.validation_loss_curve_ or []
+            ) + history.validation_losses
+            self.validation_scores_ = (self.validation_scores_ or []) + history.validation_scores
+            self.best_validation_score_ = max(self.validation_scores_, default=None)
+
+    def _in_raw_units(self, net, theta):
+        coefs, intercepts = parameters.unpack(theta, net)
+        if self._scaling is None:
+            return coefs, intercepts
+        return scaling.to_raw_units(coefs, intercepts, self._scaling)
+
+    def _warn_unfinished(self, history):
+        message = {
+            "max_iter": f"Stopped after max_iter={self.max_iter} epochs, "
+            "before the loss stopped improving.",
+            "interrupted": f"Interrupted after {self.n_iter_} epochs; the weights are those of "
+            "the last whole epoch.",
+        }.get(history.ended_by)
+        if message and not (history.ended_by == "max_iter" and self.n_iter_no_change == np.inf):
+            warnings.warn(message, ConvergenceWarning, stacklevel=4)
+
+    # ------------------------------------------------------------- prediction
+
+    def predict(self, X):
+        """Predict y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            In the units of the y of `fit`. Float32 if X and training are, else float64.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
+        dtype = self._training_dtype
+        net = self._network(self._hidden_activations())
+        y = training.predictions(net, self._theta(dtype), self._chunks(X, dtype), X.shape[0])
+        y = y.astype(np.result_type(X.dtype, dtype), copy=False)
+        if self._scaling is not None:
+            y *= self._scaling.y_scale
+            y += self._scaling.y_mean
+        return y.ravel() if self.n_outputs_ == 1 else y
+
+    def _chunks(self, X, dtype):
+        """X in the units and precision of training, a bounded number of rows at a time."""
+        s = self._scaling or scaling.Scaling(None, None, None, None)
+        for rows in gen_batches(X.shape[0], scaling.CHUNK):
+            yield rows, scaling.converted(X[rows], dtype, s.X_mean, s.X_scale)
+
+    def loss_gradient(self, X, y, sample_weight=None):
+        """The loss and its gradient by every weight and bias, at the present weights.
+
+        In raw units, and without the penalty `alpha`: L of the class's description.
+
+        Parameters
+        ----------
+        X, y, sample_weight : as in `fit`
+
+        Returns
+        -------
+        loss : float
+        coef_gradients : list of ndarray, shaped as `coefs_`
+        intercept_gradients : list of ndarray, shaped as `intercepts_`
+
+        Examples
+        --------
+        One step of gradient descent by hand:
+
+        >>> import numpy as np
+        >>> from fastbp import BackpropRegressor
+        >>> X, y = np.array([[0.0], [1.0], [2.0]]), np.array([1.0, 3.0, 5.0])
+        >>> model = BackpropRegressor((), max_iter=1, n_iter_no_change=np.inf).fit(X, y)
+        >>> loss, dW, db = model.loss_gradient(X, y)
+        >>> model.coefs_[0] -= 0.01 * dW[0]
+        >>> bool(model.loss_gradient(X, y)[0] < loss)
+        True
+        """
+        check_is_fitted(self)
+        X, y, sample_weight = self._validate_samples(X, y, sample_weight, reset=False)
+        net = self._network(self._hidden_activations())
+        # Raw units may be far from 1, where float32 would round the answer away.
+        theta = parameters.pack(self.coefs_, self.intercepts_, np.float64)
+        samples = training.Samples(
+            scaling.converted(X, np.dtype(np.float64)),
+            scaling.converted(y, np.dtype(np.float64)),
+            sample_weight,
+        )
+        loss, gradient = training.loss_and_gradient(net, theta, samples, self._settings(False))
+        return loss, *parameters.unpack(gradient, net)
+
+    # ------------------------------------------------------------------ files
+
+    def save(self, path):
+        """Write the fitted model to a file, as arrays and JSON.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Written as it is named; ``.npz`` is customary.
+        """
+        check_is_fitted(self)
+        params = self.get_params(deep=False)
+        if not isinstance(params["random_state"], (int, np.integer, type(None))):
+            params["random_state"] = None  # a generator's state is not part of a model
+        fields = {"params": params, "training_dtype": self._training_dtype.name}
+        fields |= {name: getattr(self, name, None) for name in _SAVED}
+        if hasattr(self, "feature_names_in_"):
+            fields["feature_names_in_"] = self.feature_names_in_.tolist()
+        arrays = {f"coefs_{l}": W for l, W in enumerate(self.coefs_)}
+        arrays |= {f"intercepts_{l}": b for l, b in enumerate(self.intercepts_)}
+        if self._scaling is not None:
+            arrays |= self._scaling._asdict()
+        persistence.write(path, fields, arrays)
+
+    @classmethod
+    def load(cls, path):
+        """Read a model that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path-like
+
+        Returns
+        -------
+        BackpropRegressor
+
+        Raises
+        ------
+        ValueError
+            If the file is not one of fastbp's, or of a version that is not known here.
+        """
+        fields, arrays = persistence.read(path)
+        params = fields.pop("params")
+        if unknown := set(params) - set(cls._get_param_names()):
+            raise ValueError(f"{path} has parameters unknown here: {sorted(unknown)}.")
+        model = cls(**params)
+        model._training_dtype = np.dtype(fields.pop("training_dtype"))
+        for name, value in fields.items():
+            setattr(model, name, np.array(value, object) if name == "feature_names_in_" else value)
+        layers = range(sum(name.startswith("coefs_") for name in arrays))
+        model.coefs_ = [arrays[f"coefs_{l}"] for l in layers]
+        model.intercepts_ = [arrays[f"intercepts_{l}"] for l in layers]
+        model._scaling = None
+        if "X_mean" in arrays:
+            model._scaling = scaling.Scaling(*(arrays[n] for n in scaling.Scaling._fields))
+        return model
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def _scaling_of(X, y, sample_weight, rows):
+    """Scaling measured on the rows that are trained on."""
+    weight = sample_weight
+    if len(rows) < len(y):
+        trained_on = np.zeros(len(y))
+        trained_on[rows] = 1.0
+        weight = trained_on if weight is None else weight * trained_on
+    return scaling.measure(X, y, weight)

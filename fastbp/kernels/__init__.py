@@ -1,0 +1,1 @@
+"""Compiled kernels over plain arrays; nothing here knows of scikit-learn."""

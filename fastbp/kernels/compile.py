@@ -1,0 +1,127 @@
+"""How kernels are compiled: the flags, and the folder where machine code is kept.
+
+Flags, chosen once for every kernel:
+
+- ``nogil``: a fit holds no interpreter lock, so fits run side by side in threads.
+- ``_nrt=False``: no reference counting, and no allocation: Numba refuses to compile a kernel
+  that would allocate. (Counting cost a step of a 2-2-1 network 200 ns, half of it.)
+- ``error_model="numpy"``: a division need not check for zero, so that loops vectorise.
+- ``fastmath={"contract"}``: a·b + c may become one rounding. Nothing else of fastmath:
+  the exponential's argument reduction depends on the order of its operations, and NaN
+  must stay NaN, because it is how a diverging fit is noticed.
+- `njit_sum` adds ``reassoc`` and ``nsz``, for the loops that reduce: only so can a sum
+  be spread over the lanes of a vector.
+- ``cache``: machine code is kept on disk, in a folder named by a hash of this package's
+  sources. Numba looks only at the file of the function it loads, and would run stale code
+  after an edit of a callee in another file.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import numba
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def source_digest():
+    """Hash of the sources of every kernel: equal sources, equal machine code."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.joinpath("kernels").glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _user_cache():
+    """The user's own cache folder on this platform, or None without a home."""
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return None
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", home)) / "fastbp"
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "fastbp"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "fastbp"
+
+
+def _writable(folder):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return False
+    return True
+
+
+def cache_folder():
+    """Where compiled kernels are kept, or None where nothing may be written.
+
+    ``NUMBA_CACHE_DIR`` if the user set it, else beside the package's byte code, else the
+    user's cache folder. Never a folder that others may write to: what is loaded from it is
+    executed.
+    """
+    digest = source_digest()
+    beside = PACKAGE / "__pycache__" / "kernels"
+    if numba.config.CACHE_DIR:
+        candidates = [Path(numba.config.CACHE_DIR) / f"fastbp-{digest}"]
+    else:
+        candidates = [beside / digest]
+        if (user := _user_cache()) is not None:
+            candidates.append(user / digest)
+    for folder in candidates:
+        if _writable(folder):
+            if folder.parent == beside:
+                _remove_other_versions(folder)
+            return folder
+    return None
+
+
+def _remove_other_versions(folder):
+    """Delete machine code of earlier sources of this very installation."""
+    for sibling in folder.parent.iterdir():
+        if sibling != folder:
+            shutil.rmtree(sibling, ignore_errors=True)
+
+
+CACHE_FOLDER = None if numba.config.DISABLE_JIT else cache_folder()
+
+
+def _compile(function, fastmath, **flags):
+    """Decorate `function`, with Numba's cache pointed at our folder meanwhile."""
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(CACHE_FOLDER or "")
+    try:
+        return numba.njit(
+            cache=CACHE_FOLDER is not None,
+            nogil=True,
+            _nrt=False,
+            error_model="numpy",
+            fastmath=fastmath,
+            **flags,
+        )(function)
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+def njit(function):
+    """Compile a kernel with the flags of the house."""
+    return _compile(function, {"contract"})
+
+
+def njit_sum(function):
+    """Compile a kernel whose sums may be taken in any order."""
+    return _compile(function, {"contract", "reassoc", "nsz"})
+
+
+def inline(function):
+    """Write a kernel into its callers: what returns a view must be, and what is called once may.
+
+    Numba optimises a kernel anew in each kernel above it, so that every storey saved is a
+    second of the first compilation.
+    """
+    return _compile(function, {"contract"}, inline="always")

@@ -1,0 +1,75 @@
+"""Forward and backward through the network, for one tile of samples.
+
+====================  ==========================================================
+formula               here
+====================  ==========================================================
+θ, ∂L/∂θ              ``theta``, ``gradient``: flat, layer after layer, W then b
+Wˡ (n_in, n_out), bˡ  ``weights(theta, net, l)``, ``biases(theta, net, l)``
+Oˡ (n_units, n)       ``units(O, net, l)``: a sample is a column
+Dˡ = ∂L/∂Zˡ           ``units(D, net, l)``
+====================  ==========================================================
+
+Rumelhart, Hinton & Williams, "Learning representations by back-propagating errors",
+Nature 323 (1986) 533-536.
+"""
+
+import numpy as np
+
+from fastbp.kernels.activations import activate, times_derivative
+from fastbp.kernels.compile import inline, njit
+from fastbp.kernels.simd import add_outer, add_sums, affine, product
+from fastbp.kernels.views import matrix, vector
+
+
+@njit
+def forward(theta, net, O):
+    """O⁰ is given; Zˡ = Wˡᵀ Oˡ⁻¹ + bˡ, Oˡ = σ(Zˡ) for every layer."""
+    for l in range(1, net.size):
+        W, b = weights(theta, net, l), biases(theta, net, l)
+        affine(W, b, units(O, net, l - 1), units(O, net, l))
+        activate(net[l].activation, units(O, net, l))
+
+
+@njit
+def backward(theta, net, O, D, gradient):
+    """Dᵐ is given; the gradient of this tile is added to `gradient`, θ is not touched."""
+    for l in range(net.size - 1, 0, -1):
+        # ∂L/∂Wˡ = Oˡ⁻¹ Dˡᵀ,  ∂L/∂bˡ = Σ Dˡ
+        add_outer(units(O, net, l - 1), units(D, net, l), weights(gradient, net, l))
+        add_sums(units(D, net, l), biases(gradient, net, l))
+        if l > 1:
+            # Dˡ⁻¹ = (Wˡ Dˡ) ∘ σ′(Zˡ⁻¹)
+            product(weights(theta, net, l), units(D, net, l), units(D, net, l - 1))
+            times_derivative(net[l - 1].activation, units(O, net, l - 1), units(D, net, l - 1))
+
+
+#: The shape of a network as data, so that one compilation serves every shape: an entry a
+#: layer, 0 (the inputs) to m (the outputs).
+LAYER = np.dtype(
+    [
+        ("width", np.int64),
+        ("activation", np.int64),
+        ("weights_at", np.int64),  # where Wˡ begins in θ
+        ("biases_at", np.int64),  # where bˡ begins in θ
+        ("units_at", np.int64),  # the layer's first row in O and D
+    ]
+)
+
+
+@inline
+def weights(theta, net, l):
+    """Wˡ, a view of shape (units of layer l−1, units of layer l)."""
+    return matrix(theta, net[l].weights_at, net[l - 1].width, net[l].width)
+
+
+@inline
+def biases(theta, net, l):
+    """bˡ, a view of shape (units of layer l,)."""
+    return vector(theta, net[l].biases_at, net[l].width)
+
+
+@inline
+def units(O, net, l):
+    """The rows of layer l in a tile, a view of shape (units of layer l, n)."""
+    n = O.shape[1]
+    return matrix(O, net[l].units_at * n, net[l].width, n)

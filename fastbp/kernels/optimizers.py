@@ -1,0 +1,78 @@
+"""In-place updates of θ: loops over flat vectors that know nothing of layers.
+
+A new optimiser is a code, a row in `OPTIMIZERS` and an update. Rules and signs are those of
+scikit-learn, so that equal gradients give equal steps.
+"""
+
+import numpy as np
+
+from fastbp.kernels.compile import njit
+
+SGD, MOMENTUM, NESTEROV, ADAM = range(4)
+
+#: How many vectors shaped as θ each optimiser remembers between steps.
+OPTIMIZERS = {SGD: 0, MOMENTUM: 1, NESTEROV: 1, ADAM: 2}
+
+
+@njit
+def update(recipe, eta, state, theta, gradient, memory):
+    """θ ← θ − η ∂L/∂θ, or what the optimiser makes of it.
+
+    `recipe` and `state` are those of `epoch.py`; `memory` has a row for each vector that
+    the optimiser remembers.
+    """
+    real = theta.dtype.type
+    if recipe.optimizer == SGD:
+        sgd(real(eta), theta, gradient)
+    elif recipe.optimizer == MOMENTUM:
+        momentum(real(eta), real(recipe.momentum), theta, gradient, memory[0])
+    elif recipe.optimizer == NESTEROV:
+        nesterov(real(eta), real(recipe.momentum), theta, gradient, memory[0])
+    else:
+        # Powers carried along: `**` would cost more than a small network's step.
+        state.beta_1_to_t *= recipe.beta_1
+        state.beta_2_to_t *= recipe.beta_2
+        # The moments start at zero: their bias is divided out in the step size.
+        adam(
+            real(eta * np.sqrt(1 - state.beta_2_to_t) / (1 - state.beta_1_to_t)),
+            real(recipe.beta_1),
+            real(recipe.beta_2),
+            real(recipe.epsilon),
+            theta,
+            gradient,
+            memory[0],
+            memory[1],
+        )
+
+
+@njit
+def sgd(eta, theta, g):
+    """θ ← θ − η g."""
+    for i in range(theta.size):
+        theta[i] -= eta * g[i]
+
+
+@njit
+def momentum(eta, mu, theta, g, v):
+    """v ← μ v − η g;  θ ← θ + v."""
+    for i in range(theta.size):
+        v[i] = mu * v[i] - eta * g[i]
+        theta[i] += v[i]
+
+
+@njit
+def nesterov(eta, mu, theta, g, v):
+    """v ← μ v − η g;  θ ← θ + μ v − η g."""
+    for i in range(theta.size):
+        v[i] = mu * v[i] - eta * g[i]
+        theta[i] += mu * v[i] - eta * g[i]
+
+
+@njit
+def adam(eta, beta_1, beta_2, epsilon, theta, g, m, v):
+    """m, v ← running means of g, g²;  θ ← θ − η m / (√v + ε)  (Kingma & Ba, 2014)."""
+    one = type(eta)(1)
+    for i in range(theta.size):
+        m[i] = beta_1 * m[i] + (one - beta_1) * g[i]
+        v[i] = beta_2 * v[i] + (one - beta_2) * g[i] * g[i]
+        theta[i] -= eta * m[i] / (np.sqrt(v[i]) + epsilon)

@@ -1,0 +1,65 @@
+"""What watches a fit: `verbose`, and the callbacks of scikit-learn."""
+
+import time
+
+
+def observe(estimator, net, X, y, sample_weight):
+    """The observer of one fit, or None where nobody watches."""
+    if not estimator.verbose and not getattr(estimator, "_skl_callbacks", None):
+        return None
+    return _Observer(estimator, net, X, y, sample_weight)
+
+
+class _Observer:
+    """Tells callbacks and the terminal of each epoch; see `training.fit`."""
+
+    def __init__(self, estimator, net, X, y, sample_weight):
+        self.estimator, self.net = estimator, net
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        self.data = {"X": X, "y": y.ravel() if y.shape[1] == 1 else y, "metadata": metadata}
+        self.fit = estimator._init_callback_context(max_subtasks=estimator.max_iter)
+        self.fit.call_on_fit_task_begin(estimator=estimator, **self.data)
+        self.epoch, self.start = None, time.perf_counter()
+
+    def epoch_begins(self, theta):
+        self.epoch = self.fit.subcontext(task_name="epoch")
+        self.epoch.call_on_fit_task_begin(
+            estimator=self.estimator, **self.data, reconstruction_attributes=self.model_of(theta)
+        )
+
+    def epoch_ends(self, history, theta):
+        if self.estimator.verbose:
+            print(self.line(history), flush=True)
+        return self.epoch.call_on_fit_task_end(
+            estimator=self.estimator, **self.data, reconstruction_attributes=self.model_of(theta)
+        )
+
+    def fit_ends(self):
+        fitted = {name: getattr(self.estimator, name) for name in ("coefs_", "intercepts_")}
+        self.fit.call_on_fit_task_end(
+            estimator=self.estimator, **self.data, reconstruction_attributes=lambda: fitted
+        )
+
+    def model_of(self, theta):
+        """What makes a model that predicts with this θ; worked out only if a callback asks."""
+
+        def attributes():
+            estimator = self.estimator
+            coefs, intercepts = estimator._in_raw_units(self.net, theta.copy())
+            names = ("_scaling", "_training_dtype", "n_outputs_", "n_features_in_")
+            return {
+                "coefs_": coefs,
+                "intercepts_": intercepts,
+                **{name: getattr(estimator, name) for name in names},
+            }
+
+        return attributes
+
+    def line(self, history):
+        """One epoch, in one line."""
+        epoch, most = len(history.losses), self.estimator.max_iter
+        width = len(str(most))
+        text = f"epoch {epoch:{width}d}/{most}  loss {history.losses[-1]:<10.4g}"
+        if self.estimator.validation_fraction and history.validation_scores[-1]:
+            text += f"  validation R² {history.validation_scores[-1]:.4f}"
+        return f"{text}  {time.perf_counter() - self.start:.1f} s"

@@ -1,0 +1,71 @@
+"""θ ↔ coefs_, intercepts_; the shape of a network; the first weights."""
+
+import numpy as np
+
+from fastbp.kernels.activations import ACTIVATIONS
+from fastbp.kernels.network import LAYER
+
+
+def network(widths, activations):
+    """The shape of a network, as the kernels read it.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Units of each layer, from the inputs to the outputs.
+    activations : sequence of str
+        Activation of each hidden layer; the output layer is linear.
+
+    Returns
+    -------
+    net : recarray of shape (n_layers,), dtype LAYER
+    """
+    net = np.zeros(len(widths), LAYER).view(np.recarray)
+    net.width = widths
+    net.activation[1:-1] = [ACTIVATIONS[name] for name in activations]
+    net.units_at[1:] = np.cumsum(net.width)[:-1]
+    n_weights = net.width[:-1] * net.width[1:]
+    layer_sizes = n_weights + net.width[1:]
+    net.weights_at[1:] = np.cumsum(layer_sizes) - layer_sizes
+    net.biases_at[1:] = net.weights_at[1:] + n_weights
+    return net
+
+
+def n_parameters(net):
+    """Number of weights and biases, the length of θ."""
+    return int(net.biases_at[-1] + net.width[-1])
+
+
+def pack(coefs, intercepts, dtype):
+    """θ: layer after layer, W then b, as one vector."""
+    parts = [np.ravel(a) for layer in zip(coefs, intercepts, strict=True) for a in layer]
+    return np.concatenate(parts, dtype=dtype, casting="same_kind")
+
+
+def unpack(theta, net):
+    """coefs_ and intercepts_: views of θ, shaped as scikit-learn has them."""
+    coefs, intercepts = [], []
+    for l in range(1, net.size):
+        n_in, n_out = net.width[l - 1], net.width[l]
+        coefs.append(theta[net.weights_at[l] : net.biases_at[l]].reshape(n_in, n_out))
+        intercepts.append(theta[net.biases_at[l] : net.biases_at[l] + n_out])
+    return coefs, intercepts
+
+
+def initialize(net, activations, random_state):
+    """First weights and biases, drawn as `MLPRegressor` draws them.
+
+    Uniform in ±√(6 / (fan in + fan out)), or ±√(2 / …) before a logistic unit (Glorot &
+    Bengio, 2010). The output layer takes the bound of the last hidden layer's activation.
+
+    Returns
+    -------
+    theta : ndarray of shape (n_parameters,), float64
+    """
+    theta = np.empty(n_parameters(net))
+    names = [*activations, activations[-1] if activations else "identity"]
+    for W, b, name in zip(*unpack(theta, net), names, strict=True):
+        bound = np.sqrt((2.0 if name == "logistic" else 6.0) / sum(W.shape))
+        W[:] = random_state.uniform(-bound, bound, W.shape)
+        b[:] = random_state.uniform(-bound, bound, b.shape)
+    return theta

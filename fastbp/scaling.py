@@ -1,0 +1,107 @@
+"""Standardisation, and its inverse folded into the weights.
+
+Training sees every column with mean 0 and variance 1; users see weights for the units of
+their table: with x' = (x − x̄)/sₓ and y' = (y − ȳ)/s_y, both describe the same network.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import gen_batches
+
+#: Rows converted at a time: temporary arrays stay small beside the table.
+CHUNK = 4096
+
+
+class Scaling(NamedTuple):
+    """Mean and standard deviation of each column of X and y, float64."""
+
+    X_mean: np.ndarray  # (n_features,)
+    X_scale: np.ndarray
+    y_mean: np.ndarray  # (n_outputs,)
+    y_scale: np.ndarray
+
+
+def measure(X, y, weight=None):
+    """Scaling that standardises X and y.
+
+    Parameters
+    ----------
+    X : {ndarray, sparse matrix} of shape (n_samples, n_features)
+    y : ndarray of shape (n_samples, n_outputs)
+    weight : ndarray of shape (n_samples,), default=None
+        A row of weight 2 counts twice, one of weight 0 is not there.
+    """
+    return Scaling(*_mean_and_scale(X, weight), *_mean_and_scale(y, weight))
+
+
+def _mean_and_scale(A, weight):
+    n = A.shape[0]
+    weight = np.ones(n) if weight is None else weight.astype(np.float64)
+    weight = weight / weight.sum()
+    mean = sum(weight[rows] @ _dense(A[rows]) for rows in gen_batches(n, CHUNK))
+    variance = sum(weight[rows] @ (_dense(A[rows]) - mean) ** 2 for rows in gen_batches(n, CHUNK))
+    if not np.isfinite(variance).all():
+        raise ValueError(
+            "Values are too large to be standardised: their squares overflow. "
+            "Rescale the column, or pass standardize=False."
+        )
+    # A constant column has only rounding errors about its mean: it is centred, not scaled.
+    constant = variance <= (10 * np.finfo(np.float64).eps * np.abs(mean)) ** 2
+    return mean, np.where(constant, 1.0, np.sqrt(variance))
+
+
+def _dense(rows):
+    rows = rows.toarray() if sparse.issparse(rows) else rows
+    return rows.astype(np.float64, copy=False)
+
+
+def converted(A, dtype, mean=None, scale=None):
+    """A as the kernels take it: C-contiguous, read-only, in `dtype`, standardised if asked.
+
+    The result is a view of `A` where `A` is all of that already. Otherwise it is the one
+    working copy of a fit: a conversion for every sample of every epoch costs more.
+    """
+    as_is = isinstance(A, np.ndarray) and A.dtype == dtype and A.flags.c_contiguous
+    if mean is None and as_is and A.flags.aligned:
+        out = A.view()
+    else:
+        out = np.empty(A.shape, dtype)
+        for rows in gen_batches(A.shape[0], CHUNK):
+            chunk = A[rows].toarray() if sparse.issparse(A) else A[rows]
+            with np.errstate(over="ignore"):  # reported below
+                if mean is None:
+                    out[rows] = chunk
+                else:
+                    np.subtract(chunk, mean, out=out[rows], casting="same_kind")
+                    out[rows] /= scale.astype(dtype)
+        if out.size and not (np.isfinite(out.min()) and np.isfinite(out.max())):
+            raise ValueError(
+                f"Values are too large for {np.dtype(dtype).name}. Pass dtype='float64', "
+                "or rescale the column."
+            )
+    out.flags.writeable = False
+    return out
+
+
+def to_raw_units(coefs, intercepts, scaling):
+    """Weights for standardised X and y → weights for raw X and y, in float64."""
+    coefs = [W.astype(np.float64) for W in coefs]
+    intercepts = [b.astype(np.float64) for b in intercepts]
+    coefs[0] /= scaling.X_scale[:, None]
+    intercepts[0] -= scaling.X_mean @ coefs[0]
+    coefs[-1] *= scaling.y_scale
+    intercepts[-1] = intercepts[-1] * scaling.y_scale + scaling.y_mean
+    return coefs, intercepts
+
+
+def to_standard_units(coefs, intercepts, scaling):
+    """The inverse of `to_raw_units`."""
+    coefs = [W.astype(np.float64) for W in coefs]
+    intercepts = [b.astype(np.float64) for b in intercepts]
+    coefs[-1] /= scaling.y_scale
+    intercepts[-1] = (intercepts[-1] - scaling.y_mean) / scaling.y_scale
+    intercepts[0] += scaling.X_mean @ coefs[0]
+    coefs[0] *= scaling.X_scale[:, None]
+    return coefs, intercepts

@@ -1,0 +1,318 @@
+"""The fit loop: epochs in the kernels, decisions between them in Python."""
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fastbp.kernels.epoch import RECIPE, STATE, loss_gradient, predict, train
+from fastbp.kernels.losses import LOSSES
+from fastbp.kernels.optimizers import ADAM, MOMENTUM, NESTEROV, OPTIMIZERS, SGD
+from fastbp.kernels.simd import LANES
+from fastbp.schedules import ADAPTIVE_DIVISOR, ADAPTIVE_MINIMUM, step_sizes
+
+#: Seconds that one call of a kernel should last: short enough for Ctrl-C, long enough that
+#: the call itself costs nothing. The epochs of a small table share a call.
+CALL_SECONDS = 0.1
+
+#: Bytes of O and D of one tile: what leaves room for the weights in a core's own cache.
+TILE_BYTES = 256 * 1024
+
+
+@dataclass
+class Settings:
+    """How to train, in the words of the estimator's parameters."""
+
+    loss: str = "squared_error"
+    solver: str = "sgd"
+    alpha: float = 0.0
+    batch_size: int = 200
+    learning_rate: str = "constant"
+    learning_rate_init: float = 0.001
+    power_t: float = 0.5
+    momentum: float = 0.9
+    nesterovs_momentum: bool = True
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    max_iter: int = 200
+    max_time: float | None = None
+    tol: float = 1e-4
+    n_iter_no_change: float = 10
+    early_stopping: bool = False
+    shuffle: bool = True
+
+
+@dataclass
+class Samples:
+    """A set of samples as the kernels take them: see `scaling.converted`."""
+
+    X: np.ndarray
+    y: np.ndarray
+    sample_weight: np.ndarray | None = None
+
+    def weights(self):
+        """Weights in the precision of training; empty where all samples weigh the same."""
+        if self.sample_weight is None:
+            weights = np.empty(0, self.X.dtype)
+        else:
+            weights = self.sample_weight.astype(self.X.dtype)
+        weights.flags.writeable = False
+        return weights
+
+
+@dataclass
+class OptimizerState:
+    """What an optimiser carries from step to step; a later `partial_fit` goes on with it."""
+
+    memory: np.ndarray
+    state: np.recarray = field(repr=False)
+    eta: float
+
+    @classmethod
+    def start(cls, settings, theta, seed):
+        memory = np.zeros((OPTIMIZERS[optimizer_code(settings)], theta.size), theta.dtype)
+        state = np.zeros(1, STATE).view(np.recarray)
+        state.random = seed
+        state.beta_1_to_t = state.beta_2_to_t = 1.0
+        state.best, state.best_score = np.inf, -np.inf
+        return cls(memory, state, settings.learning_rate_init)
+
+
+@dataclass
+class History:
+    """What happened, epoch by epoch."""
+
+    losses: list = field(default_factory=list)
+    validation_losses: list = field(default_factory=list)
+    validation_scores: list = field(default_factory=list)
+    seconds: float = 0.0
+    #: Why training ended: "max_iter", "stalled", "max_time", "callback" or "interrupted".
+    ended_by: str = "max_iter"
+
+
+def optimizer_code(settings):
+    """Code of the update rule: sgd is three rules, by its momentum."""
+    if settings.solver == "adam":
+        return ADAM
+    if settings.momentum == 0:
+        return SGD
+    return NESTEROV if settings.nesterovs_momentum else MOMENTUM
+
+
+def recipe_of(net, settings, batch_size, itemsize):
+    """The settings as the kernels read them."""
+    recipe = np.zeros(1, RECIPE).view(np.recarray)
+    recipe.loss = LOSSES[settings.loss]
+    # scikit-learn's loss is the mean over the outputs, although its gradient is the sum's.
+    recipe.loss_scale = 1 / net.width[-1] if settings.loss == "half_squared_error" else 1.0
+    recipe.optimizer = optimizer_code(settings)
+    for name in ("alpha", "momentum", "beta_1", "beta_2", "epsilon", "shuffle", "tol"):
+        recipe[name] = getattr(settings, name)
+    recipe.early_stopping = settings.early_stopping
+    recipe.patience = settings.n_iter_no_change
+    recipe.batch_size = batch_size
+    recipe.tile = tile_size(net, batch_size, itemsize)
+    return recipe[0]
+
+
+def tile_size(net, batch_size, itemsize):
+    """Samples in a tile: as many as fit the cache, and no more than a batch has."""
+    fitting = TILE_BYTES // (2 * tile_rows(net) * itemsize)
+    samples = min(batch_size, max(fitting, 4 * LANES))
+    return -(-samples // LANES) * LANES
+
+
+def tile_rows(net):
+    """Rows of a tile: all units, the targets and the samples' shares (see `epoch.py`)."""
+    return int(net.width.sum() + net.width[-1] + 1)
+
+
+def tiles_for(net, recipe, dtype):
+    """Room for O and D of one tile."""
+    return np.zeros((2, tile_rows(net) * int(recipe.tile)), dtype)
+
+
+def fit(net, theta, samples, validation, order, settings, optimizer, *, observer=None, seen=0):
+    """Train θ in place.
+
+    Parameters
+    ----------
+    net : recarray, see `parameters.network`
+    theta : ndarray of shape (n_parameters,)
+        Float32 or float64, the precision of training. In: where to start. Out: the last
+        weights, or those of the best validation score where there is a validation set.
+    samples : Samples
+    validation : Samples or None
+    order : ndarray of int64, shape (n_training_samples,)
+        Rows of `samples` to train on, in their first order; shuffled in place.
+    settings : Settings
+    optimizer : OptimizerState
+        Carried on, in place.
+    observer : object, default=None
+        Has ``epoch_begins(theta)`` and ``epoch_ends(history, theta)``, which returns True to
+        stop. With an observer, every epoch is a call of its own.
+    seen : int
+        Samples trained on in earlier calls.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    ValueError
+        If the loss is no longer finite.
+    """
+    loop = _Loop(net, theta, samples, validation, order, settings, optimizer, seen)
+    try:
+        loop.run(observer)
+    except KeyboardInterrupt:
+        loop.return_to_whole_epoch()
+        loop.history.ended_by = "interrupted"
+    if validation is not None and loop.history.losses:
+        theta[:] = loop.best_theta
+    return loop.history
+
+
+class _Loop:
+    """One call of `fit`."""
+
+    def __init__(self, net, theta, samples, validation, order, settings, optimizer, seen):
+        batch_size = min(settings.batch_size, order.size)
+        recipe = recipe_of(net, settings, batch_size, theta.dtype.itemsize)
+        self.settings, self.optimizer, self.theta = settings, optimizer, theta
+        self.state, self.best_theta = optimizer.state[0], theta.copy()
+        self.n_samples, self.seen = order.size, seen
+        self.steps_per_epoch = -(-order.size // batch_size)
+        self.history = History()
+        self.arrays = (
+            net, recipe, self.state, theta, self.best_theta, optimizer.memory,
+            np.zeros_like(theta), tiles_for(net, recipe, theta.dtype), order,
+            samples.X, samples.y, samples.weights(), *_held_out(validation, samples),
+        )  # fmt: skip
+
+    def run(self, observer):
+        """Train until one of the reasons to stop."""
+        settings, history = self.settings, self.history
+        self.call(0, 0)  # compiles, before the clock starts
+        start, pace = time.perf_counter(), 0.0
+        while len(history.losses) < settings.max_iter:
+            left = settings.max_time and settings.max_time - history.seconds
+            steps, epochs = self.share_of_call(pace, left, one_epoch=observer is not None)
+            if self.state.position == 0:
+                self.whole_epoch = self.snapshot()
+                if observer is not None:
+                    observer.epoch_begins(self.theta)
+            before = time.perf_counter()
+            done = self.call(steps, epochs)
+            now = time.perf_counter()
+            pace, history.seconds = steps / max(now - before, 1e-9), now - start
+            if done and (reason := self.reason_to_stop(observer)):
+                history.ended_by = reason
+                return
+
+    def share_of_call(self, pace, seconds_left, *, one_epoch):
+        """Steps and epochs of the next call, at `pace` steps a second."""
+        steps = max(1, int(pace * CALL_SECONDS))
+        epochs = max(1, steps // self.steps_per_epoch)
+        epochs = min(epochs, self.settings.max_iter - len(self.history.losses))
+        if one_epoch:
+            epochs = 1
+        if seconds_left is not None:
+            epochs = min(epochs, max(1, int(pace * seconds_left / self.steps_per_epoch)))
+        return min(steps, epochs * self.steps_per_epoch), epochs
+
+    def call(self, steps, epochs):
+        """Run the kernel, and note what it reports; returns the epochs completed."""
+        losses, losses_val, scores = np.zeros((3, epochs))
+        seen = self.seen + self.n_samples * (len(self.history.losses) + np.arange(epochs))
+        settings = self.settings
+        etas = step_sizes(settings.learning_rate, self.optimizer.eta, settings.power_t, seen)
+        done = train(*self.arrays, steps, etas, losses, losses_val, scores)
+        self.history.losses += losses[:done].tolist()
+        self.history.validation_losses += losses_val[:done].tolist()
+        self.history.validation_scores += scores[:done].tolist()
+        return done
+
+    def reason_to_stop(self, observer):
+        """Why training ends after the epochs that are done, or None."""
+        settings, history = self.settings, self.history
+        if not np.isfinite(history.losses[-1]):
+            raise ValueError(
+                f"Training diverged: the loss is {history.losses[-1]} in epoch "
+                f"{len(history.losses)}. Lower learning_rate_init (the step size was "
+                f"{self.optimizer.eta:g}), or standardize the data."
+            )
+        if observer is not None and observer.epoch_ends(history, self.theta):
+            return "callback"
+        if self.state.stalled > settings.n_iter_no_change:
+            eta = self.optimizer.eta
+            if settings.learning_rate != "adaptive" or eta <= ADAPTIVE_MINIMUM:
+                return "stalled"
+            self.optimizer.eta = eta / ADAPTIVE_DIVISOR
+            self.state.stalled = 0
+        if settings.max_time is not None and history.seconds >= settings.max_time:
+            return "max_time"
+        return None
+
+    def snapshot(self):
+        """What an epoch that is cut off must return to."""
+        return self.theta.copy(), self.optimizer.memory.copy(), self.optimizer.state.copy()
+
+    def return_to_whole_epoch(self):
+        """Undo the part of an epoch that Ctrl-C cut off."""
+        if self.state.position > 0:
+            self.theta[:], self.optimizer.memory[:], self.optimizer.state[:] = self.whole_epoch
+
+
+def _held_out(validation, samples):
+    """The validation set as `kernels.epoch.train` takes it."""
+    if validation is None:
+        empty = samples.X[:0], samples.y[:0], np.empty(0, samples.X.dtype)
+        return (*empty, np.empty(0))
+    weight = (
+        np.ones(len(validation.y))
+        if validation.sample_weight is None
+        else (validation.sample_weight.astype(np.float64))
+    )
+    weight /= weight.sum()
+    y = validation.y.astype(np.float64)
+    spread = weight @ (y - weight @ y) ** 2
+    # R² of a constant target is undefined: the squared error itself takes its place.
+    spread[spread == 0] = 1.0
+    return validation.X, validation.y, weight.astype(samples.X.dtype), spread
+
+
+def predictions(net, theta, chunks, n_samples):
+    """ŷ in the units of training, for X given in chunks of rows.
+
+    Parameters
+    ----------
+    chunks : iterable of (slice, ndarray of shape (n_rows, n_features))
+        Rows and their values, in the precision of θ.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_outputs)
+    """
+    recipe = recipe_of(net, Settings(), n_samples, theta.dtype.itemsize)
+    tiles = tiles_for(net, recipe, theta.dtype)
+    out = np.empty((n_samples, net.width[-1]), theta.dtype)
+    for rows, X in chunks:
+        predict(net, recipe, theta, tiles, X, out[rows])
+    return out
+
+
+def loss_and_gradient(net, theta, samples, settings):
+    """L and ∂L/∂θ over all samples, without the penalty on the weights."""
+    n_samples = len(samples.y)
+    recipe = recipe_of(net, settings, n_samples, theta.dtype.itemsize)
+    recipe.alpha, recipe.loss_scale = 0.0, 1.0
+    gradient = np.zeros_like(theta)
+    tiles = tiles_for(net, recipe, theta.dtype)
+    order = np.arange(n_samples)
+    loss = loss_gradient(
+        net, recipe, theta, gradient, tiles, order, samples.X, samples.y, samples.weights()
+    )
+    return loss, gradient
