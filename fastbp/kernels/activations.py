@@ -22,18 +22,21 @@ ACTIVATIONS = {
 
 
 @njit
-def activate(kind, Z):
-    """Z ← σ(Z), in place."""
-    z = vector(Z, 0, Z.size)
+def activate(kind, Z, O):
+    """O ← σ(Z). Z may be O itself, but LLVM would make a slow masked store of relu then."""
+    z, o = vector(Z, 0, Z.size), vector(O, 0, O.size)
     if kind == LOGISTIC:
         for i in range(z.size):
-            z[i] = logistic(z[i])
+            o[i] = logistic(z[i])
     elif kind == TANH:
         for i in range(z.size):
-            z[i] = tanh(z[i])
+            o[i] = tanh(z[i])
     elif kind == RELU:
         for i in range(z.size):
-            z[i] = relu(z[i])
+            o[i] = relu(z[i])
+    else:
+        for i in range(z.size):
+            o[i] = z[i]
 
 
 @njit

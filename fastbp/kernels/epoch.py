@@ -162,7 +162,7 @@ def batch_gradient(
     return total
 
 
-@inline
+@njit
 def tile_gradient(
     net, loss_code, weight, theta, gradient, tiles, order, start, stop, X, y, sample_weight
 ):  # fmt: skip
@@ -174,7 +174,7 @@ def tile_gradient(
     gather(y, order, start, stop, targets(O, net))
     gather_shares(sample_weight, weight, order, start, stop, shares(O, net))
 
-    forward(theta, net, O)
+    forward(theta, net, O, D)
     m = net.size - 1
     part = loss_and_slope(
         loss_code, units(O, net, m), targets(O, net), shares(O, net), units(D, net, m)
@@ -203,9 +203,11 @@ def predict(net, recipe, theta, tiles, X, prediction):
     """prediction ← ŷ for every row of X, in the units of training."""
     for start in range(0, X.shape[0], recipe.tile):
         stop = min(start + recipe.tile, X.shape[0])
-        O = matrix(tiles, 0, tile_rows(net), padded(stop - start))
+        n = padded(stop - start)
+        O = matrix(tiles, 0, tile_rows(net), n)
+        Z = matrix(tiles, tiles.shape[1], tile_rows(net), n)
         gather_range(X, start, stop, units(O, net, 0))
-        forward(theta, net, O)
+        forward(theta, net, O, Z)
         Y = units(O, net, net.size - 1)
         for i in range(start, stop):
             for k in range(Y.shape[0]):
@@ -222,9 +224,11 @@ def evaluate(net, recipe, theta, tiles, X, y, weight, spread):
     total, unexplained = 0.0, 0.0
     for start in range(0, X.shape[0], recipe.tile):
         stop = min(start + recipe.tile, X.shape[0])
-        O = matrix(tiles, 0, tile_rows(net), padded(stop - start))
+        n = padded(stop - start)
+        O = matrix(tiles, 0, tile_rows(net), n)
+        Z = matrix(tiles, tiles.shape[1], tile_rows(net), n)
         gather_range(X, start, stop, units(O, net, 0))
-        forward(theta, net, O)
+        forward(theta, net, O, Z)
         prediction = units(O, net, net.size - 1)
         for i in range(start, stop):
             for k in range(y.shape[1]):
@@ -272,7 +276,7 @@ def weight_of(sample_weight, order, start, stop):
     return total
 
 
-@njit
+@inline
 def gather(A, order, start, stop, T):
     """T ← A[order[start:stop]]ᵀ, padded with zeros."""
     for i in range(start, stop):
@@ -281,7 +285,7 @@ def gather(A, order, start, stop, T):
     pad(T, stop - start)
 
 
-@njit
+@inline
 def gather_range(A, start, stop, T):
     """T ← A[start:stop]ᵀ, padded with zeros."""
     for i in range(start, stop):
@@ -309,7 +313,7 @@ def gather_shares(sample_weight, weight, order, start, stop, s):
         s[i] = 0
 
 
-@njit
+@inline
 def shuffle(order, state):
     """Permute `order` in place (Fisher & Yates), with splitmix64 (Steele, Lea & Flood, 2014).
 

@@ -6,6 +6,7 @@ formula               here
 θ, ∂L/∂θ              ``theta``, ``gradient``: flat, layer after layer, W then b
 Wˡ (n_in, n_out), bˡ  ``weights(theta, net, l)``, ``biases(theta, net, l)``
 Oˡ (n_units, n)       ``units(O, net, l)``: a sample is a column
+Zˡ                    ``units(Z, net, l)``, in the place where Dˡ will be
 Dˡ = ∂L/∂Zˡ           ``units(D, net, l)``
 ====================  ==========================================================
 
@@ -16,21 +17,21 @@ Nature 323 (1986) 533-536.
 import numpy as np
 
 from fastbp.kernels.activations import activate, times_derivative
-from fastbp.kernels.compile import inline, njit
+from fastbp.kernels.compile import inline
 from fastbp.kernels.simd import add_outer, add_sums, affine, product
 from fastbp.kernels.views import matrix, vector
 
 
-@njit
-def forward(theta, net, O):
+@inline
+def forward(theta, net, O, Z):
     """O⁰ is given; Zˡ = Wˡᵀ Oˡ⁻¹ + bˡ, Oˡ = σ(Zˡ) for every layer."""
     for l in range(1, net.size):
         W, b = weights(theta, net, l), biases(theta, net, l)
-        affine(W, b, units(O, net, l - 1), units(O, net, l))
-        activate(net[l].activation, units(O, net, l))
+        affine(W, b, units(O, net, l - 1), units(Z, net, l))
+        activate(net[l].activation, units(Z, net, l), units(O, net, l))
 
 
-@njit
+@inline
 def backward(theta, net, O, D, gradient):
     """Dᵐ is given; the gradient of this tile is added to `gradient`, θ is not touched."""
     for l in range(net.size - 1, 0, -1):

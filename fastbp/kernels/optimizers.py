@@ -6,7 +6,7 @@ scikit-learn, so that equal gradients give equal steps.
 
 import numpy as np
 
-from fastbp.kernels.compile import njit
+from fastbp.kernels.compile import inline, njit
 
 SGD, MOMENTUM, NESTEROV, ADAM = range(4)
 
@@ -45,14 +45,14 @@ def update(recipe, eta, state, theta, gradient, memory):
         )
 
 
-@njit
+@inline
 def sgd(eta, theta, g):
     """θ ← θ − η g."""
     for i in range(theta.size):
         theta[i] -= eta * g[i]
 
 
-@njit
+@inline
 def momentum(eta, mu, theta, g, v):
     """v ← μ v − η g;  θ ← θ + v."""
     for i in range(theta.size):
@@ -60,7 +60,7 @@ def momentum(eta, mu, theta, g, v):
         theta[i] += v[i]
 
 
-@njit
+@inline
 def nesterov(eta, mu, theta, g, v):
     """v ← μ v − η g;  θ ← θ + μ v − η g."""
     for i in range(theta.size):
@@ -68,7 +68,7 @@ def nesterov(eta, mu, theta, g, v):
         theta[i] += mu * v[i] - eta * g[i]
 
 
-@njit
+@inline
 def adam(eta, beta_1, beta_2, epsilon, theta, g, m, v):
     """m, v ← running means of g, g²;  θ ← θ − η m / (√v + ε)  (Kingma & Ba, 2014)."""
     one = type(eta)(1)

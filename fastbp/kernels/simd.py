@@ -1,80 +1,429 @@
-"""Products of the network's matrices, laid out for the lanes of a vector.
+"""Products of the network's matrices in register tiles; the only file that knows vectors.
 
-O, D, E, Z are (units, n), C-contiguous. The samples lie in the lanes: whatever the width of
-a layer, no lane is wasted. A single sample (n = 1, online training) has none to share, and
-the units of the longer side take their place.
+O, D, E, Z are (units, n), C-contiguous, with n a multiple of `LANES`. The samples lie in the
+lanes: whatever the width of a layer, no lane is wasted. A tile of the result stays in registers
+while its sum runs, and is stored once; LLVM IR is emitted for it, because a compiler left to
+itself stores after every term. A single sample (n = 1, online training) has none to share, and
+the units of a layer take the lanes.
 """
 
-from fastbp.kernels.compile import njit, njit_sum
+import llvmlite.binding
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+from numba.np.arrayobj import make_array
+
+from fastbp.kernels.compile import inline, njit, njit_sum
 from fastbp.kernels.views import vector
 
-#: Tiles are padded with samples of weight 0 to a multiple of this, so that no loop over
-#: samples has a remainder: one vector of float32, two of float64 with AVX-512.
-LANES = 16
+
+def _lanes():
+    """Float32 lanes of this processor's vectors."""
+    features = llvmlite.binding.get_host_cpu_features()
+    if numba.config.CPU_FEATURES is not None:  # NUMBA_CPU_FEATURES: compile for another one
+        features = {name[1:]: name[0] == "+" for name in numba.config.CPU_FEATURES.split(",")}
+    if features.get("avx512f"):
+        return 16
+    return 8 if features.get("avx2") else 4
 
 
-@njit
+#: Float32 lanes of a vector. Tiles are padded with samples of weight 0 to a multiple of it, so
+#: that no loop over samples has a remainder.
+LANES = _lanes()
+
+#: Units × vectors of the tile of a product: 12 sums, with 2 vectors of B and one number of A
+#: in the other 4 of 16 registers.
+ROWS, VECTORS = 6, 2
+
+#: Terms of a sum taken at a time, so that the part of A at work stays in the first cache.
+DEPTH = 256
+
+#: How a sum begins.
+ZERO, BIAS, RESUMED = range(3)
+
+
+@inline
 def affine(W, b, O, Z):
     """Z ← Wᵀ O + b."""
     if Z.shape[1] == 1:
-        o, z = vector(O, 0, O.size), vector(Z, 0, Z.size)
-        for k in range(z.size):
-            z[k] = b[k]
-        for j in range(o.size):
-            for k in range(z.size):
-                z[k] += W[j, k] * o[j]
-        return
-    for k in range(Z.shape[0]):
-        for i in range(Z.shape[1]):
-            Z[k, i] = b[k]
-        for j in range(O.shape[0]):
-            w = W[j, k]
-            for i in range(Z.shape[1]):
-                Z[k, i] += w * O[j, i]
+        _affine_one(W, b, vector(O, 0, O.size), vector(Z, 0, Z.size))
+    else:
+        _multiply(vector(W, 0, W.size), np.int64(1), W.shape[1], b, BIAS, O, Z)
 
 
-@njit_sum
+@inline
 def product(W, D, E):
     """E ← W D."""
-    if D.shape[1] == 1:
-        d, e = vector(D, 0, D.size), vector(E, 0, E.size)
-        for j in range(e.size):
-            total = type(d[0])(0)
-            for k in range(d.size):
-                total += W[j, k] * d[k]
-            e[j] = total
-        return
-    for j in range(E.shape[0]):
-        for i in range(E.shape[1]):
-            E[j, i] = 0
-        for k in range(D.shape[0]):
-            w = W[j, k]
-            for i in range(E.shape[1]):
-                E[j, i] += w * D[k, i]
+    if E.shape[1] == 1:
+        _product_one(W, vector(D, 0, D.size), vector(E, 0, E.size))
+    else:
+        w = vector(W, 0, W.size)
+        _multiply(w, W.shape[1], np.int64(1), w, ZERO, D, E)
 
 
-@njit_sum
+@inline
 def add_outer(O, D, G):
     """G ← G + O Dᵀ."""
+    if O.shape[1] == 1:
+        _add_outer_one(vector(O, 0, O.size), vector(D, 0, D.size), G)
+    else:
+        _add_outer_many(O, D, G)
+
+
+@inline
+def add_sums(D, g):
+    """g ← g + Σ over the samples of D."""
     if D.shape[1] == 1:
-        o, d = vector(O, 0, O.size), vector(D, 0, D.size)
-        for j in range(o.size):
-            for k in range(d.size):
-                G[j, k] += o[j] * d[k]
-        return
-    for j in range(O.shape[0]):
         for k in range(D.shape[0]):
-            total = G[j, k]
-            for i in range(O.shape[1]):
-                total += O[j, i] * D[k, i]
-            G[j, k] = total
+            g[k] += D[k, 0]
+    else:
+        _add_sums_many(D, g)
+
+
+# ------------------------------------------------------------------ one sample
+
+
+@inline
+def _affine_one(W, b, o, z):
+    for k in range(z.size):
+        z[k] = b[k]
+    for j in range(o.size):
+        for k in range(z.size):
+            z[k] += W[j, k] * o[j]
 
 
 @njit_sum
-def add_sums(D, g):
-    """g ← g + Σ over the samples of D."""
-    for k in range(D.shape[0]):
+def _product_one(W, d, e):
+    for j in range(e.size):
+        total = type(d[0])(0)
+        for k in range(d.size):
+            total += W[j, k] * d[k]
+        e[j] = total
+
+
+@inline
+def _add_outer_one(o, d, G):
+    for j in range(o.size):
+        for k in range(d.size):
+            G[j, k] += o[j] * d[k]
+
+
+# --------------------------------------------------------------- many samples
+
+
+@inline
+def _multiply(A, a_row, a_k, bias, begin, B, C):
+    """C ← A B, + bias; A[r, k] is A[r·a_row + k·a_k]."""
+    for k in range(0, B.shape[0], DEPTH):
+        depth = min(DEPTH, B.shape[0] - k)
+        _multiply_part(A, k * a_k, a_row, a_k, bias, begin if k == 0 else RESUMED, B, k, depth, C)
+
+
+@njit
+def _multiply_part(A, a, a_row, a_k, bias, begin, B, k, depth, C):
+    """As `_multiply`, for the terms k to k + depth of every sum."""
+    rows, n = C.shape
+    b = k * n
+    r = 0
+    while r < rows:
+        if rows - r < ROWS and begin != RESUMED and rows >= ROWS:
+            r = rows - ROWS  # some rows are computed twice, to the same result
+        at = a + r * a_row
+        i = 0
+        if rows - r >= ROWS:
+            while i + VECTORS * lanes(C) <= n:
+                _tile_6x2(A, at, a_row, a_k, B, b + i, n, C, r * n + i, n, depth, bias, r, begin)
+                i += VECTORS * lanes(C)
+            while i < n:
+                _tile_6x1(A, at, a_row, a_k, B, b + i, n, C, r * n + i, n, depth, bias, r, begin)
+                i += lanes(C)
+            r += ROWS
+        else:
+            while i + 4 * lanes(C) <= n:
+                _tile_1x4(A, at, a_row, a_k, B, b + i, n, C, r * n + i, n, depth, bias, r, begin)
+                i += 4 * lanes(C)
+            while i < n:
+                _tile_1x1(A, at, a_row, a_k, B, b + i, n, C, r * n + i, n, depth, bias, r, begin)
+                i += lanes(C)
+            r += 1
+
+
+@njit_sum
+def _add_outer_many(O, D, G):
+    n_in, n_out, n = O.shape[0], D.shape[0], O.shape[1]
+    k = 0
+    while k + 4 <= n_out:
+        j = 0
+        while j + 3 <= n_in:
+            _dots_3x4(O, j * n, D, k * n, n, G, j * n_out + k, n_out, 1)
+            j += 3
+        while j < n_in:
+            _dots_1x4(O, j * n, D, k * n, n, G, j * n_out + k, n_out, 1)
+            j += 1
+        k += 4
+    while k < n_out:
+        j = 0
+        while j + 4 <= n_in:
+            _dots_1x4(D, k * n, O, j * n, n, G, j * n_out + k, 1, n_out)
+            j += 4
+        while j < n_in:
+            total = G[j, k]
+            for i in range(n):
+                total += O[j, i] * D[k, i]
+            G[j, k] = total
+            j += 1
+        k += 1
+
+
+@njit_sum
+def _add_sums_many(D, g):
+    n_out, n = D.shape
+    k = 0
+    while k + 4 <= n_out:
+        _dots_0x4(D, 0, D, k * n, n, g, k, 4, 1)
+        k += 4
+    while k < n_out:
         total = g[k]
-        for i in range(D.shape[1]):
+        for i in range(n):
             total += D[k, i]
         g[k] = total
+        k += 1
+
+
+# ------------------------------------------------------------ the tiles, as IR
+
+
+def lanes(a):
+    """Lanes of a vector of a's elements."""
+    return LANES * 4 // a.itemsize
+
+
+@overload(lanes)
+def _lanes_of(a):
+    count = LANES * 4 // (a.dtype.bitwidth // 8)
+    return lambda a: count
+
+
+class _Emitter:
+    """Vector instructions for the elements of one array type."""
+
+    def __init__(self, context, builder, dtype):
+        self.context, self.builder = context, builder
+        self.element = context.get_data_type(dtype)
+        self.bytes = dtype.bitwidth // 8
+        self.lanes = LANES * 4 // self.bytes
+        self.type = ir.VectorType(self.element, self.lanes)
+        # Fused where the processor can, else a product and a sum.
+        self._multiply_add = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(self.type, [self.type] * 3),
+            f"llvm.fmuladd.v{self.lanes}f{dtype.bitwidth}",
+        )
+
+    def pointer(self, array_type, array, offset):
+        return self.builder.gep(
+            make_array(array_type)(self.context, self.builder, array).data, [offset]
+        )
+
+    def at(self, pointer, offset):
+        """The address `offset` (a number, or a value) elements further."""
+        if isinstance(offset, int):
+            offset = ir.Constant(ir.IntType(64), offset)
+        return self.builder.gep(pointer, [offset])
+
+    def load(self, pointer, type=None):
+        type = type or self.type
+        value = self.builder.load(self.builder.bitcast(pointer, type.as_pointer()))
+        value.align = self.bytes
+        return value
+
+    def store(self, value, pointer):
+        to = self.builder.bitcast(pointer, value.type.as_pointer())
+        self.builder.store(value, to).align = self.bytes
+
+    def broadcast(self, number):
+        none = ir.Constant(self.type, ir.Undefined)
+        first = self.builder.insert_element(none, number, ir.IntType(32)(0))
+        return self.shuffle(first, none, [0] * self.lanes)
+
+    def shuffle(self, x, y, lanes):
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
+        return self.builder.shuffle_vector(x, y, mask)
+
+    def multiply_add(self, x, y, total):
+        return self.builder.call(self._multiply_add, [x, y, total])
+
+    def sums(self, four):
+        """One vector of the four sums over the lanes of `four` vectors.
+
+        Neighbours are added within 128-bit groups, which is what processors can do cheaply;
+        groups are added last.
+        """
+        group = 16 // self.bytes
+        pairs = [self._pairwise(*four[:2], group), self._pairwise(*four[2:], group)]
+        if group == 4:
+            return self._over_groups(self._pairwise(*pairs, group), 4)
+        left, right = (self._over_groups(pair, 2) for pair in pairs)
+        return self.shuffle(left, right, [0, 1, 2, 3])
+
+    def _pairwise(self, x, y, group):
+        even = [
+            source + first + i
+            for first in range(0, self.lanes, group)
+            for source in (0, self.lanes)
+            for i in range(0, group, 2)
+        ]
+        odd = [lane + 1 for lane in even]
+        return self.builder.fadd(self.shuffle(x, y, even), self.shuffle(x, y, odd))
+
+    def _over_groups(self, x, group):
+        while x.type.count > group:
+            half = x.type.count // 2
+            x = self.builder.fadd(
+                self.shuffle(x, x, list(range(half))),
+                self.shuffle(x, x, list(range(half, 2 * half))),
+            )
+        return x
+
+
+def _tile(rows, vectors):
+    """C ← begin + A B for a tile of rows × vectors; offsets and strides in elements."""
+
+    @intrinsic
+    def tile(typingctx, A, a, a_row, a_k, B, b, b_k, C, c, c_row, depth, bias, bias_at, begin):
+        n = types.intp
+        signature = types.void(A, n, n, n, B, n, n, C, n, n, n, bias, n, n)
+
+        def codegen(context, builder, signature, arguments):
+            A, a, a_row, a_k, B, b, b_k, C, c, c_row, depth, bias, bias_at, begin = arguments
+            type_of = signature.args
+            emit = _Emitter(context, builder, type_of[7].dtype)
+            pa = emit.pointer(type_of[0], A, a)
+            pb = emit.pointer(type_of[4], B, b)
+            pc = emit.pointer(type_of[7], C, c)
+            pbias = emit.pointer(type_of[11], bias, bias_at)
+            rows_of_a = [builder.mul(a_row, n_(r)) for r in range(rows)]
+            places = [
+                [emit.at(emit.at(pc, builder.mul(c_row, n_(r))), v * emit.lanes) for v in V]
+                for r in range(rows)
+            ]
+            sums = [[cgutils.alloca_once(builder, emit.type) for _ in V] for _ in range(rows)]
+
+            for r in range(rows):
+                for v in V:
+                    builder.store(ir.Constant(emit.type, None), sums[r][v])
+            with builder.if_then(builder.icmp_signed("==", begin, n_(BIAS))):
+                for r in range(rows):
+                    number = emit.broadcast(builder.load(emit.at(pbias, r)))
+                    for v in V:
+                        builder.store(number, sums[r][v])
+            with builder.if_then(builder.icmp_signed("==", begin, n_(RESUMED))):
+                for r in range(rows):
+                    for v in V:
+                        builder.store(emit.load(places[r][v]), sums[r][v])
+
+            with cgutils.for_range(builder, depth, intp=depth.type) as loop:
+                row_of_b = emit.at(pb, builder.mul(loop.index, b_k))
+                column_of_a = emit.at(pa, builder.mul(loop.index, a_k))
+                of_b = [emit.load(emit.at(row_of_b, v * emit.lanes)) for v in V]
+                for r in range(rows):
+                    number = emit.broadcast(builder.load(emit.at(column_of_a, rows_of_a[r])))
+                    for v in V:
+                        total = emit.multiply_add(number, of_b[v], builder.load(sums[r][v]))
+                        builder.store(total, sums[r][v])
+
+            for r in range(rows):
+                for v in V:
+                    emit.store(builder.load(sums[r][v]), places[r][v])
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    V = range(vectors)
+    n_ = ir.IntType(64)
+    return tile
+
+
+def _dots(rows):
+    """G[p, q] += the dot product of row p of A and row q of B, for `rows` × 4 of them.
+
+    With `rows` = 0, A is a row of ones: the sums of 4 rows of B.
+    """
+
+    @intrinsic
+    def dots(typingctx, A, a, B, b, n, G, g, g_p, g_q):
+        i = types.intp
+        signature = types.void(A, i, B, i, i, G, i, i, i)
+
+        def codegen(context, builder, signature, arguments):
+            A, a, B, b, n, G, g, g_p, g_q = arguments
+            emit = _Emitter(context, builder, signature.args[2].dtype)
+            pa = emit.pointer(signature.args[0], A, a)
+            pb = emit.pointer(signature.args[2], B, b)
+            pg = emit.pointer(signature.args[5], G, g)
+            rows_of_a = [emit.at(pa, builder.mul(n, n_(p))) for p in range(rows)]
+            rows_of_b = [emit.at(pb, builder.mul(n, n_(q))) for q in range(4)]
+            sums = [[cgutils.alloca_once(builder, emit.type) for _ in range(4)] for _ in P]
+            for p in P:
+                for q in range(4):
+                    builder.store(ir.Constant(emit.type, None), sums[p][q])
+
+            with cgutils.for_range_slice(builder, n_(0), n, n_(emit.lanes), intp=n.type) as (
+                index,
+                _,
+            ):
+                of_b = [emit.load(emit.at(row, index)) for row in rows_of_b]
+                for p in P:
+                    of_a = emit.load(emit.at(rows_of_a[p], index)) if rows else None
+                    for q in range(4):
+                        total = builder.load(sums[p][q])
+                        total = (
+                            emit.multiply_add(of_a, of_b[q], total)
+                            if rows
+                            else builder.fadd(of_b[q], total)
+                        )
+                        builder.store(total, sums[p][q])
+
+            four = ir.VectorType(emit.element, 4)
+            for p in P:
+                totals = emit.sums([builder.load(total) for total in sums[p]])
+                row = emit.at(pg, builder.mul(g_p, n_(p)))
+                with builder.if_else(builder.icmp_signed("==", g_q, n_(1))) as (together, apart):
+                    with together:
+                        emit.store(builder.fadd(emit.load(row, four), totals), row)
+                    with apart:
+                        for q in range(4):
+                            place = emit.at(row, builder.mul(g_q, n_(q)))
+                            total = builder.extract_element(totals, ir.IntType(32)(q))
+                            builder.store(builder.fadd(builder.load(place), total), place)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    P = range(max(rows, 1))
+    n_ = ir.IntType(64)
+    return dots
+
+
+_tile_6x2, _tile_6x1 = _tile(ROWS, VECTORS), _tile(ROWS, 1)
+_tile_1x4, _tile_1x1 = _tile(1, 4), _tile(1, 1)
+_dots_3x4, _dots_1x4, _dots_0x4 = _dots(3), _dots(1), _dots(0)
+
+
+if numba.config.DISABLE_JIT:
+    # What the above computes, in NumPy.
+
+    def affine(W, b, O, Z):
+        Z[:] = W.T @ O + b[:, None]
+
+    def product(W, D, E):
+        E[:] = W @ D
+
+    def add_outer(O, D, G):
+        G += O @ D.T
+
+    def add_sums(D, g):
+        g += np.sum(D, axis=1)
