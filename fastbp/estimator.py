@@ -58,19 +58,19 @@ default="logistic"
     batch_size : int or "auto", default=32
         Samples in a step, at most all of them; "auto" is 200. The last, smaller batch of an
         epoch is trained on too.
-    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
+    learning_rate : {"constant", "invscaling", "adaptive"}, default="adaptive"
         The step size over the epochs: unchanged; ``learning_rate_init / (t + 1)**power_t``
         with t the samples seen so far; or divided by 5 whenever `n_iter_no_change` epochs
         brought no improvement.
-    learning_rate_init : float, default=0.05
+    learning_rate_init : float, default=0.02
     power_t : float, default=0.5
-    max_iter : int, default=200
+    max_iter : int, default=1000
         Most epochs.
     shuffle : bool, default=True
         Take the samples in a new order each epoch.
     random_state : int, RandomState instance or None, default=None
         Draws the first weights, the validation split and the orders of the samples.
-    tol : float, default=1e-4
+    tol : float, default=1e-5
         Training ends when more than `n_iter_no_change` epochs in a row did not better the
         loss (with `early_stopping` the validation score) by `tol`.
     verbose : bool, default=False
@@ -88,7 +88,7 @@ default="logistic"
         Of "adam": decay of its running means of the gradient and its square.
     epsilon : float, default=1e-8
         Of "adam".
-    n_iter_no_change : int, default=10
+    n_iter_no_change : int, default=20
     standardize : bool, default=True
         Train on columns of X and y with mean 0 and variance 1, measured on the training
         samples. `coefs_` and `intercepts_` nevertheless describe the raw columns, and
@@ -184,13 +184,13 @@ default="logistic"
         solver="sgd",
         alpha=0.0,
         batch_size=32,
-        learning_rate="constant",
-        learning_rate_init=0.05,
+        learning_rate="adaptive",
+        learning_rate_init=0.02,
         power_t=0.5,
-        max_iter=200,
+        max_iter=1000,
         shuffle=True,
         random_state=None,
-        tol=1e-4,
+        tol=1e-5,
         verbose=False,
         warm_start=False,
         momentum=0.9,
@@ -200,7 +200,7 @@ default="logistic"
         beta_1=0.9,
         beta_2=0.999,
         epsilon=1e-8,
-        n_iter_no_change=10,
+        n_iter_no_change=20,
         standardize=True,
         dtype="float32",
         max_time=None,
