@@ -22,6 +22,7 @@ from fastbp import parameters, persistence, scaling, training
 from fastbp.kernels.activations import ACTIVATIONS
 from fastbp.kernels.losses import LOSSES
 from fastbp.observer import observe
+from fastbp.plan import Settings
 from fastbp.schedules import SCHEDULES
 
 #: What `save` writes besides coefs_ and intercepts_: what `load` needs to predict and resume.
@@ -95,6 +96,9 @@ default="logistic"
         `predict` takes and gives raw units.
     dtype : {"float32", "float64"} or None, default="float32"
         Precision of training; None is that of X.
+    n_threads : int or None, default=None
+        Threads of a fit and of `predict`; None is as many as the work is worth, at most the
+        processors that this process may use. The result is the same for any number.
     max_time : float or None, default=None
         Seconds of training, after which it ends with the present epoch.
 
@@ -172,6 +176,7 @@ default="logistic"
         ],
         "standardize": ["boolean"],
         "dtype": [StrOptions({"float32", "float64"}), None],
+        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
         "max_time": [Interval(Real, 0, None, closed="neither"), None],
     }
 
@@ -203,6 +208,7 @@ default="logistic"
         n_iter_no_change=20,
         standardize=True,
         dtype="float32",
+        n_threads=None,
         max_time=None,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -230,6 +236,7 @@ default="logistic"
         self.n_iter_no_change = n_iter_no_change
         self.standardize = standardize
         self.dtype = dtype
+        self.n_threads = n_threads
         self.max_time = max_time
 
     # ---------------------------------------------------------------- training
@@ -357,13 +364,13 @@ default="logistic"
         return self
 
     def _settings(self, one_epoch):
-        names = [field.name for field in fields(training.Settings)]
+        names = [field.name for field in fields(Settings)]
         given = {name: getattr(self, name) for name in names}
         if self.batch_size == "auto":
             given["batch_size"] = 200
         if one_epoch:
             given.update(max_iter=1, max_time=None)
-        return training.Settings(**given)
+        return Settings(**given)
 
     def _hidden_activations(self):
         """Activation of each hidden layer, by name."""

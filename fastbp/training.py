@@ -5,42 +5,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fastbp.kernels.epoch import RECIPE, STATE, loss_gradient, predict, train
-from fastbp.kernels.losses import LOSSES
-from fastbp.kernels.optimizers import ADAM, MOMENTUM, NESTEROV, OPTIMIZERS, SGD
-from fastbp.kernels.simd import LANES
+from fastbp.kernels.epoch import STATE, loss_gradient, predict, train
+from fastbp.kernels.optimizers import OPTIMIZERS
+from fastbp.plan import Settings, n_threads_for, optimizer_code, recipe_of, tiles_for
 from fastbp.schedules import ADAPTIVE_DIVISOR, ADAPTIVE_MINIMUM, step_sizes
+from fastbp.team import Team
 
 #: Seconds that one call of a kernel should last: short enough for Ctrl-C, long enough that
 #: the call itself costs nothing. The epochs of a small table share a call.
 CALL_SECONDS = 0.1
-
-#: Bytes of O and D of one tile: what leaves room for the weights in a core's own cache.
-TILE_BYTES = 256 * 1024
-
-
-@dataclass
-class Settings:
-    """How to train, in the words of the estimator's parameters."""
-
-    loss: str = "squared_error"
-    solver: str = "sgd"
-    alpha: float = 0.0
-    batch_size: int = 200
-    learning_rate: str = "constant"
-    learning_rate_init: float = 0.001
-    power_t: float = 0.5
-    momentum: float = 0.9
-    nesterovs_momentum: bool = True
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-8
-    max_iter: int = 200
-    max_time: float | None = None
-    tol: float = 1e-4
-    n_iter_no_change: float = 10
-    early_stopping: bool = False
-    shuffle: bool = True
 
 
 @dataclass
@@ -91,48 +64,6 @@ class History:
     ended_by: str = "max_iter"
 
 
-def optimizer_code(settings):
-    """Code of the update rule: sgd is three rules, by its momentum."""
-    if settings.solver == "adam":
-        return ADAM
-    if settings.momentum == 0:
-        return SGD
-    return NESTEROV if settings.nesterovs_momentum else MOMENTUM
-
-
-def recipe_of(net, settings, batch_size, itemsize):
-    """The settings as the kernels read them."""
-    recipe = np.zeros(1, RECIPE).view(np.recarray)
-    recipe.loss = LOSSES[settings.loss]
-    # scikit-learn's loss is the mean over the outputs, although its gradient is the sum's.
-    recipe.loss_scale = 1 / net.width[-1] if settings.loss == "half_squared_error" else 1.0
-    recipe.optimizer = optimizer_code(settings)
-    for name in ("alpha", "momentum", "beta_1", "beta_2", "epsilon", "shuffle", "tol"):
-        recipe[name] = getattr(settings, name)
-    recipe.early_stopping = settings.early_stopping
-    recipe.patience = settings.n_iter_no_change
-    recipe.batch_size = batch_size
-    recipe.tile = tile_size(net, batch_size, itemsize)
-    return recipe[0]
-
-
-def tile_size(net, batch_size, itemsize):
-    """Samples in a tile: as many as fit the cache, and no more than a batch has."""
-    fitting = TILE_BYTES // (2 * tile_rows(net) * itemsize)
-    samples = min(batch_size, max(fitting, 4 * LANES))
-    return -(-samples // LANES) * LANES
-
-
-def tile_rows(net):
-    """Rows of a tile: all units, the targets and the samples' shares (see `epoch.py`)."""
-    return int(net.width.sum() + net.width[-1] + 1)
-
-
-def tiles_for(net, recipe, dtype):
-    """Room for O and D of one tile."""
-    return np.zeros((2, tile_rows(net) * int(recipe.tile)), dtype)
-
-
 def fit(net, theta, samples, validation, order, settings, optimizer, *, observer=None, seen=0):
     """Train θ in place.
 
@@ -181,14 +112,17 @@ class _Loop:
     def __init__(self, net, theta, samples, validation, order, settings, optimizer, seen):
         batch_size = min(settings.batch_size, order.size)
         recipe = recipe_of(net, settings, batch_size, theta.dtype.itemsize)
+        self.team = Team(n_threads_for(net, recipe, settings.n_threads))
         self.settings, self.optimizer, self.theta = settings, optimizer, theta
         self.state, self.best_theta = optimizer.state[0], theta.copy()
         self.n_samples, self.seen = order.size, seen
         self.steps_per_epoch = -(-order.size // batch_size)
         self.history = History()
+        parts = min(int(recipe.parts), -(-batch_size // int(recipe.tile)))
         self.arrays = (
             net, recipe, self.state, theta, self.best_theta, optimizer.memory,
-            np.zeros_like(theta), tiles_for(net, recipe, theta.dtype), order,
+            np.zeros((parts, theta.size), theta.dtype), np.zeros(parts),
+            tiles_for(net, recipe, theta.dtype, self.team.n_threads), order,
             samples.X, samples.y, samples.weights(), *_held_out(validation, samples),
         )  # fmt: skip
 
@@ -229,7 +163,7 @@ class _Loop:
         seen = self.seen + self.n_samples * (len(self.history.losses) + np.arange(epochs))
         settings = self.settings
         etas = step_sizes(settings.learning_rate, self.optimizer.eta, settings.power_t, seen)
-        done = train(*self.arrays, steps, etas, losses, losses_val, scores)
+        done = self.team.run(train, *self.arrays, steps, etas, losses, losses_val, scores)
         self.history.losses += losses[:done].tolist()
         self.history.validation_losses += losses_val[:done].tolist()
         self.history.validation_scores += scores[:done].tolist()
@@ -300,7 +234,7 @@ def predictions(net, theta, chunks, n_samples):
     tiles = tiles_for(net, recipe, theta.dtype)
     out = np.empty((n_samples, net.width[-1]), theta.dtype)
     for rows, X in chunks:
-        predict(net, recipe, theta, tiles, X, out[rows])
+        predict(0, 1, net, recipe, theta, tiles[0], X, out[rows])
     return out
 
 
@@ -313,6 +247,6 @@ def loss_and_gradient(net, theta, samples, settings):
     tiles = tiles_for(net, recipe, theta.dtype)
     order = np.arange(n_samples)
     loss = loss_gradient(
-        net, recipe, theta, gradient, tiles, order, samples.X, samples.y, samples.weights()
+        net, recipe, theta, gradient, tiles[0], order, samples.X, samples.y, samples.weights()
     )
     return loss, gradient

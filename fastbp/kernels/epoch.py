@@ -4,29 +4,37 @@ A batch is cut into tiles of a fixed number of samples. A tile is gathered from 
 forward through all layers and back through all layers while it is in cache, and adds its
 part to the gradient; after the last tile of the batch θ moves, once.
 
+Threads run the same code side by side (`thread` is which one this is, of `n_threads`). Each
+takes some of a batch's parts, which are runs of tiles with a gradient of their own; then each
+sums and updates its share of θ. Parts are cut by the shape of the network and the batch alone,
+and summed in their order: the result is the same, to the last bit, for any number of threads.
+
 The caller allocates all arrays, nothing is allocated here:
 
-==============  =====================  ================================================
-X, y            (n_samples, ·)         in the precision of training, read-only
-sample_weight   (n_samples,)           or empty: all samples weigh the same
-order           (n_samples,)           the order in which samples are taken
-net             (n_layers,) LAYER      the shape of the network, see `network.py`
-recipe          RECIPE                 how to train
-state           STATE                  what is carried from step to step
-theta, memory   (n_parameters,), (·,   θ, and the vectors the optimiser remembers
+==============  =======================  ==============================================
+barrier         (48,)                    see `threads.py`
+X, y            (n_samples, ·)           in the precision of training, read-only
+sample_weight   (n_samples,)             or empty: all samples weigh the same
+order           (n_samples,)             the order in which samples are taken
+net             (n_layers,) LAYER        the shape of the network, see `network.py`
+recipe          RECIPE                   how to train
+state           STATE                    what is carried from step to step
+theta, memory   (n_parameters,), (·,     θ, and the vectors the optimiser remembers
                 n_parameters)
-gradient        (n_parameters,)        ∂L/∂θ of the batch
-tiles           (2, rows · tile)       room for O and D of one tile
-==============  =====================  ================================================
+gradients       (parts, n_parameters)    ∂L/∂θ of each part of a batch
+part_losses     (parts,)                 L of each part of a batch
+tiles           (n_threads, 2, ·)        room for O and D of a tile in each thread
+==============  =======================  ==============================================
 """
 
 import numpy as np
 
 from fastbp.kernels.compile import inline, njit, njit_sum
 from fastbp.kernels.losses import loss, loss_and_slope
-from fastbp.kernels.network import backward, forward, units, weights
-from fastbp.kernels.optimizers import update
+from fastbp.kernels.network import backward, forward, units
+from fastbp.kernels.optimizers import count_step, update
 from fastbp.kernels.simd import LANES
+from fastbp.kernels.threads import wait
 from fastbp.kernels.views import matrix, vector
 
 RECIPE = np.dtype(
@@ -41,6 +49,7 @@ RECIPE = np.dtype(
         ("epsilon", np.float64),
         ("batch_size", np.int64),
         ("tile", np.int64),  # samples in a full tile, a multiple of LANES
+        ("parts", np.int64),  # of a batch, at most
         ("shuffle", np.bool_),
         ("early_stopping", np.bool_),  # watch the validation score, not the loss
         ("tol", np.float64),
@@ -60,6 +69,7 @@ STATE = np.dtype(
         ("best", np.float64),  # the least loss, or the greatest validation score negated
         ("best_score", np.float64),
         ("stalled", np.int64),  # epochs in a row without improvement
+        ("ended", np.bool_),  # there is nothing to be gained from more epochs
     ],
     align=True,
 )
@@ -67,7 +77,8 @@ STATE = np.dtype(
 
 @njit
 def train(
-    net, recipe, state, theta, best_theta, memory, gradient, tiles, order,
+    thread, n_threads, barrier,
+    net, recipe, state, theta, best_theta, memory, gradients, part_losses, tiles, order,
     X, y, sample_weight, X_val, y_val, weight_val, spread_val,
     steps, etas, losses, losses_val, scores,
 ):  # fmt: skip
@@ -94,72 +105,132 @@ def train(
     int
         Epochs completed. One whose loss isn't finite is the last.
     """
+    position = state.position
     for epoch in range(etas.size):
-        if state.position == 0:
-            state.loss, state.weight = 0.0, 0.0
-            if recipe.shuffle:
-                shuffle(order, state)
-        steps -= train_batches(
-            net, recipe, state, steps, etas[epoch], theta, memory, gradient, tiles, order,
-            X, y, sample_weight,
-        )  # fmt: skip
-        if state.position < order.size:
+        if thread == 0 and position == 0:
+            begin_epoch(recipe, state, order)
+        if not wait(barrier, n_threads):
             return epoch
-        state.position = 0
-        losses[epoch] = state.loss / state.weight
-        if not np.isfinite(losses[epoch]):
-            return epoch + 1
-        if X_val.shape[0] > 0:
-            losses_val[epoch], scores[epoch] = evaluate(
-                net, recipe, theta, tiles, X_val, y_val, weight_val, spread_val
-            )
-            if scores[epoch] > state.best_score:
-                state.best_score = scores[epoch]
-                for i in range(theta.size):
-                    best_theta[i] = theta[i]
-        figure = -scores[epoch] if recipe.early_stopping else losses[epoch]
-        state.stalled = state.stalled + 1 if figure > state.best - recipe.tol else 0
-        state.best = min(state.best, figure)
-        if state.stalled > recipe.patience:
+        while steps > 0 and position < order.size:
+            stop = min(position + recipe.batch_size, order.size)
+            train_batch(
+                thread, n_threads, barrier, net, recipe, state, etas[epoch], theta, memory,
+                gradients, part_losses, tiles, order, position, stop, X, y, sample_weight,
+            )  # fmt: skip
+            position = stop
+            steps -= 1
+        if position < order.size:
+            if thread == 0:
+                state.position = position
+            return epoch
+        position = 0
+        if thread == 0:
+            losses[epoch] = state.loss / state.weight
+            if X_val.shape[0] > 0:
+                losses_val[epoch], scores[epoch] = evaluate(
+                    net, recipe, theta, tiles[0], X_val, y_val, weight_val, spread_val
+                )
+                if scores[epoch] > state.best_score:
+                    state.best_score = scores[epoch]
+                    for i in range(theta.size):
+                        best_theta[i] = theta[i]
+            end_epoch(recipe, state, losses[epoch], scores[epoch])
+        if not wait(barrier, n_threads) or state.ended:
             return epoch + 1
     return etas.size
 
 
 @inline
-def train_batches(
-    net, recipe, state, steps, eta, theta, memory, gradient, tiles, order,
-    X, y, sample_weight,
-):  # fmt: skip
-    """Go on with this epoch for at most `steps` batches, a step of θ each; returns how many."""
-    done = 0
-    while done < steps and state.position < order.size:
-        start, stop = state.position, min(state.position + recipe.batch_size, order.size)
-        weight = weight_of(sample_weight, order, start, stop)
-        if weight > 0:
-            state.loss += weight * batch_gradient(
-                net, recipe, weight, theta, gradient, tiles, order, start, stop,
-                X, y, sample_weight,
-            )  # fmt: skip
-            update(recipe, eta, state, theta, gradient, memory)
-            state.weight += weight
-        state.position = stop
-        done += 1
-    return done
+def begin_epoch(recipe, state, order):
+    """A new order, and sums from zero."""
+    state.loss, state.weight = 0.0, 0.0
+    if recipe.shuffle:
+        shuffle(order, state)
 
 
 @inline
-def batch_gradient(
-    net, recipe, weight, theta, gradient, tiles, order, start, stop, X, y, sample_weight
+def end_epoch(recipe, state, loss, score):
+    """Compare with the best epoch so far."""
+    state.position = 0
+    figure = -score if recipe.early_stopping else loss
+    if figure > state.best - recipe.tol:
+        state.stalled += 1
+    else:
+        state.stalled = 0
+    state.best = min(state.best, figure)
+    state.ended = state.stalled > recipe.patience or not np.isfinite(loss)
+
+
+@inline
+def train_batch(
+    thread, n_threads, barrier, net, recipe, state, eta, theta, memory,
+    gradients, part_losses, tiles, order, start, stop, X, y, sample_weight,
 ):  # fmt: skip
-    """gradient ← ∂L/∂θ over the samples order[start:stop], of total `weight`; returns L."""
-    total = penalty(net, recipe.alpha / weight, theta, gradient)
-    for first in range(start, stop, recipe.tile):
-        last = min(first + recipe.tile, stop)
+    """θ makes one step, against the gradient over the samples order[start:stop]."""
+    weight = weight_of(sample_weight, order, start, stop)
+    if weight > 0:  # else nobody is there
+        parts = parts_of(recipe, stop - start)
+        for part in range(thread, parts, n_threads):
+            part_losses[part] = part_gradient(
+                part, parts, net, recipe, weight, theta, gradients[part], tiles[thread],
+                order, start, stop, X, y, sample_weight,
+            )  # fmt: skip
+        if thread == 0:
+            count_step(recipe, state)
+        wait(barrier, n_threads)
+        # All of the gradient is there before any of θ moves.
+        first = share_of(theta.size, thread, n_threads)
+        last = share_of(theta.size, thread + 1, n_threads)
+        sum_parts(gradients, parts, first, last)
+        update(recipe, eta, state, theta, gradients, memory, first, last)
+        if thread == 0:
+            state.weight += weight
+            for part in range(parts):
+                state.loss += weight * part_losses[part]
+        wait(barrier, n_threads)
+
+
+@inline
+def share_of(n_parameters, thread, n_threads):
+    """Where this thread's share of θ begins.
+
+    At whole turns of the update's loop: what is left over after the vectors may be rounded
+    otherwise than within, and must be the same parameters for any number of threads.
+    """
+    if thread == n_threads:
+        return n_parameters
+    return n_parameters * thread // n_threads // 64 * 64
+
+
+@inline
+def parts_of(recipe, n_samples):
+    """How many parts a batch is cut into."""
+    return min(recipe.parts, (n_samples + recipe.tile - 1) // recipe.tile)
+
+
+@inline
+def part_gradient(
+    part, parts, net, recipe, weight, theta, gradient, tiles, order, start, stop,
+    X, y, sample_weight,
+):  # fmt: skip
+    """gradient ← what this part of the batch adds to ∂L/∂θ; returns what it adds to L."""
+    n_tiles = (stop - start + recipe.tile - 1) // recipe.tile
+    total = penalty(net, recipe.alpha / weight if part == 0 else 0.0, theta, gradient)
+    for tile in range(n_tiles * part // parts, n_tiles * (part + 1) // parts):
+        first = start + tile * recipe.tile
         total += recipe.loss_scale * tile_gradient(
-            net, recipe.loss, weight, theta, gradient, tiles, order, first, last,
-            X, y, sample_weight,
+            net, recipe.loss, weight, theta, gradient, tiles, order,
+            first, min(first + recipe.tile, stop), X, y, sample_weight,
         )  # fmt: skip
     return total
+
+
+@inline
+def sum_parts(gradients, parts, first, last):
+    """gradients[0] ← the sum of all parts, between the parameters `first` and `last`."""
+    for part in range(1, parts):
+        for i in range(first, last):
+            gradients[0, i] += gradients[part, i]
 
 
 @njit
@@ -199,9 +270,9 @@ def penalty(net, alpha, theta, gradient):
 
 
 @njit
-def predict(net, recipe, theta, tiles, X, prediction):
-    """prediction ← ŷ for every row of X, in the units of training."""
-    for start in range(0, X.shape[0], recipe.tile):
+def predict(thread, n_threads, net, recipe, theta, tiles, X, prediction):
+    """prediction ← ŷ for this thread's rows of X, in the units of training."""
+    for start in range(thread * recipe.tile, X.shape[0], n_threads * recipe.tile):
         stop = min(start + recipe.tile, X.shape[0])
         n = padded(stop - start)
         O = matrix(tiles, 0, tile_rows(net), n)
@@ -337,6 +408,7 @@ def shuffle(order, state):
 def loss_gradient(net, recipe, theta, gradient, tiles, order, X, y, sample_weight):
     """gradient ← ∂L/∂θ over all samples; returns L."""
     weight = weight_of(sample_weight, order, 0, order.size)
-    return batch_gradient(
-        net, recipe, weight, theta, gradient, tiles, order, 0, order.size, X, y, sample_weight
-    )
+    return part_gradient(
+        0, 1, net, recipe, weight, theta, gradient, tiles, order, 0, order.size,
+        X, y, sample_weight,
+    )  # fmt: skip

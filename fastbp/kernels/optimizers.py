@@ -7,6 +7,7 @@ scikit-learn, so that equal gradients give equal steps.
 import numpy as np
 
 from fastbp.kernels.compile import inline, njit
+from fastbp.kernels.views import vector
 
 SGD, MOMENTUM, NESTEROV, ADAM = range(4)
 
@@ -14,24 +15,30 @@ SGD, MOMENTUM, NESTEROV, ADAM = range(4)
 OPTIMIZERS = {SGD: 0, MOMENTUM: 1, NESTEROV: 1, ADAM: 2}
 
 
-@njit
-def update(recipe, eta, state, theta, gradient, memory):
-    """θ ← θ − η ∂L/∂θ, or what the optimiser makes of it.
+@inline
+def count_step(recipe, state):
+    """Carry β₁ᵗ and β₂ᵗ on: `**` would cost more than a small network's step."""
+    state.beta_1_to_t *= recipe.beta_1
+    state.beta_2_to_t *= recipe.beta_2
 
-    `recipe` and `state` are those of `epoch.py`; `memory` has a row for each vector that
-    the optimiser remembers.
+
+@njit
+def update(recipe, eta, state, theta, gradients, memory, first, last):
+    """θ ← θ − η ∂L/∂θ, or what the optimiser makes of it, for the parameters first to last.
+
+    `recipe` and `state` are those of `epoch.py`; gradients[0] is ∂L/∂θ, and `memory` has a
+    row for each vector that the optimiser remembers.
     """
-    real = theta.dtype.type
+    real, n = theta.dtype.type, last - first
+    theta, g = vector(theta, first, n), vector(gradients, first, n)
+    m = vector(memory, first, n)
     if recipe.optimizer == SGD:
-        sgd(real(eta), theta, gradient)
+        sgd(real(eta), theta, g)
     elif recipe.optimizer == MOMENTUM:
-        momentum(real(eta), real(recipe.momentum), theta, gradient, memory[0])
+        momentum(real(eta), real(recipe.momentum), theta, g, m)
     elif recipe.optimizer == NESTEROV:
-        nesterov(real(eta), real(recipe.momentum), theta, gradient, memory[0])
+        nesterov(real(eta), real(recipe.momentum), theta, g, m)
     else:
-        # Powers carried along: `**` would cost more than a small network's step.
-        state.beta_1_to_t *= recipe.beta_1
-        state.beta_2_to_t *= recipe.beta_2
         # The moments start at zero: their bias is divided out in the step size.
         adam(
             real(eta * np.sqrt(1 - state.beta_2_to_t) / (1 - state.beta_1_to_t)),
@@ -39,9 +46,9 @@ def update(recipe, eta, state, theta, gradient, memory):
             real(recipe.beta_2),
             real(recipe.epsilon),
             theta,
-            gradient,
-            memory[0],
-            memory[1],
+            g,
+            m,
+            vector(memory, memory.shape[1] + first, n),
         )
 
 

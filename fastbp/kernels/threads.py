@@ -1,0 +1,104 @@
+"""A barrier between threads that run inside kernels.
+
+They are Python's threads, running a kernel that holds no interpreter lock, and live as long as
+one fit: nothing of them is left to break in a forked process, and Numba's own threading layers,
+which abort on concurrent use or die after a fork, are not touched. A barrier costs about a
+microsecond where every thread has a processor, and gives way where not.
+"""
+
+import llvmlite.binding
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
+
+from fastbp.kernels.compile import njit
+
+# Places in the array that threads share, a cache line apart.
+ARRIVED, GENERATION, CALLED_OFF = 0, 16, 32
+
+#: Looks at the barrier before giving way to other threads of the machine.
+PATIENCE = 2000
+
+
+def new_barrier():
+    """What the threads of one fit share."""
+    return np.zeros(48, np.int64)
+
+
+def call_off(barrier):
+    """Let every thread that waits, or will wait, return at once."""
+    barrier[CALLED_OFF] = 1
+
+
+@njit
+def wait(barrier, n_threads):
+    """Return when all threads have come here; False if they need not come any more."""
+    if n_threads == 1:
+        return True
+    generation = load(barrier, GENERATION)
+    if add(barrier, ARRIVED, 1) == n_threads - 1:
+        add(barrier, ARRIVED, -n_threads)
+        add(barrier, GENERATION, 1)
+        return True
+    looks = 0
+    while load(barrier, GENERATION) == generation:
+        if load(barrier, CALLED_OFF) != 0:
+            return False
+        looks += 1
+        if looks > PATIENCE:
+            give_way()
+    return True
+
+
+@intrinsic
+def load(typingctx, array, index):
+    """array[index], as other threads have left it."""
+
+    def codegen(context, builder, signature, arguments):
+        pointer = _address(context, builder, signature, arguments)
+        return builder.load_atomic(pointer, "acquire", 8)
+
+    return types.int64(array, types.intp), codegen
+
+
+@intrinsic
+def add(typingctx, array, index, number):
+    """array[index] += number, of which other threads see nothing half done; the old value."""
+
+    def codegen(context, builder, signature, arguments):
+        pointer = _address(context, builder, signature, arguments)
+        return builder.atomic_rmw("add", pointer, arguments[2], "seq_cst")
+
+    return types.int64(array, types.intp, types.int64), codegen
+
+
+@intrinsic
+def give_way(typingctx):
+    """Let another thread of the machine run, if one wants to."""
+
+    def codegen(context, builder, signature, arguments):
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.IntType(32), []), _GIVE_WAY
+        )
+        builder.call(function, [])
+        return context.get_dummy_value()
+
+    return types.none(), codegen
+
+
+def _address(context, builder, signature, arguments):
+    array = make_array(signature.args[0])(context, builder, arguments[0])
+    return builder.gep(array.data, [arguments[1]])
+
+
+_GIVE_WAY = "sched_yield" if llvmlite.binding.address_of_symbol("sched_yield") else "SwitchToThread"
+
+if numba.config.DISABLE_JIT:
+
+    def wait(barrier, n_threads):
+        """Interpreted kernels run in one thread."""
+        return True

@@ -1,0 +1,119 @@
+"""How a fit is laid out: the recipe of the kernels, tiles, parts and threads."""
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastbp.kernels.epoch import RECIPE
+from fastbp.kernels.losses import LOSSES
+from fastbp.kernels.optimizers import ADAM, MOMENTUM, NESTEROV, SGD
+from fastbp.kernels.simd import LANES
+from fastbp.parameters import n_parameters
+
+#: Bytes of O and D of one tile: what leaves room for the weights in a core's own cache.
+TILE_BYTES = 256 * 1024
+
+#: Floating-point operations of a step from which on a second thread is worth its barriers.
+THREADS_FLOPS = 1e6
+
+#: Bytes for the gradients of a batch's parts, and the most parts there are.
+PARTS_BYTES, MOST_PARTS = 8 * 2**20, 16
+
+
+@dataclass
+class Settings:
+    """How to train, in the words of the estimator's parameters."""
+
+    loss: str = "squared_error"
+    solver: str = "sgd"
+    alpha: float = 0.0
+    batch_size: int = 200
+    learning_rate: str = "constant"
+    learning_rate_init: float = 0.001
+    power_t: float = 0.5
+    momentum: float = 0.9
+    nesterovs_momentum: bool = True
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    max_iter: int = 200
+    max_time: float | None = None
+    tol: float = 1e-4
+    n_iter_no_change: float = 10
+    early_stopping: bool = False
+    shuffle: bool = True
+    n_threads: int | None = None
+
+
+def optimizer_code(settings):
+    """Code of the update rule: sgd is three rules, by its momentum."""
+    if settings.solver == "adam":
+        return ADAM
+    if settings.momentum == 0:
+        return SGD
+    return NESTEROV if settings.nesterovs_momentum else MOMENTUM
+
+
+def recipe_of(net, settings, batch_size, itemsize):
+    """The settings as the kernels read them."""
+    recipe = np.zeros(1, RECIPE).view(np.recarray)
+    recipe.loss = LOSSES[settings.loss]
+    # scikit-learn's loss is the mean over the outputs, although its gradient is the sum's.
+    recipe.loss_scale = 1 / net.width[-1] if settings.loss == "half_squared_error" else 1.0
+    recipe.optimizer = optimizer_code(settings)
+    for name in ("alpha", "momentum", "beta_1", "beta_2", "epsilon", "shuffle", "tol"):
+        recipe[name] = getattr(settings, name)
+    recipe.early_stopping = settings.early_stopping
+    recipe.patience = settings.n_iter_no_change
+    recipe.batch_size = batch_size
+    recipe.tile = tile_size(net, batch_size, itemsize)
+    recipe.parts = most_parts(net, itemsize)
+    return recipe[0]
+
+
+def tile_size(net, batch_size, itemsize):
+    """Samples in a tile: as many as fit the cache, and no more than a batch has."""
+    samples = min(batch_size, max(TILE_BYTES // (2 * tile_rows(net) * itemsize), 4 * LANES))
+    if step_flops(net, batch_size) >= THREADS_FLOPS:
+        samples = min(samples, -(-batch_size // 2))  # something for a second thread
+    return -(-samples // LANES) * LANES
+
+
+def tile_rows(net):
+    """Rows of a tile: all units, the targets and the samples' shares (see `epoch.py`)."""
+    return int(net.width.sum() + net.width[-1] + 1)
+
+
+def most_parts(net, itemsize):
+    """Parts with a gradient of their own that a batch may be cut into."""
+    fitting = PARTS_BYTES // (n_parameters(net) * itemsize)
+    return max(2, min(fitting, MOST_PARTS))
+
+
+def step_flops(net, batch_size):
+    """Floating-point operations of a step, nearly: three products, forward and back."""
+    return 6 * n_parameters(net) * batch_size
+
+
+def n_threads_for(net, recipe, n_threads):
+    """Threads that a fit is worth: at most `n_threads`, or this process's processors."""
+    n_tiles = -(-int(recipe.batch_size) // int(recipe.tile))
+    useful = min(n_tiles, int(recipe.parts))
+    if n_threads is not None:
+        return min(n_threads, useful)
+    if step_flops(net, int(recipe.batch_size)) < THREADS_FLOPS:
+        return 1
+    return min(processors(), useful)
+
+
+def processors():
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def tiles_for(net, recipe, dtype, n_threads=1):
+    """Room for O and D of one tile in each thread."""
+    return np.zeros((n_threads, 2, tile_rows(net) * int(recipe.tile)), dtype)
