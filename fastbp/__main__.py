@@ -10,252 +10,16 @@ import codecs
 import csv
 import os
 import sys
-import time
 import unicodedata
-import warnings
-from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.callback import ProgressBar
-from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression
-from sklearn.metrics import r2_score, root_mean_squared_error
-from sklearn.neural_network import MLPRegressor
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from fastbp import BackpropRegressor, __version__, plotting, tables
-
-#: Seconds between two lines of progress where there is no bar.
-PULSE = 5.0
-
-# ----------------------------------------------------------------- training and measuring
-
-
-class Result(NamedTuple):
-    """What came of one model."""
-
-    name: str
-    seconds: float
-    y_pred: np.ndarray
-    warned: list
-
-
-def evaluate(name, model, split):
-    """Fit a model, by the clock, and predict the test set."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        start = time.perf_counter()
-        model.fit(split.X, split.y)
-        seconds = time.perf_counter() - start
-        warned = [str(warning.message) for warning in caught]
-    # Both estimators take Ctrl-C for the end of training, and warn.
-    if any("interrupted" in text.lower() for text in warned):
-        raise KeyboardInterrupt
-    y_pred = model.predict(split.X_test) if len(split.X_test) else np.empty(0)
-    return Result(name, seconds, y_pred, warned)
-
-
-def prepare_kernels():
-    """Compile the kernels, or load them, so that no training time holds a compilation."""
-    print("Preparing the kernels (compiled on first use, then kept on disk) ... ", end="")
-    sys.stdout.flush()
-    start = time.perf_counter()
-    X = np.arange(4.0).reshape(-1, 1)
-    BackpropRegressor((1,), max_iter=1, n_iter_no_change=np.inf).fit(X, X.ravel()).predict(X)
-    print(f"{time.perf_counter() - start:.1f} s", flush=True)
-
-
-def print_results(results, y_test, unit=""):
-    """A table: one line for each model."""
-    unit = f" ({unit})" if unit else ""
-    width = max(len(result.name) for result in results)
-    heading = f"test RMSE{unit}"
-    print(f"\n  {'model':{width}}  {heading:>16}  {'test R²':>8}  {'training':>9}")
-    for result in results:
-        rmse = root_mean_squared_error(y_test, result.y_pred)
-        r2 = r2_score(y_test, result.y_pred)
-        seconds = f"{result.seconds:.3f} s"
-        print(f"  {result.name:{width}}  {rmse:>16.4g}  {r2:>8.3f}  {seconds:>9}")
-    print()
-
-
-# ----------------------------------------------------------------------------- progress
-
-
-class Lines:
-    """A callback of scikit-learn's that prints a line now and then, where there is no bar."""
-
-    def setup(self, estimator, context):
-        self.last = time.monotonic()
-
-    def on_fit_task_begin(self, estimator, context):
-        pass
-
-    def on_fit_task_end(self, estimator, context):
-        if context.parent is not None and time.monotonic() - self.last > PULSE:
-            self.last = time.monotonic()
-            done, most = context.task_id + 1, context.parent.max_subtasks
-            print(f"  epoch {done} of at most {most}", flush=True)
-
-    def teardown(self, estimator, context):
-        pass
-
-
-def bars():
-    """Whether progress bars can be shown: in a terminal, with rich."""
-    return sys.stdout.isatty() and find_spec("rich") is not None
-
-
-def evaluate_all(title, models, split):
-    """Evaluate models in turn, showing which one is at work.
-
-    The bar moves between two fits only: one that moved with the epochs would be part of the
-    time measured.
-    """
-    if not bars():
-        print("   training ...", flush=True)
-        return [evaluate(name, model, split) for name, model in models.items()]
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    results = []
-    columns = BarColumn(), TextColumn("{task.description}")
-    with Progress(*columns, auto_refresh=False, transient=True) as progress:
-        task = progress.add_task(title, total=len(models))
-        for name, model in models.items():
-            progress.update(task, description=f"{title}: {name}", refresh=True)
-            results.append(evaluate(name, model, split))
-            progress.advance(task)
-    return results
-
-
-# ------------------------------------------------------------------------- the main job
-
-
-class Job(NamedTuple):
-    """One of the shipped tables, and what to do with it."""
-
-    name: str
-    title: str
-    unit: str
-    model: BackpropRegressor
-    features: tuple = ()
-
-
-# A fixed number of epochs, for both estimators: the times are those of the same work.
-FOUNDING = Job(
-    "auto_mpg",
-    "The founding network, 2-2-1: miles per gallon from horsepower and weight",
-    "mpg",
-    BackpropRegressor((2,), learning_rate_init=0.02, max_iter=1000, n_iter_no_change=np.inf),
-    ("horsepower", "weight"),
-)
-FIFTY_FIFTY = BackpropRegressor((50, 50), "relu", max_iter=200, n_iter_no_change=np.inf)
-JOBS = (
-    Job("concrete", "Concrete: strength from the mixture and its age", "MPa", FIFTY_FIFTY),
-    Job("airfoil_self_noise", "Airfoil: noise from speed and shape", "dB", FIFTY_FIFTY),
-)
-
-
-def run_job(args):
-    """The main job: train on the shipped data, compare, report."""
-    folder = Path(args.job_out)
-    folder.mkdir(parents=True, exist_ok=True)
-    for job in (FOUNDING, *JOBS):
-        tables.check_writable(folder / f"fastbp-{job.name}.npz")
-    print(f"fastbp {__version__}")
-    prepare_kernels()
-    for number, job in enumerate((FOUNDING, *JOBS), start=1):
-        print(f"\n{number}. {job.title}")
-        run_one(job, folder, args.seed)
-    print_notes()
-
-
-def run_one(job, folder, seed):
-    """Train on one of the shipped tables, report, and write model and picture."""
-    table = tables.read(tables.shipped(job.name))
-    *inputs, target = table.names
-    features = list(job.features or inputs)
-    X, y = table.numbers(features), table.numbers([target]).ravel()
-    split = tables.split_rows(X, y, 0.2, seed)
-    print(f"   {len(split.y)} rows to train on, {len(split.y_test)} to test on")
-    model = clone(job.model).set_params(random_state=seed)
-    results = evaluate_all(job.name, rivals(job, model) | {"BackpropRegressor": model}, split)
-    print_results(results, split.y_test, job.unit)
-    if job is FOUNDING:
-        print_nine_parameters(model)
-    else:
-        ratio = results[-2].seconds / results[-1].seconds
-        print(f"   MLPRegressor took {ratio:.0f} times as long for the same training.")
-    model.feature_names_in_ = np.array(features, dtype=object)
-    path = folder / f"fastbp-{job.name}.npz"
-    model.save(path)
-    print(f"   Written: {path}", end="")
-    if plotting.can_draw():
-        picture = path.with_suffix(".png")
-        y_pred = results[-1].y_pred
-        plotting.save_picture(picture, model, split.y_test, y_pred, job.title, job.unit)
-        print(f", {picture.name}")
-    else:
-        print("; no picture, for want of matplotlib: pip install 'fastbp[plot]'")
-
-
-def rivals(job, model):
-    """What BackpropRegressor is compared with."""
-    linear = {"LinearRegression": LinearRegression()}
-    if job is FOUNDING:
-        return linear
-    own = {"hidden_layer_sizes": model.hidden_layer_sizes, "random_state": model.random_state}
-    return linear | {
-        "MLPRegressor, its own settings": peer(**own, max_iter=2000),
-        "MLPRegressor, the same settings": peer(**same_settings(model)),
-    }
-
-
-def peer(**settings):
-    """scikit-learn's MLPRegressor, given what BackpropRegressor does by itself: scaling."""
-    network = make_pipeline(StandardScaler(), MLPRegressor(**settings))
-    return TransformedTargetRegressor(network, transformer=StandardScaler())
-
-
-def same_settings(model):
-    """Settings with which MLPRegressor does the training that `model` does."""
-    ours, theirs = model.get_params(), MLPRegressor().get_params()
-    settings = {name: ours[name] for name in theirs if name in ours and name != "loss"}
-    settings["learning_rate_init"] *= 2  # its loss is half of ours
-    return settings
-
-
-def print_nine_parameters(model):
-    """The parameters of a 2-2-1 network, named as the formulas name them."""
-    (W1, W2), (b1, b2) = model.coefs_, model.intercepts_
-    print("  The network, in the units of the table (horsepower: hp, weight: lb):")
-    print("    mpg = w²₁₁ O₁ + w²₂₁ O₂ + b₂₁,  Oₖ = σ(w¹₁ₖ horsepower + w¹₂ₖ weight + b₁ₖ)")
-    rows = (
-        {"w¹₁₁": W1[0, 0], "w¹₂₁": W1[1, 0], "b₁₁": b1[0]},
-        {"w¹₁₂": W1[0, 1], "w¹₂₂": W1[1, 1], "b₁₂": b1[1]},
-        {"w²₁₁": W2[0, 0], "w²₂₁": W2[1, 0], "b₂₁": b2[0]},
-    )
-    for row in rows:
-        print("   ", "   ".join(f"{name:>4} = {value:<12.6g}" for name, value in row.items()))
-
-
-def print_notes():
-    """What the tables compare."""
-    m, own = FIFTY_FIFTY, MLPRegressor()
-    print(f"""
-BackpropRegressor in 2 and 3: hidden layers {m.hidden_layer_sizes}, {m.activation}, \
-{m.solver} with step {m.learning_rate_init}
-and Nesterov momentum {m.momentum}, batches of {m.batch_size}, {m.max_iter} epochs, {m.dtype}.
-MLPRegressor has the same layers, in a pipeline that scales X and y, in float64. Its own
-settings are {own.solver} with step {own.learning_rate_init}, batches of 200, until its loss \
-stops improving.
-Times are those of fit, without compilation and progress bar, on one split of the rows.""")
-
+from fastbp.job import Lines, bars, evaluate, prepare_kernels, print_results, run_job
 
 # ------------------------------------------------------------------------------- train
 
@@ -267,7 +31,7 @@ def run_train(args):
     if np.ptp(split.y) == 0:
         raise ValueError(f"The target {args.target!r} is {split.y[0]:g} in all rows to train on.")
     path, picture = output_files(args)
-    model = BackpropRegressor(random_state=args.seed).set_params(**_settings(args))
+    model = BackpropRegressor(random_state=args.seed).set_params(**settings_given(args))
 
     print(f"{args.table}: {len(features)} columns to predict {args.target} from")
     print(f"{len(split.y)} rows to train on, {len(split.y_test)} to test on (seed {args.seed})")
@@ -280,9 +44,8 @@ def run_train(args):
     tested = "as tested: the test rows took no part" if args.test_fraction else "of all rows"
     print(f"Model: {path} ({tested})")
     if picture:
-        plotting.save_picture(
-            picture, model, split.y_test, result.y_pred, str(args.table), args.target
-        )
+        y_pred = result.y_pred
+        plotting.save_picture(picture, model, split.y_test, y_pred, args.table, args.target)
         print(f"Picture: {picture}")
 
 
@@ -310,7 +73,7 @@ def report_training(model, result, split, target):
         print(f"RMSE is in the units of {target}; the time includes the display of progress.")
 
 
-def _settings(args):
+def settings_given(args):
     """The estimator's parameters that were given; the others keep its defaults."""
     names = ("hidden_layer_sizes", "activation", "solver", "max_iter", "learning_rate_init")
     given = {name: getattr(args, name) for name in (*names, "batch_size")}
@@ -341,18 +104,22 @@ def run_predict(args):
     table = tables.read(args.table)
     if args.out:
         tables.check_writable(Path(args.out), keep=args.table)
-    y = model.predict(_inputs(model, table)).reshape(len(table.rows), -1)
+    X = inputs_of(model, table)
+    if sys.stderr.isatty():
+        prepare_kernels(sys.stderr)
+    y = model.predict(X).reshape(len(table.rows), -1)
     header = ["prediction"]
     if y.shape[1] > 1:
         header = [f"prediction_{k + 1}" for k in range(y.shape[1])]
     if args.out:
         with open(args.out, "w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows([header, *y.tolist()])
+        print(f"Written: {args.out} ({len(y)} rows)")
     else:
         csv.writer(sys.stdout, lineterminator="\n").writerows([header, *y.tolist()])
 
 
-def _inputs(model, table):
+def inputs_of(model, table):
     """The model's columns of the table, chosen by name if it knows names."""
     if hasattr(model, "feature_names_in_"):
         names = list(model.feature_names_in_)
@@ -388,10 +155,12 @@ def layers(text):
 
 
 def activations(text):
+    """One for all hidden layers, or a list of them."""
     return text.split(",") if "," in text else text
 
 
 def batch_size(text):
+    """A number of rows, or "auto"."""
     return text if text == "auto" else int(text)
 
 
@@ -415,6 +184,7 @@ def parser():
 
 
 def seed(text):
+    """A number that NumPy's generators take."""
     if not 0 <= int(text) < 2**32:
         raise argparse.ArgumentTypeError(f"{text} is not in [0, 2**32)")
     return int(text)

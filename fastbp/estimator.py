@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import fields
 from numbers import Integral, Real
+from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
@@ -147,7 +148,7 @@ default="logistic"
     True
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: ClassVar[dict] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATIONS)), "array-like"],
         "loss": [StrOptions(set(LOSSES))],
@@ -591,19 +592,27 @@ default="logistic"
             If the file is not one of fastbp's, or of a version that is not known here.
         """
         fields, arrays = persistence.read(path)
-        params = fields.pop("params")
-        if unknown := set(params) - set(cls._get_param_names()):
-            raise ValueError(f"{path} has parameters unknown here: {sorted(unknown)}.")
-        model = cls(**params)
-        model._training_dtype = np.dtype(fields.pop("training_dtype"))
-        for name, value in fields.items():
-            setattr(model, name, np.array(value, object) if name == "feature_names_in_" else value)
-        layers = range(sum(name.startswith("coefs_") for name in arrays))
+        try:
+            model = cls._restored(fields, arrays)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path} is not a whole model of this version of fastbp.") from error
+        return model
+
+    @classmethod
+    def _restored(cls, fields, arrays):
+        """The model of what `save` wrote; whatever is missing is an error."""
+        model = cls(**fields["params"])
+        model._training_dtype = np.dtype(fields["training_dtype"])
+        for name in _SAVED:
+            setattr(model, name, fields[name])
+        if "feature_names_in_" in fields:
+            model.feature_names_in_ = np.array(fields["feature_names_in_"], object)
+        layers = range(model.n_layers_ - 1)
         model.coefs_ = [arrays[f"coefs_{l}"] for l in layers]
         model.intercepts_ = [arrays[f"intercepts_{l}"] for l in layers]
         model._scaling = None
         if "X_mean" in arrays:
-            model._scaling = scaling.Scaling(*(arrays[n] for n in scaling.Scaling._fields))
+            model._scaling = scaling.Scaling(*(arrays[name] for name in scaling.Scaling._fields))
         return model
 
     def __sklearn_tags__(self):

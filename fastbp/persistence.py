@@ -1,7 +1,6 @@
 """Models on disk: arrays and JSON in one ``.npz``, and nothing that could be executed."""
 
 import json
-import zipfile
 
 import numpy as np
 
@@ -19,12 +18,13 @@ def write(path, fields, arrays):
         What JSON can hold.
     arrays : dict of str to ndarray
     """
-    header = json.dumps({"format": FORMAT, **fields})
+    text = json.dumps({"format": FORMAT, **fields})
+    arrays = {"header": np.frombuffer(text.encode(), np.uint8), **arrays}
     if hasattr(path, "write"):
-        np.savez(path, header=np.array(header), **arrays)
+        np.savez(path, **arrays)
     else:
         with open(path, "wb") as file:  # np.savez would add .npz to the name it is given
-            np.savez(file, header=np.array(header), **arrays)
+            np.savez(file, **arrays)
 
 
 def read(path):
@@ -43,9 +43,11 @@ def read(path):
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        fields = json.loads(str(arrays.pop("header")))
+        fields = json.loads(arrays.pop("header").tobytes())
         known = fields.pop("format")
-    except (KeyError, TypeError, AttributeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except OSError:
+        raise
+    except Exception as error:  # a damaged archive may fail in any of a dozen ways
         raise ValueError(f"{path} is not a model that fastbp saved.") from error
     if known != FORMAT:
         raise ValueError(f"{path} has format {known!r}; this version of fastbp reads {FORMAT!r}.")

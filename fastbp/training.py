@@ -1,6 +1,9 @@
 """The fit loop: epochs in the kernels, decisions between them in Python."""
 
+import signal
+import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -96,6 +99,8 @@ def fit(net, theta, samples, validation, order, settings, optimizer, *, observer
         If the loss is no longer finite.
     """
     loop = _Loop(net, theta, samples, validation, order, settings, optimizer, seen)
+    with _uninterrupted():
+        loop.call(0, 0)  # compiles, or loads what was compiled
     try:
         loop.run(observer)
     except KeyboardInterrupt:
@@ -129,7 +134,6 @@ class _Loop:
     def run(self, observer):
         """Train until one of the reasons to stop."""
         settings, history = self.settings, self.history
-        self.call(0, 0)  # compiles, before the clock starts
         start, pace = time.perf_counter(), 0.0
         while len(history.losses) < settings.max_iter:
             left = settings.max_time and settings.max_time - history.seconds
@@ -250,3 +254,20 @@ def loss_and_gradient(net, theta, samples, settings):
         net, recipe, theta, gradient, tiles[0], order, samples.X, samples.y, samples.weights()
     )
     return loss, gradient
+
+
+@contextmanager
+def _uninterrupted():
+    """Hear Ctrl-C at the end: within, it would leave a kernel half compiled."""
+    raises = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not raises or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard = []
+    signal.signal(signal.SIGINT, lambda *call: heard.append(call))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if heard:
+        raise KeyboardInterrupt

@@ -49,10 +49,10 @@ def _borrow(context, builder, signature, arguments):
 
 if numba.config.DISABLE_JIT:
 
-    def matrix(buffer, start, rows, columns):  # noqa: F811
+    def matrix(buffer, start, rows, columns):
         """As above, in NumPy."""
         return buffer.reshape(-1)[start : start + rows * columns].reshape(rows, columns)
 
-    def vector(buffer, start, size):  # noqa: F811
+    def vector(buffer, start, size):
         """As above, in NumPy."""
         return buffer.reshape(-1)[start : start + size]

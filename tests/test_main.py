@@ -1,0 +1,306 @@
+"""The command line: what it reports and writes, and what it says to each mistake."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+import fastbp
+from fastbp import BackpropRegressor, __version__
+from fastbp.__main__ import main
+from fastbp.job import Lines, peer, same_settings
+
+FAST = ["--max-iter", "20", "--hidden", "5"]
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def samples():
+    X = np.random.default_rng(0).random((50, 2)).round(4)
+    return X, X @ [1.0, 2.0]
+
+
+@pytest.fixture(autouse=True)
+def table(tmp_path, samples):
+    """table.csv: columns a, b and the target y."""
+    X, y = samples
+    path = tmp_path / "table.csv"
+    np.savetxt(path, np.c_[X, y], delimiter=",", header="a,b,y", comments="")
+    return path
+
+
+def train(*options):
+    return main(["train", "table.csv", "--target", "y", *FAST, *options])
+
+
+# ------------------------------------------------------------------------- the main job
+
+
+def test_the_main_job_reports_and_writes(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    assert main(["--out", "results"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert max(map(len, out.splitlines())) <= 90
+    for name in ("w¹₁₁", "w¹₂₁", "b₁₁", "w¹₁₂", "w¹₂₂", "b₁₂", "w²₁₁", "w²₂₁", "b₂₁"):
+        assert re.search(rf"{name} = -?[\d.]+", out)
+    for name in ("auto_mpg", "concrete", "airfoil_self_noise"):
+        assert (tmp_path / "results" / f"fastbp-{name}.png").stat().st_size > 10_000
+        assert (tmp_path / "results" / f"fastbp-{name}.npz").exists()
+    # Of each table's models ours has the least error, and linear regression the greatest.
+    errors = [float(x) for x in re.findall(r"^ +\w+Regress\w+.*? {3,}([\d.]+) ", out, re.M)]
+    assert len(errors) == 10
+    assert errors[1] < errors[0] and errors[5] < errors[2] and errors[9] < errors[6]
+
+    model = BackpropRegressor.load(tmp_path / "results" / "fastbp-auto_mpg.npz")
+    assert model.feature_names_in_.tolist() == ["horsepower", "weight"]
+    assert f"w¹₁₂ = {model.coefs_[0][0, 1]:.6g}" in out
+
+
+def test_the_same_settings_give_mlpregressor_the_same_model(samples):
+    X, y = samples
+    settings = {"max_iter": 3, "n_iter_no_change": np.inf, "shuffle": False, "random_state": 0}
+    ours = BackpropRegressor((4,), **settings)
+    theirs = peer(**same_settings(ours))
+    with pytest.warns(ConvergenceWarning, match="Maximum iterations"):
+        theirs.fit(X, y)
+    np.testing.assert_allclose(
+        ours.fit(X, y).loss_curve_, 2 * np.array(theirs.regressor_[-1].loss_curve_), rtol=1e-4
+    )
+
+
+# ---------------------------------------------------------------------- train and predict
+
+
+def test_a_trained_model_predicts_the_table(tmp_path, samples, capsys):
+    assert train("--model", "m.npz") == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "40 rows to train on, 10 to test on" in out
+    for model in ("the mean", "LinearRegression", "BackpropRegressor"):
+        assert re.search(rf"{model} +\d\S* +-?\d", out)
+    assert "m.npz (as tested" in out
+
+    assert main(["predict", "m.npz", "table.csv"]) == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header == "prediction"
+    model = BackpropRegressor.load("m.npz")
+    del model.feature_names_in_
+    np.testing.assert_array_equal([float(row) for row in rows], model.predict(samples[0]))
+
+
+def test_columns_are_chosen_by_name_whatever_their_order(tmp_path, capsys):
+    train("--model", "m.npz")
+    main(["predict", "m.npz", "table.csv", "--out", "expected.csv"])
+    lines = (tmp_path / "table.csv").read_text().splitlines()[1:]
+    cells = [line.split(",") for line in lines]
+    turned = "\n".join(["name,b,a", *(f"text,{b},{a}" for a, b, _ in cells)])
+    (tmp_path / "turned.csv").write_text(turned)
+    assert main(["predict", "m.npz", "turned.csv", "--out", "got.csv"]) == 0
+    assert (tmp_path / "got.csv").read_text() == (tmp_path / "expected.csv").read_text()
+
+
+def test_options_reach_the_estimator(capsys):
+    options = ["--activation", "tanh,relu", "--hidden", "4,3", "--solver", "adam"]
+    options += ["--learning-rate-init", "0.01", "--batch-size", "10", "--seed", "7"]
+    assert train(*options, "--features", "b", "--model", "m.npz") == 0
+    params = BackpropRegressor.load("m.npz").get_params()
+    wanted = {"activation": ["tanh", "relu"], "solver": "adam", "learning_rate_init": 0.01}
+    wanted |= {"batch_size": 10, "random_state": 7, "max_iter": 20}
+    assert {name: params[name] for name in wanted} == wanted
+    assert list(params["hidden_layer_sizes"]) == [4, 3]
+    assert BackpropRegressor.load("m.npz").feature_names_in_.tolist() == ["b"]
+
+
+def test_the_same_seed_writes_the_same_model(tmp_path):
+    for name in ("m1.npz", "m2.npz"):
+        train("--model", name)
+    first, second = (BackpropRegressor.load(name) for name in ("m1.npz", "m2.npz"))
+    np.testing.assert_array_equal(first.coefs_[0], second.coefs_[0])
+
+
+def test_without_a_test_the_model_is_trained_on_all_rows(capsys):
+    assert train("--test-fraction", "0") == 0
+    out = capsys.readouterr().out
+    assert "50 rows to train on, 0 to test on" in out
+    assert "fastbp-table.npz (of all rows)" in out
+    assert "RMSE" not in out
+
+
+def test_an_unfinished_training_is_noted(capsys):
+    train("--max-iter", "1")
+    assert "Note: " in capsys.readouterr().out
+
+
+def test_a_picture_of_the_fit_is_drawn_if_asked_for(tmp_path):
+    pytest.importorskip("matplotlib")
+    assert train("--plot", "fit.svg") == 0
+    assert "<svg" in (tmp_path / "fit.svg").read_text(encoding="utf-8")
+
+
+def test_a_long_training_without_a_bar_says_where_it_is(capsys, monkeypatch, samples):
+    monkeypatch.setattr("fastbp.job.PULSE", -1.0)
+    settings = {"max_iter": 3, "n_iter_no_change": np.inf}
+    BackpropRegressor((2,), **settings).set_callbacks(Lines()).fit(*samples)
+    assert capsys.readouterr().out.splitlines()[-1] == "  epoch 3 of at most 3"
+
+
+def test_a_model_of_several_outputs_predicts_as_many_columns(samples, capsys):
+    X, y = samples
+    model = BackpropRegressor((2,), max_iter=1, n_iter_no_change=np.inf).fit(X, np.c_[y, -y])
+    model.feature_names_in_ = np.array(["a", "b"], dtype=object)
+    model.save("two.npz")
+    assert main(["predict", "two.npz", "table.csv"]) == 0
+    assert capsys.readouterr().out.startswith("prediction_1,prediction_2\n")
+
+
+def test_a_model_without_names_needs_as_many_columns(samples, capsys):
+    X, y = samples
+    BackpropRegressor((2,), max_iter=1, n_iter_no_change=np.inf).fit(X, y).save("m.npz")
+    assert main(["predict", "m.npz", "table.csv"]) == 2
+    assert "2 inputs, table.csv has 3 columns" in capsys.readouterr().err
+    np.savetxt("inputs.csv", X, delimiter=",", header="u,v", comments="")
+    assert main(["predict", "m.npz", "inputs.csv"]) == 0
+
+
+# ------------------------------------------------------------------------------ mistakes
+
+TRAIN = ("train", "table.csv", "--target", "y")
+MISTAKES = [
+    (("train", "none.csv", "--target", "y"), "none.csv: No such file"),
+    (("train", ".", "--target", "y"), "Is a directory"),
+    (("train", "table.csv"), "--target"),
+    (("train", "table.csv", "--target", "Y"), "did you mean 'y'"),
+    (("train", "m.npz", "--target", "y"), "not a CSV file"),
+    ((*TRAIN, "--features", "a,c"), "no column 'c'"),
+    ((*TRAIN, "--features", "a,y"), "among the features"),
+    (("train", "only.csv", "--target", "y"), "no column besides the target"),
+    (("train", "constant.csv", "--target", "y"), "is 5 in all rows"),
+    (("train", "one.csv", "--target", "y"), "Too few rows"),
+    ((*TRAIN, "--hidden", "5,x"), "--hidden"),
+    ((*TRAIN, "--hidden", "0"), "hidden_layer_sizes"),
+    ((*TRAIN, "--activation", "swish"), "activation"),
+    ((*TRAIN, "--solver", "newton"), "solver"),
+    ((*TRAIN, "--max-iter", "0"), "max_iter"),
+    ((*TRAIN, "--batch-size", "many"), "--batch-size"),
+    ((*TRAIN, "--learning-rate-init", "-1"), "learning_rate_init"),
+    ((*TRAIN, "--learning-rate-init", "1e9"), "diverged"),
+    ((*TRAIN, "--seed", "-1"), "--seed"),
+    ((*TRAIN, "--test-fraction", "1"), "--test-fraction"),
+    ((*TRAIN, "--test-fraction", "0", "--plot", "p.png"), "--test-fraction"),
+    ((*TRAIN, "--plot", "p.xyz"), ".png"),
+    ((*TRAIN, "--model", "table.csv"), "the table itself"),
+    ((*TRAIN, "--model", "no/such/folder.npz"), "No such file"),
+    ((*TRAIN, "--model", "p.png", "--plot", "p.png"), "both"),
+    (("predict", "none.npz", "table.csv"), "none.npz: No such file"),
+    (("predict", "table.csv", "table.csv"), "not a model"),
+    (("predict", "later.npz", "table.csv"), "format"),
+    (("predict", "m.npz", "only.csv"), "no column 'a', 'b'"),
+    (("predict", "m.npz", "table.csv", "--out", "table.csv"), "the table itself"),
+    (("predict", "m.npz", "table.csv", "--out", "no/such/folder.csv"), "No such file"),
+    (("--out", "table.csv"), "table.csv"),
+    (("forecast",), "forecast"),
+    (("train", "--colour"), "required"),
+]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Tables and models that some mistakes need."""
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "only.csv").write_text("y\n1\n2\n")
+    (folder / "one.csv").write_text("a,y\n1,2\n")
+    (folder / "constant.csv").write_text("a,y\n" + "".join(f"{i},5\n" for i in range(20)))
+    np.savez(folder / "later.npz", header=np.array('{"format": "fastbp-model-99"}'))
+    X = np.random.default_rng(0).random((20, 2))
+    model = BackpropRegressor((2,), max_iter=1, n_iter_no_change=np.inf).fit(X, X[:, 0])
+    model.feature_names_in_ = np.array(["a", "b"], dtype=object)
+    model.save(folder / "m.npz")
+    return folder
+
+
+@pytest.mark.parametrize(("arguments", "told"), MISTAKES, ids=lambda value: str(value)[:60])
+def test_a_mistake_is_told_in_one_line_and_exits_2(arguments, told, files, tmp_path, capsys):
+    for file in files.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert main(list(arguments)) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("fastbp: error: ")
+    assert told in err
+    assert err.count("\n") == 1 and err.endswith("\n")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_picture_without_matplotlib_names_the_extra(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert train("--plot", "p.png") == 2
+    assert "fastbp[plot]" in capsys.readouterr().err
+
+
+# -------------------------------------------------------------------------- the process
+
+
+def start(*arguments, **environment):
+    """The command line as a process of its own, of the package under test."""
+    root = str(Path(fastbp.__file__).parents[1])
+    return subprocess.Popen(
+        [sys.executable, "-m", "fastbp", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": root} | environment,
+        encoding="utf-8",
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["train", "--help"]])
+def test_help_and_version_exit_0(arguments, capsys):
+    assert main(arguments) == 0
+    assert (__version__ if arguments == ["--version"] else "usage") in capsys.readouterr().out
+
+
+def test_a_terminal_that_knows_only_ascii_gets_ascii():
+    with start(*TRAIN, *FAST, PYTHONIOENCODING="ascii", PYTHONUTF8="0") as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert "test R2" in out
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals and pipes of POSIX")
+def test_a_reader_that_leaves_is_no_error(tmp_path, samples):
+    X, y = samples
+    big = np.tile(np.c_[X, y], (2000, 1))
+    np.savetxt(tmp_path / "big.csv", big, delimiter=",", header="a,b,y", comments="", fmt="%g")
+    train("--model", "m.npz")
+    with start("predict", "m.npz", "big.csv") as process:
+        assert process.stdout.readline() == "prediction\n"
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(60) == 141
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals and pipes of POSIX")
+def test_ctrl_c_exits_130_with_one_line(tmp_path, samples):
+    X, y = samples
+    big = np.tile(np.c_[X, y], (1000, 1))
+    np.savetxt(tmp_path / "big.csv", big, delimiter=",", header="a,b,y", comments="", fmt="%g")
+    with start("train", "big.csv", "--target", "y", "--hidden", "500,500") as process:
+        # The kernels are ready once the line that announces them has its end.
+        while not process.stdout.readline().startswith("Preparing"):
+            assert process.poll() is None
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "fastbp: interrupted\n")
+    assert not (tmp_path / "fastbp-big.npz").exists()

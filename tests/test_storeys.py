@@ -1,0 +1,87 @@
+"""The house: imports point down the storeys, and kernels know nothing of scikit-learn."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "fastbp"
+
+#: From the ground up; a module may import those of lower storeys only.
+STOREYS = [
+    {"kernels.compile"},
+    {"kernels.views", "kernels.threads"},
+    {"kernels.activations", "kernels.simd"},
+    {"kernels.network", "kernels.optimizers", "kernels.losses"},
+    {"kernels.epoch"},
+    {"schedules", "parameters", "scaling", "team"},
+    {"plan"},
+    {"observer", "training", "persistence"},
+    {"estimator"},
+    {"__init__"},
+    {"plotting", "tables"},
+    {"job"},
+    {"__main__"},
+]
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(path):
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+def storey_of(module):
+    return next(i for i, storey in enumerate(STOREYS) if module in storey)
+
+
+def imports_of(path):
+    """Every module that a file imports, anywhere in it, with its full name."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} imports relatively, in line {node.lineno}"
+            below = [f"{node.module}.{alias.name}" for alias in node.names]
+            are_modules = [
+                (PACKAGE.parent / name.replace(".", "/")).with_suffix(".py") for name in below
+            ]
+            yield from (
+                name if file.exists() else node.module
+                for name, file in zip(below, are_modules, strict=True)
+            )
+
+
+def own_imports(path):
+    """Those within the package, as `STOREYS` has them."""
+    for name in imports_of(path):
+        if name.split(".")[0] == "fastbp":
+            yield name.partition(".")[2] or "__init__"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_imports_point_down_the_storeys(path):
+    if path.name == "__init__.py" and path.parent != PACKAGE:
+        assert not list(own_imports(path))
+        return
+    here = storey_of(name_of(path))
+    for name in own_imports(path):
+        assert storey_of(name) < here, f"{name_of(path)} imports {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_only_kernels_are_compiled_and_they_know_nothing_of_scikit_learn(path):
+    roots = {name.split(".")[0] for name in imports_of(path)}
+    if path.parent.name == "kernels":
+        assert not roots & {"sklearn", "scipy", "pandas", "matplotlib"}
+    else:  # what compiles must be in the hash that names the cache folder
+        assert not roots & {"numba", "llvmlite"}
+        assert "kernels.compile" not in own_imports(path)
+
+
+def test_extras_are_imported_only_where_they_are_used():
+    for path in FILES:
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        top = [n for n in body if isinstance(n, ast.Import | ast.ImportFrom)]
+        names = {getattr(n, "module", None) or n.names[0].name for n in top}
+        assert not {name.split(".")[0] for name in names} & {"matplotlib", "rich", "pandas"}
