@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import fields
+from itertools import pairwise
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -143,7 +144,7 @@ default="logistic"
     >>> import numpy as np
     >>> from fastbp import BackpropRegressor
     >>> X = np.linspace(-3, 3, 400).reshape(-1, 1)
-    >>> model = BackpropRegressor(20, random_state=0).fit(X, np.sin(X).ravel())
+    >>> model = BackpropRegressor(20, tol=1e-4, random_state=0).fit(X, np.sin(X).ravel())
     >>> bool(model.score(X, np.sin(X).ravel()) > 0.99)
     True
     """
@@ -269,10 +270,14 @@ default="logistic"
         go_on = self.warm_start and hasattr(self, "coefs_")
         X, y, sample_weight = self._validate_samples(X, y, sample_weight, reset=not go_on)
         held_out = None
-        if X_val is not None or y_val is not None:
-            if X_val is None or y_val is None:
-                raise ValueError("X_val and y_val must be given together.")
-            held_out = self._validate_samples(X_val, y_val, sample_weight_val, reset=False)
+        if (X_val is None) != (y_val is None):
+            raise ValueError("X_val and y_val must be given together.")
+        if X_val is None and sample_weight_val is not None:
+            raise ValueError("sample_weight_val needs X_val and y_val.")
+        if X_val is not None:
+            held_out = self._validate_samples(
+                X_val, y_val, sample_weight_val, reset=False, n_outputs=y.shape[1]
+            )
         return self._train(X, y, sample_weight, held_out, go_on=go_on)
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -295,7 +300,7 @@ default="logistic"
         X, y, sample_weight = self._validate_samples(X, y, sample_weight, reset=not go_on)
         return self._train(X, y, sample_weight, None, go_on=go_on, one_epoch=True)
 
-    def _validate_samples(self, X, y, sample_weight, reset):
+    def _validate_samples(self, X, y, sample_weight, reset, n_outputs=None):
         """X, y (n_samples, n_outputs) and weights as arrays, or a clear error."""
         X, y = validate_data(
             self,
@@ -307,13 +312,14 @@ default="logistic"
             dtype=(np.float64, np.float32),
             reset=reset,
         )
+        if y.dtype.kind not in "biuf":
+            raise ValueError(f"y must be numeric, it has dtype {y.dtype}.")
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         y = y.reshape(len(y), -1)
-        if not reset and y.shape[1] != self.n_outputs_:
-            raise ValueError(f"y has {y.shape[1]} outputs, the fitted model {self.n_outputs_}.")
-        if reset:
-            self.n_outputs_ = y.shape[1]
+        n_outputs = n_outputs or (y.shape[1] if reset else self.n_outputs_)
+        if y.shape[1] != n_outputs:
+            raise ValueError(f"y has {y.shape[1]} outputs, {n_outputs} are expected.")
         if sample_weight is not None:
             sample_weight = _check_sample_weight(
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True
@@ -324,40 +330,50 @@ default="logistic"
         """Everything that `fit` and `partial_fit` share, on validated samples."""
         settings = self._settings(one_epoch)
         activations = self._hidden_activations()
-        net = self._network(activations)
-        dtype = self._training_dtype = np.dtype(self.dtype or X.dtype)
+        net = parameters.network([X.shape[1], *self._hidden_widths(), y.shape[1]], activations)
+        dtype = np.dtype(self.dtype or X.dtype)
         random_state = check_random_state(self.random_state)
         if go_on:
-            self._check_present_weights(net)
+            self._check_goes_on(net)
         else:
-            self._start_history()
+            theta = parameters.initialize(net, activations, random_state, self._like_hidden())
 
         order = np.arange(len(y))
         if self.early_stopping and held_out is None:
             order, rows = self._split(order, random_state)
             held_out = X[rows], y[rows], None if sample_weight is None else sample_weight[rows]
-        if not self.standardize:
-            self._scaling = None
-        elif not (go_on and one_epoch and self._scaling is not None):
-            self._scaling = _scaling_of(X, y, sample_weight, order)
-        samples = self._samples(X, y, sample_weight, dtype)
-        validation = None if held_out is None else self._samples(*held_out, dtype)
+        units = None
+        if self.standardize:
+            keep = go_on and one_epoch and self._scaling is not None
+            units = self._scaling if keep else _scaling_of(X, y, sample_weight, order)
+        samples = _samples(X, y, sample_weight, dtype, units)
+        validation = None if held_out is None else _samples(*held_out, dtype, units)
+        theta = self._theta(dtype, units) if go_on else theta.astype(dtype)
 
-        if go_on:
-            theta = self._theta(dtype)
-        else:
-            theta = parameters.initialize(net, activations, random_state).astype(dtype)
-        if not (one_epoch and go_on and hasattr(self, "_optimizer")):
+        seen = self.t_ if go_on else 0
+        optimizer = self.__dict__.pop("_optimizer", None)  # a failure ruins it
+        if not (one_epoch and go_on and optimizer and optimizer.fits(settings, theta)):
             seed = random_state.randint(np.iinfo(np.int64).max, dtype=np.int64)
-            self._optimizer = training.OptimizerState.start(settings, theta, seed)
-        observer = None
-        if not one_epoch:
-            observer = observe(self, net, X, y, sample_weight)
+            began = 0 if one_epoch else seen
+            optimizer = training.OptimizerState.start(settings, theta, seed, began)
+        learnt = {
+            "_activations": activations,
+            "_scaling": units,
+            "_training_dtype": dtype,
+            "n_outputs_": y.shape[1],
+        }
+        observer = None if one_epoch else observe(self, net, learnt, X, y, sample_weight)
         history = training.fit(
-            net, theta, samples, validation, order, settings, self._optimizer,
-            observer=observer, seen=self.t_,
+            net, theta, samples, validation, order, settings, optimizer,
+            observer=observer, seen=seen,
         )  # fmt: skip
-        self._learn(net, theta, history, len(order), held_out is not None)
+        if not np.isfinite(theta).all():
+            raise ValueError("Training diverged: weights are not finite. Lower learning_rate_init.")
+
+        vars(self).update(learnt, _optimizer=optimizer)
+        weights = parameters.unpack(theta, net)
+        self.coefs_, self.intercepts_ = scaling.to_raw_units(*weights, units)
+        self._note(history, go_on, len(order), held_out is not None)
         if not one_epoch:
             self._warn_unfinished(history)
         if observer is not None:
@@ -378,14 +394,19 @@ default="logistic"
         n_hidden = len(self._hidden_widths())
         if isinstance(self.activation, str):
             return [self.activation] * n_hidden
-        names = list(self.activation)
+        names = np.asarray(self.activation, object).tolist()
         if len(names) != n_hidden:
             raise ValueError(
                 f"activation names {len(names)} activations for {n_hidden} hidden layers."
             )
-        if unknown := [name for name in names if name not in ACTIVATIONS]:
+        if unknown := [name for name in names if name not in list(ACTIVATIONS)]:
             raise ValueError(f"Unknown activation {unknown[0]!r}; known: {sorted(ACTIVATIONS)}.")
         return names
+
+    def _like_hidden(self):
+        """The one activation of all hidden layers: scikit-learn's bound for the first weights
+        of the output layer goes by it, even where no layer is hidden."""
+        return self.activation if isinstance(self.activation, str) else None
 
     def _hidden_widths(self):
         sizes = self.hidden_layer_sizes
@@ -394,17 +415,27 @@ default="logistic"
             raise ValueError(f"hidden_layer_sizes must be integers > 0, got {sizes}.")
         return [int(size) for size in sizes]
 
-    def _network(self, activations):
-        widths = [self.n_features_in_, *self._hidden_widths(), self.n_outputs_]
-        return parameters.network(widths, activations)
-
-    def _check_present_weights(self, net):
-        present = [len(W) for W in self.coefs_] + [self.n_outputs_]
-        if present != net.width.tolist():
+    def _check_goes_on(self, net):
+        """The present weights must be those of the network that the parameters ask for."""
+        present = self._fitted_network()
+        if present.width.tolist() != net.width.tolist():
             raise ValueError(
-                f"The present weights are those of layers {present}, hidden_layer_sizes asks "
-                f"for {net.width.tolist()}. Fit with warm_start=False."
+                f"The present weights are of layers {present.width.tolist()}, hidden_layer_sizes "
+                f"and the data ask for {net.width.tolist()}. Fit with warm_start=False."
             )
+
+    def _fitted_network(self):
+        """The network of the present weights, whatever the parameters have become."""
+        widths = [len(self.coefs_[0]), *(len(b) for b in self.intercepts_)]
+        shapes = [np.shape(W) for W in self.coefs_]
+        fits = len(widths) == len(self._activations) + 2 and shapes == list(pairwise(widths))
+        if not fits or (widths[0], widths[-1]) != (self.n_features_in_, self.n_outputs_):
+            raise ValueError(
+                f"coefs_ of shapes {shapes} and intercepts_ of lengths {widths[1:]} are no "
+                f"network of {len(self._activations)} hidden layers with {self.n_features_in_} "
+                f"inputs and {self.n_outputs_} outputs."
+            )
+        return parameters.network(widths, self._activations)
 
     def _split(self, rows, random_state):
         """Rows to train on, and rows held out."""
@@ -418,55 +449,27 @@ default="logistic"
             )
         return train, held_out
 
-    def _samples(self, X, y, sample_weight, dtype):
-        s = self._scaling or scaling.Scaling(None, None, None, None)
-        return training.Samples(
-            scaling.converted(X, dtype, s.X_mean, s.X_scale),
-            scaling.converted(y, dtype, s.y_mean, s.y_scale),
-            sample_weight,
-        )
-
-    def _theta(self, dtype):
+    def _theta(self, dtype, units):
         """θ in the units of training, from coefs_ and intercepts_: whoever changes those
         changes the model."""
-        coefs, intercepts = self.coefs_, self.intercepts_
-        if self._scaling is not None:
-            coefs, intercepts = scaling.to_standard_units(coefs, intercepts, self._scaling)
-        return parameters.pack(coefs, intercepts, dtype)
+        weights = scaling.to_standard_units(self.coefs_, self.intercepts_, units)
+        return parameters.pack(*weights, dtype)
 
-    def _start_history(self):
-        self.t_ = 0
-        self.loss_curve_ = []
-        self.validation_loss_curve_ = None
-        self.validation_scores_ = None
-        self.best_loss_ = self.best_validation_score_ = None
-        self.__dict__.pop("_optimizer", None)
-
-    def _learn(self, net, theta, history, n_samples, validated):
-        """Set the learned attributes."""
-        if not np.isfinite(theta).all():
-            raise ValueError("Training diverged: weights are not finite. Lower learning_rate_init.")
-        self.coefs_, self.intercepts_ = self._in_raw_units(net, theta)
-        self.n_layers_ = len(net)
+    def _note(self, history, go_on, n_samples, validated):
+        """The learned attributes that tell what happened."""
+        before = vars(self) if go_on else {}
+        self.n_layers_ = len(self.coefs_) + 1
         self.out_activation_ = "identity"
         self.n_iter_ = len(history.losses)
-        self.t_ += self.n_iter_ * n_samples
-        self.loss_curve_ = self.loss_curve_ + history.losses
-        if self.loss_curve_:
-            self.loss_ = self.loss_curve_[-1]
-            self.best_loss_ = None if self.early_stopping else min(self.loss_curve_)
-        if validated:
-            self.validation_loss_curve_ = (
-                self.validation_loss_curve_ or []
-            ) + history.validation_losses
-            self.validation_scores_ = (self.validation_scores_ or []) + history.validation_scores
-            self.best_validation_score_ = max(self.validation_scores_, default=None)
-
-    def _in_raw_units(self, net, theta):
-        coefs, intercepts = parameters.unpack(theta, net)
-        if self._scaling is None:
-            return coefs, intercepts
-        return scaling.to_raw_units(coefs, intercepts, self._scaling)
+        self.t_ = before.get("t_", 0) + self.n_iter_ * n_samples
+        self.loss_curve_ = before.get("loss_curve_", []) + history.losses
+        self.loss_ = self.loss_curve_[-1]
+        self.best_loss_ = None if self.early_stopping else min(self.loss_curve_)
+        scores = (before.get("validation_scores_") or []) + history.validation_scores
+        losses = (before.get("validation_loss_curve_") or []) + history.validation_losses
+        self.validation_scores_ = scores if validated else None
+        self.validation_loss_curve_ = losses if validated else None
+        self.best_validation_score_ = max(scores) if validated else None
 
     def _warn_unfinished(self, history):
         message = {
@@ -494,20 +497,14 @@ default="logistic"
         """
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
-        dtype = self._training_dtype
-        net = self._network(self._hidden_activations())
-        y = training.predictions(net, self._theta(dtype), self._chunks(X, dtype), X.shape[0])
+        net, dtype, units = self._fitted_network(), self._training_dtype, self._scaling
+        theta = self._theta(dtype, units)
+        y = training.predictions(net, theta, _chunks(X, dtype, units), X.shape[0])
         y = y.astype(np.result_type(X.dtype, dtype), copy=False)
-        if self._scaling is not None:
-            y *= self._scaling.y_scale
-            y += self._scaling.y_mean
+        if units is not None:
+            y *= units.y_scale
+            y += units.y_mean
         return y.ravel() if self.n_outputs_ == 1 else y
-
-    def _chunks(self, X, dtype):
-        """X in the units and precision of training, a bounded number of rows at a time."""
-        s = self._scaling or scaling.Scaling(None, None, None, None)
-        for rows in gen_batches(X.shape[0], scaling.CHUNK):
-            yield rows, scaling.converted(X[rows], dtype, s.X_mean, s.X_scale)
 
     def loss_gradient(self, X, y, sample_weight=None):
         """The loss and its gradient by every weight and bias, at the present weights.
@@ -539,7 +536,7 @@ default="logistic"
         """
         check_is_fitted(self)
         X, y, sample_weight = self._validate_samples(X, y, sample_weight, reset=False)
-        net = self._network(self._hidden_activations())
+        net = self._fitted_network()
         # Raw units may be far from 1, where float32 would round the answer away.
         theta = parameters.pack(self.coefs_, self.intercepts_, np.float64)
         samples = training.Samples(
@@ -561,11 +558,16 @@ default="logistic"
             Written as it is named; ``.npz`` is customary.
         """
         check_is_fitted(self)
+        self._fitted_network()
         params = self.get_params(deep=False)
         if not isinstance(params["random_state"], (int, np.integer, type(None))):
             params["random_state"] = None  # a generator's state is not part of a model
-        fields = {"params": params, "training_dtype": self._training_dtype.name}
-        fields |= {name: getattr(self, name, None) for name in _SAVED}
+        fields = {
+            "params": params,
+            "training_dtype": self._training_dtype.name,
+            "activations": self._activations,
+        }
+        fields |= {name: getattr(self, name) for name in _SAVED}
         if hasattr(self, "feature_names_in_"):
             fields["feature_names_in_"] = self.feature_names_in_.tolist()
         arrays = {f"coefs_{l}": W for l, W in enumerate(self.coefs_)}
@@ -593,26 +595,34 @@ default="logistic"
         """
         fields, arrays = persistence.read(path)
         try:
-            model = cls._restored(fields, arrays)
-        except (KeyError, TypeError, AttributeError) as error:
+            return cls._restored(fields, arrays)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{path} is not a whole model of this version of fastbp.") from error
-        return model
 
     @classmethod
     def _restored(cls, fields, arrays):
         """The model of what `save` wrote; whatever is missing is an error."""
-        model = cls(**fields["params"])
-        model._training_dtype = np.dtype(fields["training_dtype"])
+        params = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in fields.pop("params").items()
+        }
+        model = cls(**params)
+        model._training_dtype = np.dtype(fields.pop("training_dtype"))
+        model._activations = fields.pop("activations")
         for name in _SAVED:
-            setattr(model, name, fields[name])
+            setattr(model, name, fields.pop(name))
         if "feature_names_in_" in fields:
-            model.feature_names_in_ = np.array(fields["feature_names_in_"], object)
+            model.feature_names_in_ = np.array(fields.pop("feature_names_in_"), object)
         layers = range(model.n_layers_ - 1)
-        model.coefs_ = [arrays[f"coefs_{l}"] for l in layers]
-        model.intercepts_ = [arrays[f"intercepts_{l}"] for l in layers]
+        model.coefs_ = [arrays.pop(f"coefs_{l}") for l in layers]
+        model.intercepts_ = [arrays.pop(f"intercepts_{l}") for l in layers]
         model._scaling = None
         if "X_mean" in arrays:
-            model._scaling = scaling.Scaling(*(arrays[name] for name in scaling.Scaling._fields))
+            model._scaling = scaling.Scaling(*map(arrays.pop, scaling.Scaling._fields))
+        if unknown := [*fields, *arrays]:
+            raise KeyError(unknown)
+        model._validate_params()
+        model._fitted_network()
         return model
 
     def __sklearn_tags__(self):
@@ -620,6 +630,20 @@ default="logistic"
         tags.input_tags.sparse = True
         tags.target_tags.multi_output = True
         return tags
+
+
+def _samples(X, y, sample_weight, dtype, units):
+    """Samples as the kernels take them."""
+    u = units or scaling.Scaling(None, None, None, None)
+    X = scaling.converted(X, dtype, u.X_mean, u.X_scale)
+    return training.Samples(X, scaling.converted(y, dtype, u.y_mean, u.y_scale), sample_weight)
+
+
+def _chunks(X, dtype, units):
+    """X as the kernels take it, a bounded number of rows at a time."""
+    u = units or scaling.Scaling(None, None, None, None)
+    for rows in gen_batches(X.shape[0], scaling.CHUNK):
+        yield rows, scaling.converted(X[rows], dtype, u.X_mean, u.X_scale)
 
 
 def _scaling_of(X, y, sample_weight, rows):

@@ -2,19 +2,22 @@
 
 import time
 
+from fastbp.parameters import unpack
+from fastbp.scaling import to_raw_units
 
-def observe(estimator, net, X, y, sample_weight):
+
+def observe(estimator, net, learnt, X, y, sample_weight):
     """The observer of one fit, or None where nobody watches."""
     if not estimator.verbose and not getattr(estimator, "_skl_callbacks", None):
         return None
-    return _Observer(estimator, net, X, y, sample_weight)
+    return _Observer(estimator, net, learnt, X, y, sample_weight)
 
 
 class _Observer:
     """Tells callbacks and the terminal of each epoch; see `training.fit`."""
 
-    def __init__(self, estimator, net, X, y, sample_weight):
-        self.estimator, self.net = estimator, net
+    def __init__(self, estimator, net, learnt, X, y, sample_weight):
+        self.estimator, self.net, self.learnt = estimator, net, learnt
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.data = {"X": X, "y": y.ravel() if y.shape[1] == 1 else y, "metadata": metadata}
         self.fit = estimator._init_callback_context(max_subtasks=estimator.max_iter)
@@ -35,23 +38,23 @@ class _Observer:
         )
 
     def fit_ends(self):
-        fitted = {name: getattr(self.estimator, name) for name in ("coefs_", "intercepts_")}
+        names = (*self.learnt, "coefs_", "intercepts_", "n_features_in_")
         self.fit.call_on_fit_task_end(
-            estimator=self.estimator, **self.data, reconstruction_attributes=lambda: fitted
+            estimator=self.estimator,
+            **self.data,
+            reconstruction_attributes={name: getattr(self.estimator, name) for name in names},
         )
 
     def model_of(self, theta):
         """What makes a model that predicts with this θ; worked out only if a callback asks."""
 
         def attributes():
-            estimator = self.estimator
-            coefs, intercepts = estimator._in_raw_units(self.net, theta.copy())
-            names = ("_scaling", "_training_dtype", "n_outputs_", "n_features_in_")
-            return {
-                "coefs_": coefs,
-                "intercepts_": intercepts,
-                **{name: getattr(estimator, name) for name in names},
-            }
+            coefs, intercepts = to_raw_units(
+                *unpack(theta.copy(), self.net), self.learnt["_scaling"]
+            )
+            n_features_in_ = self.estimator.n_features_in_
+            weights = {"coefs_": coefs, "intercepts_": intercepts}
+            return {**self.learnt, **weights, "n_features_in_": n_features_in_}
 
         return attributes
 
@@ -60,6 +63,6 @@ class _Observer:
         epoch, most = len(history.losses), self.estimator.max_iter
         width = len(str(most))
         text = f"epoch {epoch:{width}d}/{most}  loss {history.losses[-1]:<10.4g}"
-        if self.estimator.validation_fraction and history.validation_scores[-1]:
+        if history.validation_scores:
             text += f"  validation R² {history.validation_scores[-1]:.4f}"
         return f"{text}  {time.perf_counter() - self.start:.1f} s"

@@ -52,18 +52,28 @@ def unpack(theta, net):
     return coefs, intercepts
 
 
-def initialize(net, activations, random_state):
+def initialize(net, activations, random_state, output=None):
     """First weights and biases, drawn as `MLPRegressor` draws them.
 
-    Uniform in ±√(6 / (fan in + fan out)), or ±√(2 / …) before a logistic unit (Glorot &
-    Bengio, 2010). The output layer takes the bound of the last hidden layer's activation.
+    Uniform in ±√(6 / (fan in + fan out)), or ±√(2 / …) for logistic units (Glorot & Bengio,
+    2010).
+
+    Parameters
+    ----------
+    net : recarray, see `network`
+    activations : sequence of str
+        Activation of each hidden layer.
+    random_state : RandomState
+    output : str, default=None
+        The activation that the output layer goes by, although it is linear; None is that of
+        the last hidden layer.
 
     Returns
     -------
     theta : ndarray of shape (n_parameters,), float64
     """
     theta = np.empty(n_parameters(net))
-    names = [*activations, activations[-1] if activations else "identity"]
+    names = [*activations, output or (activations[-1] if activations else "identity")]
     for W, b, name in zip(*unpack(theta, net), names, strict=True):
         bound = np.sqrt((2.0 if name == "logistic" else 6.0) / sum(W.shape))
         W[:] = random_state.uniform(-bound, bound, W.shape)

@@ -7,6 +7,7 @@ import numpy as np
 
 from fastbp.kernels.epoch import RECIPE
 from fastbp.kernels.losses import LOSSES
+from fastbp.kernels.online import WIDEST
 from fastbp.kernels.optimizers import ADAM, MOMENTUM, NESTEROV, SGD
 from fastbp.kernels.simd import LANES
 from fastbp.parameters import n_parameters
@@ -69,6 +70,7 @@ def recipe_of(net, settings, batch_size, itemsize):
     recipe.batch_size = batch_size
     recipe.tile = tile_size(net, batch_size, itemsize)
     recipe.parts = most_parts(net, itemsize)
+    recipe.online = batch_size == 1 and net.width.max() <= WIDEST
     return recipe[0]
 
 

@@ -40,21 +40,25 @@ def _mean_and_scale(A, weight):
     n = A.shape[0]
     weight = np.ones(n) if weight is None else weight.astype(np.float64)
     weight = weight / weight.sum()
-    mean = sum(weight[rows] @ _dense(A[rows]) for rows in gen_batches(n, CHUNK))
-    variance = sum(weight[rows] @ (_dense(A[rows]) - mean) ** 2 for rows in gen_batches(n, CHUNK))
+    chunks = [(weight[rows], rows) for rows in gen_batches(n, CHUNK)]
+    with np.errstate(over="ignore", invalid="ignore"):  # reported below
+        mean = sum(w @ _dense(A[rows]) for w, rows in chunks)
+        variance = sum(w @ (_dense(A[rows]) - mean) ** 2 for w, rows in chunks)
     if not np.isfinite(variance).all():
         raise ValueError(
             "Values are too large to be standardised: their squares overflow. "
             "Rescale the column, or pass standardize=False."
         )
     # A constant column has only rounding errors about its mean: it is centred, not scaled.
-    constant = variance <= (10 * np.finfo(np.float64).eps * np.abs(mean)) ** 2
+    rounding = n * np.finfo(np.float64).eps
+    constant = variance <= rounding * variance + (rounding * mean) ** 2
     return mean, np.where(constant, 1.0, np.sqrt(variance))
 
 
 def _dense(rows):
+    """Rows in float64, C-ordered: sums then round alike for any layout of the table."""
     rows = rows.toarray() if sparse.issparse(rows) else rows
-    return rows.astype(np.float64, copy=False)
+    return np.ascontiguousarray(rows, np.float64)
 
 
 def converted(A, dtype, mean=None, scale=None):
@@ -86,7 +90,12 @@ def converted(A, dtype, mean=None, scale=None):
 
 
 def to_raw_units(coefs, intercepts, scaling):
-    """Weights for standardised X and y → weights for raw X and y, in float64."""
+    """Weights for standardised X and y → weights for raw X and y, in float64.
+
+    Without a scaling these are the same.
+    """
+    if scaling is None:
+        return coefs, intercepts
     coefs = [W.astype(np.float64) for W in coefs]
     intercepts = [b.astype(np.float64) for b in intercepts]
     coefs[0] /= scaling.X_scale[:, None]
@@ -98,6 +107,8 @@ def to_raw_units(coefs, intercepts, scaling):
 
 def to_standard_units(coefs, intercepts, scaling):
     """The inverse of `to_raw_units`."""
+    if scaling is None:
+        return coefs, intercepts
     coefs = [W.astype(np.float64) for W in coefs]
     intercepts = [b.astype(np.float64) for b in intercepts]
     coefs[-1] /= scaling.y_scale

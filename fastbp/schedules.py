@@ -10,7 +10,7 @@ SCHEDULES = ("constant", "invscaling", "adaptive")
 ADAPTIVE_DIVISOR, ADAPTIVE_MINIMUM = 5.0, 1e-6
 
 
-def step_sizes(name, eta, power_t, samples_seen):
+def step_sizes(name, eta, power_t, samples_seen, began=0):
     """Step size of each epoch.
 
     Parameters
@@ -23,6 +23,8 @@ def step_sizes(name, eta, power_t, samples_seen):
         Exponent of "invscaling".
     samples_seen : array of int, shape (n_epochs,)
         Samples trained on before each epoch.
+    began : int, default=0
+        How many those were when the schedule began.
 
     Returns
     -------
@@ -30,6 +32,6 @@ def step_sizes(name, eta, power_t, samples_seen):
     """
     if name == "invscaling":
         # The first epoch takes the initial step, the later ones η / (t + 1)^power_t.
-        later = samples_seen > 0
+        later = samples_seen > began
         return np.where(later, eta / (samples_seen + 1.0) ** power_t, eta)
     return np.full(len(samples_seen), float(eta))

@@ -1,13 +1,11 @@
 """The fit loop: epochs in the kernels, decisions between them in Python."""
 
-import signal
-import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from fastbp.interrupts import CtrlC
 from fastbp.kernels.epoch import STATE, loss_gradient, predict, train
 from fastbp.kernels.optimizers import OPTIMIZERS
 from fastbp.plan import Settings, n_threads_for, optimizer_code, recipe_of, tiles_for
@@ -41,18 +39,26 @@ class Samples:
 class OptimizerState:
     """What an optimiser carries from step to step; a later `partial_fit` goes on with it."""
 
+    code: int
     memory: np.ndarray
     state: np.recarray = field(repr=False)
     eta: float
+    began: int  # samples seen before the first step
+
+    def fits(self, settings, theta):
+        """Whether a training with these settings can go on with it."""
+        alike = self.memory.shape[1] == theta.size and self.memory.dtype == theta.dtype
+        return alike and self.code == optimizer_code(settings)
 
     @classmethod
-    def start(cls, settings, theta, seed):
-        memory = np.zeros((OPTIMIZERS[optimizer_code(settings)], theta.size), theta.dtype)
+    def start(cls, settings, theta, seed, began=0):
+        code = optimizer_code(settings)
+        memory = np.zeros((OPTIMIZERS[code], theta.size), theta.dtype)
         state = np.zeros(1, STATE).view(np.recarray)
         state.random = seed
         state.beta_1_to_t = state.beta_2_to_t = 1.0
         state.best, state.best_score = np.inf, -np.inf
-        return cls(memory, state, settings.learning_rate_init)
+        return cls(code, memory, state, settings.learning_rate_init, began)
 
 
 @dataclass
@@ -65,6 +71,10 @@ class History:
     seconds: float = 0.0
     #: Why training ended: "max_iter", "stalled", "max_time", "callback" or "interrupted".
     ended_by: str = "max_iter"
+
+    def copy(self):
+        lists = self.losses, self.validation_losses, self.validation_scores
+        return History(*(list(values) for values in lists), self.seconds, self.ended_by)
 
 
 def fit(net, theta, samples, validation, order, settings, optimizer, *, observer=None, seen=0):
@@ -99,14 +109,16 @@ def fit(net, theta, samples, validation, order, settings, optimizer, *, observer
         If the loss is no longer finite.
     """
     loop = _Loop(net, theta, samples, validation, order, settings, optimizer, seen)
-    with _uninterrupted():
+    with CtrlC() as ctrl_c:
         loop.call(0, 0)  # compiles, or loads what was compiled
-    try:
-        loop.run(observer)
-    except KeyboardInterrupt:
-        loop.return_to_whole_epoch()
-        loop.history.ended_by = "interrupted"
-    if validation is not None and loop.history.losses:
+        try:
+            loop.run(observer, ctrl_c)
+        except KeyboardInterrupt:
+            loop.return_to_whole_epoch()
+            if not loop.history.losses:
+                raise
+            loop.history.ended_by = "interrupted"
+    if validation is not None:
         theta[:] = loop.best_theta
     return loop.history
 
@@ -122,7 +134,9 @@ class _Loop:
         self.state, self.best_theta = optimizer.state[0], theta.copy()
         self.n_samples, self.seen = order.size, seen
         self.steps_per_epoch = -(-order.size // batch_size)
-        self.history = History()
+        self.history, self.is_noted = History(), True
+        self.is_validated = validation is not None
+        self.whole_epoch = self.snapshot()
         parts = min(int(recipe.parts), -(-batch_size // int(recipe.tile)))
         self.arrays = (
             net, recipe, self.state, theta, self.best_theta, optimizer.memory,
@@ -131,7 +145,7 @@ class _Loop:
             samples.X, samples.y, samples.weights(), *_held_out(validation, samples),
         )  # fmt: skip
 
-    def run(self, observer):
+    def run(self, observer, ctrl_c):
         """Train until one of the reasons to stop."""
         settings, history = self.settings, self.history
         start, pace = time.perf_counter(), 0.0
@@ -149,6 +163,8 @@ class _Loop:
             if done and (reason := self.reason_to_stop(observer)):
                 history.ended_by = reason
                 return
+            if ctrl_c.pressed:
+                raise KeyboardInterrupt
 
     def share_of_call(self, pace, seconds_left, *, one_epoch):
         """Steps and epochs of the next call, at `pace` steps a second."""
@@ -166,11 +182,15 @@ class _Loop:
         losses, losses_val, scores = np.zeros((3, epochs))
         seen = self.seen + self.n_samples * (len(self.history.losses) + np.arange(epochs))
         settings = self.settings
-        etas = step_sizes(settings.learning_rate, self.optimizer.eta, settings.power_t, seen)
+        eta, began = self.optimizer.eta, self.optimizer.began
+        etas = step_sizes(settings.learning_rate, eta, settings.power_t, seen, began)
+        self.is_noted = False
         done = self.team.run(train, *self.arrays, steps, etas, losses, losses_val, scores)
         self.history.losses += losses[:done].tolist()
-        self.history.validation_losses += losses_val[:done].tolist()
-        self.history.validation_scores += scores[:done].tolist()
+        if self.is_validated:
+            self.history.validation_losses += losses_val[:done].tolist()
+            self.history.validation_scores += scores[:done].tolist()
+        self.is_noted = True
         return done
 
     def reason_to_stop(self, observer):
@@ -196,12 +216,17 @@ class _Loop:
 
     def snapshot(self):
         """What an epoch that is cut off must return to."""
-        return self.theta.copy(), self.optimizer.memory.copy(), self.optimizer.state.copy()
+        changing = self.theta, self.best_theta, self.optimizer.memory, self.optimizer.state
+        return [array.copy() for array in changing], self.history.copy()
 
     def return_to_whole_epoch(self):
-        """Undo the part of an epoch that Ctrl-C cut off."""
-        if self.state.position > 0:
-            self.theta[:], self.optimizer.memory[:], self.optimizer.state[:] = self.whole_epoch
+        """Undo the part of an epoch that was cut off, or what nobody has noted."""
+        if self.is_noted and self.state.position == 0:
+            return
+        arrays, self.history = self.whole_epoch
+        changing = self.theta, self.best_theta, self.optimizer.memory, self.optimizer.state
+        for array, before in zip(changing, arrays, strict=True):
+            array[:] = before
 
 
 def _held_out(validation, samples):
@@ -254,20 +279,3 @@ def loss_and_gradient(net, theta, samples, settings):
         net, recipe, theta, gradient, tiles[0], order, samples.X, samples.y, samples.weights()
     )
     return loss, gradient
-
-
-@contextmanager
-def _uninterrupted():
-    """Hear Ctrl-C at the end: within, it would leave a kernel half compiled."""
-    raises = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not raises or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    heard = []
-    signal.signal(signal.SIGINT, lambda *call: heard.append(call))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if heard:
-        raise KeyboardInterrupt

@@ -9,6 +9,8 @@ Flags, chosen once for every kernel:
 - ``fastmath={"contract"}``: a·b + c may become one rounding. Nothing else of fastmath:
   the exponential's argument reduction depends on the order of its operations, and NaN
   must stay NaN, because it is how a diverging fit is noticed.
+- `njit_exact` leaves even that out: in a·b + c·d the compiler would choose which product is
+  rounded, and choose otherwise in another place of the same code.
 - `njit_sum` adds ``reassoc`` and ``nsz``, for the loops that reduce: only so can a sum
   be spread over the lanes of a vector.
 - ``cache``: machine code is kept on disk, in a folder named by a hash of this package's
@@ -101,7 +103,7 @@ def _compile(function, fastmath, **flags):
             nogil=True,
             _nrt=False,
             error_model="numpy",
-            fastmath=fastmath,
+            fastmath=fastmath or False,
             **flags,
         )(function)
     finally:
@@ -111,6 +113,11 @@ def _compile(function, fastmath, **flags):
 def njit(function):
     """Compile a kernel with the flags of the house."""
     return _compile(function, {"contract"})
+
+
+def njit_exact(function):
+    """Compile a kernel whose every operation is rounded as it is written."""
+    return _compile(function, set())
 
 
 def njit_sum(function):

@@ -32,7 +32,8 @@ import numpy as np
 from fastbp.kernels.compile import inline, njit, njit_sum
 from fastbp.kernels.losses import loss, loss_and_slope
 from fastbp.kernels.network import backward, forward, units
-from fastbp.kernels.optimizers import count_step, update
+from fastbp.kernels.online import train_online
+from fastbp.kernels.optimizers import add_penalty, count_step, update
 from fastbp.kernels.simd import LANES
 from fastbp.kernels.threads import wait
 from fastbp.kernels.views import matrix, vector
@@ -50,6 +51,7 @@ RECIPE = np.dtype(
         ("batch_size", np.int64),
         ("tile", np.int64),  # samples in a full tile, a multiple of LANES
         ("parts", np.int64),  # of a batch, at most
+        ("online", np.bool_),  # see `online.py`
         ("shuffle", np.bool_),
         ("early_stopping", np.bool_),  # watch the validation score, not the loss
         ("tol", np.float64),
@@ -111,6 +113,14 @@ def train(
             begin_epoch(recipe, state, order)
         if not wait(barrier, n_threads):
             return epoch
+        if recipe.online:
+            stop = min(position + steps, order.size)
+            train_online(
+                net, recipe, state, etas[epoch], theta, memory, gradients, tiles[0, 0],
+                tiles[0, 1], order, position, stop, X, y, sample_weight,
+            )  # fmt: skip
+            steps -= stop - position
+            position = stop
         while steps > 0 and position < order.size:
             stop = min(position + recipe.batch_size, order.size)
             train_batch(
@@ -179,8 +189,8 @@ def train_batch(
             count_step(recipe, state)
         wait(barrier, n_threads)
         # All of the gradient is there before any of θ moves.
-        first = share_of(theta.size, thread, n_threads)
-        last = share_of(theta.size, thread + 1, n_threads)
+        first = theta.size * thread // n_threads
+        last = theta.size * (thread + 1) // n_threads
         sum_parts(gradients, parts, first, last)
         update(recipe, eta, state, theta, gradients, memory, first, last)
         if thread == 0:
@@ -188,18 +198,6 @@ def train_batch(
             for part in range(parts):
                 state.loss += weight * part_losses[part]
         wait(barrier, n_threads)
-
-
-@inline
-def share_of(n_parameters, thread, n_threads):
-    """Where this thread's share of θ begins.
-
-    At whole turns of the update's loop: what is left over after the vectors may be rounded
-    otherwise than within, and must be the same parameters for any number of threads.
-    """
-    if thread == n_threads:
-        return n_parameters
-    return n_parameters * thread // n_threads // 64 * 64
 
 
 @inline
@@ -215,7 +213,11 @@ def part_gradient(
 ):  # fmt: skip
     """gradient ← what this part of the batch adds to ∂L/∂θ; returns what it adds to L."""
     n_tiles = (stop - start + recipe.tile - 1) // recipe.tile
-    total = penalty(net, recipe.alpha / weight if part == 0 else 0.0, theta, gradient)
+    total = 0.0
+    for i in range(gradient.size):
+        gradient[i] = 0
+    if part == 0 and recipe.alpha > 0:
+        total += add_penalty(net, recipe.alpha / weight, theta, gradient)
     for tile in range(n_tiles * part // parts, n_tiles * (part + 1) // parts):
         first = start + tile * recipe.tile
         total += recipe.loss_scale * tile_gradient(
@@ -252,21 +254,6 @@ def tile_gradient(
     )
     backward(theta, net, O, D, gradient)
     return part
-
-
-@njit_sum
-def penalty(net, alpha, theta, gradient):
-    """gradient ← α W, biases 0; returns ½ α ‖W‖²."""
-    for i in range(gradient.size):
-        gradient[i] = 0
-    squares = 0.0
-    if alpha > 0:
-        a = theta.dtype.type(alpha)
-        for l in range(1, net.size):
-            for i in range(net[l].weights_at, net[l].biases_at):
-                gradient[i] = a * theta[i]
-                squares += theta[i] * theta[i]
-    return 0.5 * alpha * squares
 
 
 @njit

@@ -6,7 +6,7 @@ scikit-learn, so that equal gradients give equal steps.
 
 import numpy as np
 
-from fastbp.kernels.compile import inline, njit
+from fastbp.kernels.compile import inline, njit_exact, njit_sum
 from fastbp.kernels.views import vector
 
 SGD, MOMENTUM, NESTEROV, ADAM = range(4)
@@ -22,7 +22,7 @@ def count_step(recipe, state):
     state.beta_2_to_t *= recipe.beta_2
 
 
-@njit
+@njit_exact
 def update(recipe, eta, state, theta, gradients, memory, first, last):
     """θ ← θ − η ∂L/∂θ, or what the optimiser makes of it, for the parameters first to last.
 
@@ -83,3 +83,14 @@ def adam(eta, beta_1, beta_2, epsilon, theta, g, m, v):
         m[i] = beta_1 * m[i] + (one - beta_1) * g[i]
         v[i] = beta_2 * v[i] + (one - beta_2) * g[i] * g[i]
         theta[i] -= eta * m[i] / (np.sqrt(v[i]) + epsilon)
+
+
+@njit_sum
+def add_penalty(net, alpha, theta, gradient):
+    """gradient ← gradient + α W, for weights only; returns ½ α ‖W‖²."""
+    a, squares = theta.dtype.type(alpha), 0.0
+    for l in range(1, net.size):
+        for i in range(net[l].weights_at, net[l].biases_at):
+            gradient[i] += a * theta[i]
+            squares += theta[i] * theta[i]
+    return 0.5 * alpha * squares

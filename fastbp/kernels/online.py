@@ -1,0 +1,110 @@
+"""Online training of small networks: one sample a step, no layer wider than a few units.
+
+The formulas of `network.py`, unit by unit. What a step costs here is the latency of its own
+chain, input to output and back; calls, views and vectors of the general machinery would cost
+several times as much. Wider networks are better off there, even with one sample.
+"""
+
+from fastbp.kernels.activations import (
+    LOGISTIC,
+    RELU,
+    TANH,
+    logistic,
+    logistic_derivative,
+    relu,
+    relu_derivative,
+    tanh,
+    tanh_derivative,
+)
+from fastbp.kernels.compile import inline, njit
+from fastbp.kernels.losses import loss, slope
+from fastbp.kernels.optimizers import add_penalty, count_step, update
+
+#: The widest layer for which units one by one are faster than vectors of them.
+WIDEST = 8
+
+
+@njit
+def train_online(
+    net, recipe, state, eta, theta, memory, gradients, o, d, order, start, stop,
+    X, y, sample_weight,
+):  # fmt: skip
+    """A step of θ for each of the samples order[start:stop].
+
+    `o` and `d` have room for a number a unit; the rest is as in `epoch.py`.
+    """
+    gradient = gradients[0]
+    for i in range(start, stop):
+        sample = order[i]
+        weight = sample_weight[sample] if sample_weight.size > 0 else 1.0
+        if weight > 0:
+            for j in range(X.shape[1]):
+                o[j] = X[sample, j]
+            forward(theta, net, o)
+            part = 0.0
+            m = net.size - 1
+            for k in range(net[m].width):
+                prediction = o[net[m].units_at + k]
+                part += recipe.loss_scale * loss(recipe.loss, prediction, y[sample, k])
+                d[net[m].units_at + k] = slope(recipe.loss, prediction, y[sample, k])
+            backward(theta, net, o, d, gradient)
+            if recipe.alpha > 0:
+                part += add_penalty(net, recipe.alpha / weight, theta, gradient)
+            count_step(recipe, state)
+            update(recipe, eta, state, theta, gradients, memory, 0, theta.size)
+            state.loss += weight * part
+            state.weight += weight
+
+
+@inline
+def forward(theta, net, o):
+    """oₖ = σ(Σⱼ wⱼₖ oⱼ + bₖ), for every unit k of every layer."""
+    for l in range(1, net.size):
+        n_out, before, here = net[l].width, net[l - 1].units_at, net[l].units_at
+        for k in range(n_out):
+            z = theta[net[l].biases_at + k]
+            for j in range(net[l - 1].width):
+                z += theta[net[l].weights_at + j * n_out + k] * o[before + j]
+            o[here + k] = activation(net[l].activation, z)
+
+
+@inline
+def backward(theta, net, o, d, gradient):
+    """∂L/∂wⱼₖ = oⱼ dₖ,  ∂L/∂bₖ = dₖ,  dⱼ = σ′(zⱼ) Σₖ wⱼₖ dₖ;  d of the outputs is given."""
+    for l in range(net.size - 1, 0, -1):
+        n_out, before, here = net[l].width, net[l - 1].units_at, net[l].units_at
+        for k in range(n_out):
+            gradient[net[l].biases_at + k] = d[here + k]
+        for j in range(net[l - 1].width):
+            row = net[l].weights_at + j * n_out
+            total = type(theta[0])(0)
+            for k in range(n_out):
+                gradient[row + k] = o[before + j] * d[here + k]
+                total += theta[row + k] * d[here + k]
+            d[before + j] = total * derivative(net[l - 1].activation, o[before + j])
+
+
+@inline
+def activation(kind, z):
+    """σ(z)."""
+    o = z
+    if kind == LOGISTIC:
+        o = logistic(z)
+    elif kind == TANH:
+        o = tanh(z)
+    elif kind == RELU:
+        o = relu(z)
+    return o
+
+
+@inline
+def derivative(kind, o):
+    """σ′(z), where o = σ(z)."""
+    slope = type(o)(1)
+    if kind == LOGISTIC:
+        slope = logistic_derivative(o)
+    elif kind == TANH:
+        slope = tanh_derivative(o)
+    elif kind == RELU:
+        slope = relu_derivative(o)
+    return slope

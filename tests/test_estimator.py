@@ -1,0 +1,612 @@
+"""`BackpropRegressor` among scikit-learn's tools, and against bad input."""
+
+import copy
+import doctest
+import inspect
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.callback import ProgressBar, ScoringMonitor
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.multioutput import MultiOutputRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import fastbp
+from fastbp import BackpropRegressor, estimator, training
+
+QUICK = {
+    "hidden_layer_sizes": (4,), "max_iter": 5, "n_iter_no_change": np.inf, "random_state": 0,
+}  # fmt: skip
+
+
+def weights_of(model):
+    return np.concatenate([a.ravel() for a in (*model.coefs_, *model.intercepts_)])
+
+
+def named(X):
+    return pd.DataFrame(X, columns=["speed", "angle", "chord"])
+
+
+# ---------------------------------------------------------------- scikit-learn's checks
+
+
+def expected_failed_checks(model):
+    """A weight of 2 and a sample twice are the same to rounding: 1e-7 in these checks' eyes."""
+    if model.dtype == "float64":
+        return {}
+    reason = "sums over a weighted and over a repeated batch round differently in float32"
+    return dict.fromkeys(
+        (
+            "check_sample_weight_equivalence_on_dense_data",
+            "check_sample_weight_equivalence_on_sparse_data",
+        ),
+        reason,
+    )
+
+
+@parametrize_with_checks(
+    [BackpropRegressor(), BackpropRegressor(dtype="float64")],
+    expected_failed_checks=expected_failed_checks,
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # noise is not learnt
+def test_scikit_learns_checks_pass(estimator, check):
+    check(estimator)
+
+
+# ----------------------------------------------------------------------------- bad input
+
+X = np.random.default_rng(0).normal(size=(20, 3))
+Y = X @ [1.0, 2.0, 3.0]
+HOLED, ENDLESS = X.copy(), X.copy()
+HOLED[3, 1], ENDLESS[3, 1] = np.nan, np.inf
+
+BAD_PARAMETERS = {
+    "hidden_layer_sizes": [0, -1, (5, 0), 2.5, (2.5,), "50", None, [[5]], (5, "5")],
+    "activation": ["sigmoid", "", None, 3, ["tanh", "tanh"], [], ["sigmoid"], [None], [["tanh"]]],
+    "loss": ["mse", None, 1],
+    "solver": ["SGD", "", None, 0],
+    "alpha": [-1e-9, "0", None, np.nan],
+    "batch_size": [0, -1, 1.5, "all", None],
+    "learning_rate": ["slow", None, 0.1],
+    "learning_rate_init": [0, -0.1, "0.1", None, np.nan],
+    "power_t": [-1, "0.5", None],
+    "max_iter": [0, -1, 1.5, None, np.inf],
+    "shuffle": ["yes", 2, None],
+    "random_state": [-1, "0", 0.5],
+    "tol": [-1e-4, "0", None],
+    "verbose": ["yes", -1, None],
+    "warm_start": ["yes", 2, None],
+    "momentum": [-0.1, 1.1, None, np.nan],
+    "nesterovs_momentum": ["yes", 2, None],
+    "early_stopping": ["yes", 2, None],
+    "validation_fraction": [-0.1, 1.0, 1.5, None],
+    "beta_1": [-0.1, 1.0, None],
+    "beta_2": [-0.1, 1.0, None],
+    "epsilon": [0, -1e-8, None],
+    "n_iter_no_change": [0, -1, 1.5, None],
+    "standardize": ["yes", 2, None],
+    "dtype": ["float16", "double", np.int64, 32],
+    "n_threads": [0, -1, 1.5, "all"],
+    "max_time": [0, -1, "1 s", np.nan],
+}
+
+BAD_SAMPLES = {
+    "NaN in X": ((HOLED, Y), "NaN"),
+    "infinity in X": ((ENDLESS, Y), "infinity"),
+    "NaN in y": ((X, HOLED[:, 1]), "NaN"),
+    "infinity in y": ((X, ENDLESS[:, 1]), "infinity"),
+    "NaN in a sparse X": ((sparse.csr_array(HOLED), Y), "NaN"),
+    "NaN in weights": ((X, Y, HOLED[:, 1]), "NaN"),
+    "infinite weights": ((X, Y, ENDLESS[:, 1]), "infinity"),
+    "X of one dimension": ((Y, Y), "2D array"),
+    "X of three dimensions": ((X[None], Y[:1]), "dim 3"),
+    "no rows": ((X[:0], Y[:0]), "0 sample"),
+    "no columns": ((X[:, :0], Y), "0 feature"),
+    "fewer targets than rows": ((X, Y[:-1]), "inconsistent numbers of samples"),
+    "y of three dimensions": ((X, Y[:, None, None]), "dim 3"),
+    "no y": ((X, None), "y"),
+    "one number as y": ((X[:1], 3.0), "array"),
+    "complex X": ((X + 1j, Y), "[Cc]omplex"),
+    "complex y": ((X, Y + 1j), "[Cc]omplex"),
+    "text in X": (([*X.astype(object).tolist()[:-1], ["a", "b", "c"]], Y), "float"),
+    "text as target": ((X, np.array(["fast", "slow"] * 10)), "could not convert.*float|numeric"),
+    "digits as target": ((X, Y.astype(str)), "text|string|numeric"),
+    "objects as target": ((X, np.array(["fast", "slow"] * 10, object)), "float"),
+    "dates as target": ((X, np.arange(20).astype("M8[s]")), "datetime|numeric|float"),
+    "a sparse y": ((X, sparse.csr_array(Y[:, None])), "dense"),
+    "negative weights": ((X, Y, -np.ones(20)), "[Nn]egative"),
+    "weights all zero": ((X, Y, np.zeros(20)), "at least one non-zero"),
+    "too few weights": ((X, Y, np.ones(19)), "sample_weight"),
+    "weights of two dimensions": ((X, Y, np.ones((20, 2))), "[Ss]ample.weight"),
+    "values beyond float32": ((X * [1, 1, 1e200], Y), "too large"),
+}
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    """Training is work, and work on bad input is an error."""
+
+    def refuse(*args, **kwargs):
+        pytest.fail("training began")
+
+    monkeypatch.setattr(training, "fit", refuse)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, v) for name, values in BAD_PARAMETERS.items() for v in values]
+)
+def test_a_bad_parameter_is_refused_by_name(name, value, no_training):
+    model = BackpropRegressor(**{name: value})
+    for method in (model.fit, model.partial_fit):
+        with pytest.raises((ValueError, TypeError), match=name):
+            method(X, Y)
+
+
+def test_every_parameter_has_its_bad_values_tested():
+    assert BAD_PARAMETERS.keys() == BackpropRegressor().get_params().keys()
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("what", BAD_SAMPLES)
+def test_bad_samples_are_refused_with_a_reason(what, standardize, no_training):
+    samples, message = BAD_SAMPLES[what]
+    model = BackpropRegressor(standardize=standardize)
+    for method in (model.fit, model.partial_fit):
+        with pytest.raises((ValueError, TypeError), match=message):
+            method(*samples)
+    assert not hasattr(model, "coefs_")
+
+
+@pytest.mark.parametrize("what", [what for what in BAD_SAMPLES if "beyond" not in what])
+def test_bad_validation_samples_are_refused_with_a_reason(what, no_training):
+    (X_val, y_val, *weight), message = BAD_SAMPLES[what]
+    if y_val is None:
+        message = "X_val and y_val must be given together"
+    with pytest.raises((ValueError, TypeError), match=message):
+        BackpropRegressor().fit(
+            X, Y, X_val=X_val, y_val=y_val, sample_weight_val=next(iter(weight), None)
+        )
+
+
+@pytest.mark.parametrize(
+    ("held_out", "message"),
+    [
+        ({"X_val": X}, "together"),
+        ({"y_val": Y}, "together"),
+        ({"sample_weight_val": np.ones(20)}, "X_val"),
+        ({"X_val": X[:, :2], "y_val": Y}, "2 features.*3 features"),
+        ({"X_val": X, "y_val": np.column_stack([Y, Y])}, "2 outputs"),
+    ],
+)
+def test_validation_samples_must_match_those_of_training(held_out, message, no_training):
+    with pytest.raises(ValueError, match=message):
+        BackpropRegressor().fit(X, Y, **held_out)
+
+
+def test_a_validation_set_of_one_is_too_small(no_training):
+    with pytest.raises(ValueError, match="validation_fraction"):
+        BackpropRegressor(early_stopping=True).fit(X[:9], Y[:9])
+
+
+def test_early_stopping_makes_no_sense_in_partial_fit(no_training):
+    with pytest.raises(ValueError, match="partial_fit does not support early_stopping"):
+        BackpropRegressor(early_stopping=True).partial_fit(X, Y)
+
+
+@pytest.mark.parametrize("method", ["predict", "loss_gradient", "score", "to save"])
+def test_what_needs_a_fitted_model_says_so(method, tmp_path):
+    model = BackpropRegressor()
+    calls = {"predict": lambda: model.predict(X), "to save": lambda: model.save(tmp_path / "m")}
+    calls |= {
+        name: lambda name=name: getattr(model, name)(X, Y) for name in ("loss_gradient", "score")
+    }
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        calls[method]()
+
+
+@pytest.mark.parametrize("bad", ["NaN in X", "infinity in X", "X of one dimension", "complex X"])
+def test_predict_refuses_what_fit_refuses(bad):
+    (X_bad, *_), message = BAD_SAMPLES[bad]
+    with pytest.raises(ValueError, match=message):
+        BackpropRegressor(**QUICK).fit(X, Y).predict(X_bad)
+
+
+@pytest.mark.parametrize("columns", [1, 2, 4])
+def test_more_or_fewer_features_than_at_fit_are_refused(columns):
+    model = BackpropRegressor(**QUICK).fit(X, Y)
+    wrong = np.zeros((4, columns))
+    message = f"X has {columns} features.*expecting 3"
+    for method in (
+        model.predict,
+        lambda A: model.partial_fit(A, Y[:4]),
+        lambda A: model.loss_gradient(A, Y[:4]),
+    ):
+        with pytest.raises(ValueError, match=message):
+            method(wrong)
+
+
+def test_partial_fit_refuses_another_number_of_outputs():
+    model = BackpropRegressor(**QUICK).fit(X, Y)
+    with pytest.raises(ValueError, match="y has 2 outputs, 1 are expected"):
+        model.partial_fit(X, np.column_stack([Y, Y]))
+
+
+# ------------------------------------------------- parameters that change after the fit
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"hidden_layer_sizes": (50, 50)}, {"hidden_layer_sizes": (2,)}, {"hidden_layer_sizes": ()},
+        {"activation": "relu"}, {"activation": ["tanh", "relu"]}, {"standardize": False},
+        {"dtype": "float64"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_predictions_are_those_of_the_fitted_network_whatever_the_parameters_become(changed):
+    model = BackpropRegressor(**QUICK).fit(X, Y)
+    expected = model.predict(X)
+    assert_array_equal(model.set_params(**changed).predict(X), expected)
+
+
+@pytest.mark.parametrize("hidden", [(50, 50), (2,), ()])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_going_on_with_another_network_is_refused(method, hidden):
+    model = BackpropRegressor(**QUICK, warm_start=True).fit(X, Y)
+    model.set_params(hidden_layer_sizes=hidden)
+    with pytest.raises(ValueError, match=r"\[3, 4, 1\].*hidden_layer_sizes.*warm_start=False"):
+        getattr(model, method)(X, Y)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"solver": "adam"}, {"momentum": 0.9}, {"dtype": "float64"}, {"standardize": False},
+        {"batch_size": 7}, {"loss": "half_squared_error"}, {"learning_rate": "adaptive"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_partial_fit_may_go_on_with_other_parameters(change):
+    """With another optimiser, that one starts anew: its memory has another size."""
+    model = BackpropRegressor(**QUICK, momentum=0.0, shuffle=False).fit(X, Y)
+    fresh = copy.deepcopy(model).set_params(**change)
+    del fresh._optimizer
+    model.set_params(**change).partial_fit(X, Y)
+    assert_allclose(weights_of(model), weights_of(fresh.partial_fit(X, Y)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("part", ["coefs_", "intercepts_"])
+def test_weights_of_a_wrong_shape_are_refused(part):
+    model = BackpropRegressor(**QUICK).fit(X, Y)
+    getattr(model, part)[0] = np.zeros((7,) * getattr(model, part)[0].ndim)
+    with pytest.raises(ValueError, match=r"shape|layers"):
+        model.predict(X)
+
+
+def test_whoever_changes_the_weights_changes_the_model():
+    model = BackpropRegressor(**QUICK).fit(X, Y)
+    before = model.predict(X)
+    model.intercepts_[-1] += 10
+    assert_allclose(model.predict(X), before + 10, rtol=1e-5)
+
+
+# ----------------------------------------------------------------- among the tools
+
+
+def test_a_pipeline_trains_and_predicts(table):
+    pipeline = make_pipeline(StandardScaler(), BackpropRegressor(**QUICK | {"max_iter": 100}))
+    assert pipeline.fit(*table).score(*table) > 0.95
+
+
+def test_a_grid_search_with_two_jobs_finds_the_better_model(table):
+    grid = {"max_iter": [1, 50], "solver": ["sgd", "adam"]}
+    search = GridSearchCV(BackpropRegressor(**QUICK), grid, n_jobs=2, cv=2)
+    assert search.fit(*table).best_params_["max_iter"] == 50
+    alone = GridSearchCV(BackpropRegressor(**QUICK), grid, cv=2).fit(*table)
+    assert_array_equal(search.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"])
+
+
+def test_cross_validation_scores_the_model(table):
+    scores = cross_val_score(BackpropRegressor(**QUICK | {"max_iter": 100}), *table, cv=3)
+    assert scores.shape == (3,)
+    assert scores.min() > 0.8
+
+
+def test_a_transformed_target_is_predicted_in_its_own_units(table):
+    X, y = table
+    model = TransformedTargetRegressor(
+        BackpropRegressor(**QUICK | {"max_iter": 100}), func=np.log, inverse_func=np.exp
+    )
+    assert model.fit(X, y).score(X, y) > 0.9
+
+
+def test_several_outputs_at_once_or_one_by_one(two_outputs):
+    X, Y = two_outputs
+    params = QUICK | {"max_iter": 100}
+    at_once = BackpropRegressor(**params).fit(X, Y)
+    one_by_one = MultiOutputRegressor(BackpropRegressor(**params)).fit(X, Y)
+    assert at_once.predict(X).shape == one_by_one.predict(X).shape == Y.shape
+    assert at_once.score(X, Y) > 0.9
+    assert one_by_one.score(X, Y) > 0.9
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["deepcopy", "pickle"]
+)
+def test_a_copy_is_the_same_model_and_lives_its_own_life(copied, fitted, table):
+    model = BackpropRegressor(**QUICK, solver="adam")
+    if fitted:
+        model.fit(*table)
+    other = copied(model)
+    assert repr(other) == repr(model)
+    other.partial_fit(*table)
+    if fitted:
+        assert not np.array_equal(weights_of(other), weights_of(model))
+    assert_array_equal(weights_of(other), weights_of(model.partial_fit(*table)))
+
+
+def test_a_clone_has_the_parameters_and_nothing_learnt(table):
+    model = BackpropRegressor(**QUICK, activation=["tanh"]).fit(*table)
+    other = clone(model)
+    assert other.get_params() == model.get_params()
+    assert not [name for name in vars(other) if name.endswith("_")]
+    assert_array_equal(weights_of(other.fit(*table)), weights_of(model))
+
+
+def test_set_params_and_repr_speak_of_the_parameters():
+    model = BackpropRegressor().set_params(solver="adam", alpha=0.1)
+    assert repr(model) == "BackpropRegressor(alpha=0.1, solver='adam')"
+    with pytest.raises(ValueError, match="Invalid parameter 'warp'"):
+        model.set_params(warp=9)
+
+
+def test_fit_changes_no_parameter(table):
+    model = BackpropRegressor(**QUICK, activation=["tanh"], batch_size=10**6)
+    before = copy.deepcopy(model.get_params())
+    assert model.fit(*table) is model
+    assert model.get_params() == before
+
+
+# --------------------------------------------------------------------- forms of input
+
+
+def test_column_names_are_remembered_and_checked(table):
+    frame = named(table[0])
+    model = BackpropRegressor(**QUICK).fit(frame, table[1])
+    assert_array_equal(model.feature_names_in_, ["speed", "angle", "chord"])
+    assert_array_equal(model.predict(frame), model.fit(frame, table[1]).predict(frame))
+    with pytest.raises(ValueError, match="same order"):
+        model.predict(frame[["angle", "speed", "chord"]])
+    with pytest.raises(ValueError, match=r"unseen at fit time:\n- span"):
+        model.predict(frame.rename(columns={"chord": "span"}))
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        model.predict(table[0])
+
+
+@pytest.mark.parametrize("form", [sparse.csr_array, sparse.csc_array, sparse.csr_matrix])
+@pytest.mark.parametrize("params", [{}, {"standardize": False}, {"early_stopping": True}], ids=str)
+def test_a_sparse_table_is_trained_on_as_a_dense_one(params, form, standard_table):
+    X, y = np.where(standard_table[0] > 0, standard_table[0], 0), standard_table[1]
+    dense = BackpropRegressor(**QUICK | params).fit(X, y)
+    model = BackpropRegressor(**QUICK | params).fit(form(X), y)
+    assert_allclose(weights_of(model), weights_of(dense), rtol=1e-6)
+    assert_allclose(model.predict(form(X)), dense.predict(X), rtol=1e-5)
+    assert_allclose(model.loss_gradient(form(X), y)[0], dense.loss_gradient(X, y)[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", None])
+@pytest.mark.parametrize("of_x", ["float32", "float64"])
+def test_precision_follows_dtype_and_x(of_x, dtype, standard_table):
+    X, y = (a.astype(of_x) for a in standard_table)
+    model = BackpropRegressor(**QUICK, dtype=dtype, standardize=False).fit(X, y)
+    assert model.coefs_[0].dtype == (dtype or of_x)
+    assert model.predict(X).dtype == np.result_type(of_x, dtype or of_x)
+
+
+def test_a_column_as_y_warns_and_is_taken_as_one_output(table):
+    X, y = table
+    with pytest.warns(DataConversionWarning, match="column-vector y"):
+        model = BackpropRegressor(**QUICK).fit(X, y[:, None])
+    assert_array_equal(model.predict(X), BackpropRegressor(**QUICK).fit(X, y).predict(X))
+    assert model.predict(X).shape == (60,)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("columns", [1, 3])
+def test_the_smallest_tables_are_trained_on(columns, rows, method):
+    model = BackpropRegressor(**QUICK)
+    getattr(model, method)(X[:rows, :columns], Y[:rows])
+    assert model.predict(X[:rows, :columns]).shape == (rows,)
+    assert np.isfinite(weights_of(model)).all()
+
+
+@pytest.mark.parametrize("n", [1, 2, 15, 16, 17, 4096, 4097, 10_000])
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_any_number_of_rows_is_predicted_alike(n_outputs, n, two_outputs):
+    X, Y = two_outputs
+    model = BackpropRegressor(**QUICK).fit(X, Y[:, :n_outputs].squeeze())
+    rows = np.arange(n) % 60
+    assert_allclose(model.predict(X[rows]), model.predict(X)[rows], rtol=1e-5, atol=1e-6)
+
+
+def test_score_is_the_weighted_r2(table):
+    X, y = table
+    model, weight = BackpropRegressor(**QUICK).fit(X, y), np.linspace(0, 1, 60)
+    assert model.score(X, y, weight) == r2_score(y, model.predict(X), sample_weight=weight)
+
+
+# -------------------------------------------------------------- warm start, partial fit
+
+
+def test_a_warm_start_goes_on_from_the_present_weights(standard_table):
+    params = QUICK | {"standardize": False, "dtype": "float64", "momentum": 0.0, "shuffle": False}
+    whole = BackpropRegressor(**params | {"max_iter": 10}).fit(*standard_table)
+    model = BackpropRegressor(**params, warm_start=True)
+    model.fit(*standard_table).fit(*standard_table)
+    assert_array_equal(weights_of(model), weights_of(whole))
+    assert model.loss_curve_ == whole.loss_curve_
+    assert (model.n_iter_, model.t_) == (5, 10 * 60)
+
+
+def test_without_a_warm_start_fit_begins_anew(table):
+    model = BackpropRegressor(**QUICK).fit(*table)
+    before = weights_of(model)
+    model.partial_fit(*table).fit(*table)
+    assert_array_equal(weights_of(model), before)
+    assert len(model.loss_curve_) == model.n_iter_ == 5
+
+
+def test_partial_fits_are_the_epochs_of_a_fit(standard_table):
+    params = QUICK | {"solver": "adam", "shuffle": False, "standardize": False}
+    model = BackpropRegressor(**params)
+    for _ in range(5):
+        assert model.partial_fit(*standard_table) is model
+    whole = BackpropRegressor(**params).fit(*standard_table)
+    assert_array_equal(weights_of(model), weights_of(whole))
+    assert model.loss_curve_ == whole.loss_curve_
+    assert (model.n_iter_, model.t_) == (1, whole.t_)
+
+
+def test_partial_fit_keeps_the_scaling_of_its_first_call(table):
+    """With steps too small to be seen, a table in other units leaves the model as it was."""
+    X, y = table
+    model = BackpropRegressor(**QUICK, momentum=0.0, learning_rate_init=1e-20)
+    before = model.partial_fit(X[:30], y[:30]).predict(X)
+    model.partial_fit(1000 * X[30:], 1000 * y[30:])
+    assert_allclose(model.predict(X), before, rtol=1e-6)
+
+
+def test_a_fit_of_one_epoch_is_an_epoch(table):
+    model = BackpropRegressor(**QUICK | {"max_iter": 1}).fit(*table)
+    assert model.n_iter_ == len(model.loss_curve_) == 1
+    assert model.loss_ == model.best_loss_ == model.loss_curve_[0]
+
+
+# ------------------------------------------------------------- progress and callbacks
+
+
+def test_verbose_prints_a_line_for_each_epoch(table, capsys):
+    model = BackpropRegressor(**QUICK, verbose=True, early_stopping=True).fit(*table)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5
+    for epoch, (line, loss) in enumerate(zip(lines, model.loss_curve_, strict=True), start=1):
+        assert line.startswith(f"epoch {epoch}/5  loss {loss:.4g}")
+        assert f"validation R² {model.validation_scores_[epoch - 1]:.4f}" in line
+        assert line.endswith(" s")
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.1])
+def test_verbose_tells_of_validation_only_where_there_is_one(fraction, table, capsys):
+    params = QUICK | {"verbose": True, "validation_fraction": fraction}
+    BackpropRegressor(**params).fit(*table)
+    assert "validation" not in capsys.readouterr().out
+    BackpropRegressor(**params).fit(*table, X_val=table[0], y_val=table[1])
+    assert capsys.readouterr().out.count("validation R²") == 5
+
+
+def test_a_silent_fit_prints_nothing(table, capfd):
+    BackpropRegressor(**QUICK).fit(*table)
+    assert capfd.readouterr() == ("", "")
+
+
+def epochs_of(log):
+    return [row for row in log.data if row["task_name"] == "epoch"]
+
+
+def test_a_scoring_monitor_scores_each_epoch(table):
+    X, y = table
+    monitor = ScoringMonitor(scoring="r2")
+    model = BackpropRegressor(**QUICK).set_callbacks(monitor).fit(X, y)
+    scores = [row["r2"] for row in epochs_of(monitor.get_logs())]
+    assert len(scores) == 5
+    for epochs, score in enumerate(scores, start=1):
+        stopped = BackpropRegressor(**QUICK | {"max_iter": epochs}).fit(X, y)
+        assert score == stopped.score(X, y)
+    assert scores[-1] == model.score(X, y)
+
+
+def test_a_scoring_monitor_weighs_the_samples(table):
+    X, y = table
+    monitor, weight = ScoringMonitor(scoring="r2"), np.linspace(0, 1, 60)
+    model = BackpropRegressor(**QUICK).set_callbacks(monitor).fit(X, y, weight)
+    assert epochs_of(monitor.get_logs())[-1]["r2"] == model.score(X, y, weight)
+
+
+def test_callbacks_reach_the_model_inside_a_pipeline_and_a_grid_search(table):
+    monitor = ScoringMonitor(scoring="r2")
+    model = BackpropRegressor(**QUICK).set_callbacks(monitor)
+    search = GridSearchCV(model, {"solver": ["sgd", "adam"]}, cv=2, refit=False)
+    search.fit(*table)
+    runs = monitor.get_logs(select="all")
+    assert sum(len(epochs_of(run)) for run in runs) == 2 * 2 * 5
+    pipeline = make_pipeline(
+        PolynomialFeatures(), BackpropRegressor(**QUICK).set_callbacks(monitor)
+    )
+    pipeline.fit(*table)
+    assert len(epochs_of(monitor.get_logs())) == 5
+
+
+def test_a_progress_bar_shows_the_epochs(table, capsys):
+    pytest.importorskip("rich")
+    BackpropRegressor(**QUICK).set_callbacks(ProgressBar()).fit(*table)
+    assert "BackpropRegressor" in capsys.readouterr().out
+
+
+def test_a_progress_bar_ends_with_a_fit_that_fails(table):
+    pytest.importorskip("rich")
+    params = QUICK | {"standardize": False, "activation": "identity", "learning_rate_init": 100}
+    model = BackpropRegressor(**params).set_callbacks(ProgressBar())
+    with pytest.raises(ValueError, match="diverged"):
+        model.fit(*table)
+    model.set_params(standardize=True, learning_rate_init=1e-3).fit(*table)
+    assert model.n_iter_ == 5
+
+
+# ------------------------------------------------------------------------------- defaults
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_the_defaults_learn_a_raw_table(scale, table):
+    X, y = table
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = BackpropRegressor(random_state=0).fit(X * scale, y * scale)
+    assert model.score(X * scale, y * scale) > 0.94
+
+
+# --------------------------------------------------------------------------------- words
+
+
+def test_the_examples_of_the_docstrings_run():
+    results = doctest.testmod(estimator)
+    assert results.failed == 0
+    assert results.attempted >= 10
+
+
+def test_every_parameter_is_described_and_has_a_range():
+    parameters = BackpropRegressor().get_params().keys()
+    assert BackpropRegressor._parameter_constraints.keys() == parameters
+    described = inspect.getdoc(BackpropRegressor)
+    for name in parameters:
+        assert f"\n{name} : " in described or f"{name}, " in described or f", {name} :" in described
+
+
+def test_everything_public_is_documented():
+    for name in fastbp.__all__:
+        assert inspect.getdoc(getattr(fastbp, name))
+    for name, method in inspect.getmembers(BackpropRegressor, inspect.isfunction):
+        if not name.startswith("_") and method.__module__.startswith("fastbp"):
+            assert inspect.getdoc(method), name

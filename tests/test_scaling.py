@@ -1,0 +1,108 @@
+"""Standardisation, and its inverse folded into the weights."""
+
+import numpy as np
+import pytest
+import reference
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+
+from fastbp.scaling import CHUNK, converted, measure, to_raw_units, to_standard_units
+
+
+@pytest.fixture
+def columns():
+    """X and Y of more rows than are converted at a time, with columns of all sizes."""
+    random = np.random.default_rng(0)
+    n = CHUNK + 17
+    return random.normal([0, 1e6, -3, 5], [1, 1e-2, 1e4, 1e-8], (n, 4)), random.normal(7, 2, (n, 2))
+
+
+def test_standardised_columns_have_mean_0_and_variance_1(columns):
+    X, Y = columns
+    scaling = measure(X, Y)
+    standard = converted(X, np.float64, scaling.X_mean, scaling.X_scale)
+    assert_allclose(standard.mean(axis=0), 0, atol=1e-6)
+    assert_allclose(standard.std(axis=0), 1, rtol=1e-6)
+    assert_allclose(scaling.y_mean, Y.mean(axis=0), rtol=1e-12)
+    assert_allclose(scaling.y_scale, Y.std(axis=0), rtol=1e-12)
+
+
+def test_a_row_of_weight_2_counts_twice_and_one_of_weight_0_not(columns):
+    X, Y = columns
+    weight = np.random.default_rng(1).integers(0, 4, len(X))
+    weighted = measure(X, Y, weight)
+    repeated = measure(np.repeat(X, weight, axis=0), np.repeat(Y, weight, axis=0))
+    for one, other in zip(weighted, repeated, strict=True):
+        assert_allclose(one, other, rtol=1e-10)
+
+
+def test_a_constant_column_is_centred_and_not_scaled():
+    X = np.column_stack([np.full(50, 0.1), np.zeros(50), np.arange(50)])
+    scaling = measure(X, X)
+    assert_array_equal(scaling.X_scale[:2], 1)
+    standard = converted(X, np.float64, scaling.X_mean, scaling.X_scale)
+    assert_allclose(standard[:, :2], 0, atol=1e-15)
+
+
+def test_sparse_columns_are_measured_and_converted_as_dense_ones(columns):
+    X, Y = columns
+    X = np.where(X > 0, X, 0)
+    rows = sparse.csr_array(X)
+    for one, other in zip(measure(rows, Y), measure(X, Y), strict=True):
+        assert_allclose(one, other, rtol=1e-12)
+    assert_array_equal(converted(rows, np.dtype("float32")), converted(X, np.dtype("float32")))
+
+
+def test_what_needs_no_conversion_is_not_copied(columns):
+    X, _ = columns
+    assert np.shares_memory(converted(X, X.dtype), X)
+    assert not np.shares_memory(converted(X, np.dtype("float32")), X)
+    assert not np.shares_memory(converted(np.asfortranarray(X), X.dtype), X)
+
+
+@pytest.mark.parametrize("layout", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_converted_is_read_only_and_contiguous_and_leaves_its_argument(layout, dtype, columns):
+    X = np.array(columns[0], order=layout)
+    before = X.copy()
+    out = converted(X, np.dtype(dtype), X.mean(axis=0), X.std(axis=0))
+    assert out.flags.c_contiguous
+    assert not out.flags.writeable
+    assert X.flags.writeable
+    assert_array_equal(X, before)
+
+
+@pytest.mark.parametrize("hidden", [[], [3], [3, 4]])
+def test_raw_weights_describe_the_same_network(hidden, columns):
+    X, Y = (a[:20] for a in columns)
+    scaling = measure(X, Y)
+    standard = reference.random_network([4, *hidden, 2], ["tanh"] * len(hidden))
+    raw = reference.Network(*to_raw_units(*standard[:2], scaling), standard.activations)
+    x = (X - scaling.X_mean) / scaling.X_scale
+    expected = reference.predict(standard, x) * scaling.y_scale + scaling.y_mean
+    # x̄/s of these columns is up to 5e8: so many digits are lost in raw units.
+    assert_allclose(reference.predict(raw, X), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("hidden", [[], [3], [3, 4]])
+def test_to_standard_units_undoes_to_raw_units(hidden, columns):
+    scaling = measure(*columns)
+    network = reference.random_network([4, *hidden, 2], ["tanh"] * len(hidden))
+    before = [a.copy() for a in (*network.coefs, *network.intercepts)]
+    coefs, intercepts = to_standard_units(*to_raw_units(*network[:2], scaling), scaling)
+    for got, expected in zip((*coefs, *intercepts), before, strict=True):
+        assert_allclose(got, expected, rtol=1e-6)
+    for A, expected in zip((*network.coefs, *network.intercepts), before, strict=True):
+        assert_array_equal(A, expected)  # neither writes to what it is given
+
+
+def test_values_beyond_float32_are_refused_with_advice():
+    X = np.array([[1e300], [0.0]])
+    with pytest.raises(ValueError, match=r"too large for float32.*dtype='float64'"):
+        converted(X, np.dtype("float32"))
+
+
+def test_values_whose_squares_overflow_are_refused_with_advice():
+    X = np.array([[1e300], [0.0]])
+    with pytest.raises(ValueError, match=r"too large to be standardised.*Rescale"):
+        measure(X, np.zeros((2, 1)))

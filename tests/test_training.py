@@ -1,0 +1,248 @@
+"""The fit loop: when training ends, and what it leaves behind."""
+
+import _thread
+import threading
+import time
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.exceptions import ConvergenceWarning
+
+from fastbp import BackpropRegressor
+
+QUICK = {"hidden_layer_sizes": (4,), "n_iter_no_change": np.inf, "random_state": 0}
+
+
+class Watcher:
+    """A callback that calls `act(epoch)` when an epoch begins or ends; True stops training."""
+
+    def __init__(self, act, when="end"):
+        self.act, self.when, self.epoch = act, when, 0
+
+    def setup(self, estimator, context): ...
+
+    def teardown(self, estimator, context): ...
+
+    def on_fit_task_begin(self, estimator, context):
+        if context.task_name == "epoch":
+            self.epoch += 1
+            if self.when == "begin":
+                self.act(self.epoch)
+
+    def on_fit_task_end(self, estimator, context):
+        if context.task_name == "epoch" and self.when == "end":
+            return self.act(self.epoch)
+
+
+def interrupt_in(wanted):
+    def act(epoch):
+        if epoch == wanted:
+            raise KeyboardInterrupt
+
+    return act
+
+
+def weights_of(model):
+    return np.concatenate([a.ravel() for a in (*model.coefs_, *model.intercepts_)])
+
+
+def assert_same_fit(one, other):
+    """The same weights to the last bit, and the same history."""
+    assert_array_equal(weights_of(one), weights_of(other))
+    assert one.loss_curve_ == other.loss_curve_
+    assert one.validation_scores_ == other.validation_scores_
+    assert one.n_iter_ == other.n_iter_
+    assert one.t_ == other.t_
+
+
+# ------------------------------------------------- epochs that share a call of a kernel
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"solver": "adam", "batch_size": 7},
+        {"batch_size": 1, "momentum": 0.0},
+        {"early_stopping": True, "validation_fraction": 0.3, "n_iter_no_change": 5},
+        {"learning_rate": "adaptive", "tol": 1e-2, "n_iter_no_change": 3},
+        {"learning_rate": "invscaling", "power_t": 0.2},
+        {"tol": 1e-3, "n_iter_no_change": 10},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_observed_fit_is_the_same_to_the_last_bit(dtype, params, table):
+    params = QUICK | {"max_iter": 400, "dtype": dtype} | params
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        alone = BackpropRegressor(**params).fit(*table)
+        observed = BackpropRegressor(**params)
+        observed.set_callbacks(Watcher(lambda epoch: False)).fit(*table)
+    assert_same_fit(alone, observed)
+    assert alone.n_iter_ > 5
+
+
+def test_verbose_changes_nothing_but_the_terminal(table, capsys):
+    alone = BackpropRegressor(**QUICK, max_iter=30).fit(*table)
+    verbose = BackpropRegressor(**QUICK, max_iter=30, verbose=True).fit(*table)
+    assert_same_fit(alone, verbose)
+    assert len(capsys.readouterr().out.splitlines()) == 30
+
+
+# --------------------------------------------------------------------- why training ends
+
+
+def test_training_that_did_not_finish_warns(table):
+    model = BackpropRegressor(4, max_iter=2)
+    with pytest.warns(ConvergenceWarning, match="max_iter=2"):
+        model.fit(*table)
+    assert model.n_iter_ == 2
+
+
+def test_training_that_stalled_does_not_warn(table):
+    model = BackpropRegressor(4, max_iter=500, tol=0.1, n_iter_no_change=3).fit(*table)
+    assert 3 < model.n_iter_ < 500
+    assert max(model.loss_curve_[-4:]) > min(model.loss_curve_[:-4]) - 0.1
+
+
+def test_max_time_ends_training_with_an_epoch(table):
+    model = BackpropRegressor(**QUICK, max_iter=10**9, max_time=0.3)
+    start = time.perf_counter()
+    model.fit(*table)
+    assert 0.25 < time.perf_counter() - start < 3
+    assert model.t_ == 60 * model.n_iter_
+    assert_same_fit(BackpropRegressor(**QUICK, max_iter=model.n_iter_).fit(*table), model)
+
+
+def test_max_time_gives_at_least_one_epoch(table):
+    assert BackpropRegressor(**QUICK, max_time=1e-9).fit(*table).n_iter_ >= 1
+
+
+def test_a_callback_may_end_training(table):
+    model = BackpropRegressor(**QUICK).set_callbacks(Watcher(lambda epoch: epoch == 7)).fit(*table)
+    assert_same_fit(BackpropRegressor(**QUICK, max_iter=7).fit(*table), model)
+
+
+# ------------------------------------------------------------------------------ Ctrl-C
+
+
+@pytest.mark.parametrize(("when", "epochs"), [("end", 4), ("begin", 3)])
+def test_ctrl_c_keeps_the_last_whole_epoch(when, epochs, table):
+    model = BackpropRegressor(**QUICK).set_callbacks(Watcher(interrupt_in(4), when))
+    with pytest.warns(ConvergenceWarning, match=f"Interrupted after {epochs} epochs"):
+        model.fit(*table)
+    assert_same_fit(BackpropRegressor(**QUICK, max_iter=epochs).fit(*table), model)
+
+
+def test_ctrl_c_before_the_first_epoch_leaves_the_first_weights(table):
+    model = BackpropRegressor(**QUICK).set_callbacks(Watcher(interrupt_in(1), "begin"))
+    with pytest.warns(ConvergenceWarning, match="Interrupted after 0 epochs"):
+        model.fit(*table)
+    assert model.loss_curve_ == []
+    assert np.isfinite(model.predict(table[0])).all()
+
+
+# Of 60 samples many epochs share a call; of 180,000 one by one, an epoch takes several calls.
+@pytest.mark.parametrize(
+    ("repeats", "params"),
+    [(1, {}), (3000, {"batch_size": 1, "hidden_layer_sizes": (64,)})],
+    ids=["many epochs", "part of an epoch"],
+)
+def test_ctrl_c_from_the_keyboard_keeps_whole_epochs(repeats, params, table):
+    X, y = np.repeat(table[0], repeats, axis=0), np.repeat(table[1], repeats)
+    params = QUICK | {"learning_rate_init": 1e-3} | params
+    BackpropRegressor(**params, max_iter=1).fit(X, y)  # compiles
+    model = BackpropRegressor(**params, max_iter=10**8)
+    start = time.perf_counter()
+    threading.Timer(0.7, _thread.interrupt_main).start()
+    with pytest.warns(ConvergenceWarning, match="Interrupted"):
+        model.fit(X, y)
+    assert time.perf_counter() - start < 5
+    assert model.n_iter_ > 0
+    assert_same_fit(BackpropRegressor(**params, max_iter=model.n_iter_).fit(X, y), model)
+
+
+def test_ctrl_c_restores_the_optimizer_too(table):
+    """What follows an interrupted fit is what follows a fit of as many epochs."""
+    params = QUICK | {"solver": "adam", "shuffle": False}
+    model = BackpropRegressor(**params).set_callbacks(Watcher(interrupt_in(4), "begin"))
+    with pytest.warns(ConvergenceWarning, match="Interrupted after 3 epochs"):
+        model.fit(*table)
+    other = BackpropRegressor(**params, max_iter=3).fit(*table)
+    assert_same_fit(other.partial_fit(*table), model.partial_fit(*table))
+
+
+# -------------------------------------------------------------------------- divergence
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("verbose", [False, True])
+def test_a_diverging_fit_names_the_epoch_and_the_step_size(verbose, dtype, table):
+    X, y = table
+    model = BackpropRegressor(
+        4, activation="identity", standardize=False, learning_rate_init=123.0, dtype=dtype,
+        verbose=verbose,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=r"diverged.*epoch \d+.*learning_rate_init.*123"):
+        model.fit(X, y)
+    assert not hasattr(model, "coefs_")
+
+
+def test_a_diverging_partial_fit_leaves_the_model_as_it_was(standard_table):
+    params = QUICK | {"max_iter": 5, "standardize": False, "activation": "identity"}
+    model = BackpropRegressor(**params).fit(*standard_table)
+    before = model.predict(standard_table[0])
+    model.set_params(learning_rate_init=1.0)
+    with pytest.raises(ValueError, match="diverged"):
+        model.partial_fit(standard_table[0] * 1e15, standard_table[1])
+    assert_array_equal(model.predict(standard_table[0]), before)
+    assert np.isfinite(model.partial_fit(*standard_table).predict(standard_table[0])).all()
+
+
+# -------------------------------------------------------------------------- validation
+
+
+def test_the_best_weights_are_kept_whenever_there_is_a_validation_set(table):
+    X, y = table
+    held_out = {"X_val": X[40:], "y_val": y[40:]}
+    params = QUICK | {"learning_rate_init": 0.3}  # restless
+    model = BackpropRegressor(**params, max_iter=30).fit(X[:40], y[:40], **held_out)
+    best = int(np.argmax(model.validation_scores_)) + 1
+    assert best < 30
+    shorter = BackpropRegressor(**params, max_iter=best).fit(X[:40], y[:40])
+    assert_array_equal(weights_of(model), weights_of(shorter))
+    assert model.best_validation_score_ == max(model.validation_scores_)
+    assert len(model.loss_curve_) == len(model.validation_loss_curve_) == 30
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_validation_figures_are_the_score_and_the_loss(n_outputs, weighted, two_outputs):
+    X, Y = two_outputs
+    Y = Y if n_outputs == 2 else Y[:, 0]
+    s = np.linspace(0, 2, 20) if weighted else None
+    held_out = {"X_val": X[40:], "y_val": Y[40:], "sample_weight_val": s}
+    params = QUICK | {"standardize": False, "dtype": "float64", "max_iter": 1}
+    model = BackpropRegressor(**params).fit(X[:40], Y[:40], **held_out)
+    np.testing.assert_allclose(model.validation_scores_, [model.score(X[40:], Y[40:], s)])
+    loss = model.loss_gradient(X[40:], Y[40:], s)[0]
+    np.testing.assert_allclose(model.validation_loss_curve_, [loss])
+
+
+def test_validation_samples_take_the_place_of_the_split(table):
+    X, y = table
+    params = QUICK | {"early_stopping": True, "max_iter": 5}
+    model = BackpropRegressor(**params).fit(X, y, X_val=X[:10], y_val=y[:10])
+    assert model.t_ == 5 * 60  # all of X is trained on
+    assert BackpropRegressor(**params).fit(X, y).t_ == 5 * 54
+
+
+def test_early_stopping_ends_when_the_score_stalls(table):
+    params = {"early_stopping": True, "n_iter_no_change": 3, "tol": 0.05, "random_state": 0}
+    model = BackpropRegressor(4, **params, max_iter=500).fit(*table)
+    assert model.n_iter_ < 500
+    scores = model.validation_scores_
+    assert max(scores[-4:]) < max(scores[:-4]) + 0.05

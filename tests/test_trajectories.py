@@ -1,0 +1,102 @@
+"""Whole trainings, step after step, against the plain NumPy version of `reference.py`."""
+
+import numpy as np
+import pytest
+import reference
+from numpy.testing import assert_allclose
+
+EPOCHS = 5
+N = 23
+
+#: solver's parameters, and the same rule in the reference.
+OPTIMIZERS = {
+    "sgd": ({"solver": "sgd", "momentum": 0.0}, lambda eta: reference.Sgd(eta)),
+    "momentum": (
+        {"solver": "sgd", "momentum": 0.8, "nesterovs_momentum": False},
+        lambda eta: reference.Momentum(eta, 0.8),
+    ),
+    "nesterov": ({"solver": "sgd", "momentum": 0.9}, lambda eta: reference.Nesterov(eta, 0.9)),
+    "adam": (
+        {"solver": "adam", "beta_1": 0.8, "beta_2": 0.99, "epsilon": 1e-7},
+        lambda eta: reference.Adam(eta, 0.8, 0.99, 1e-7),
+    ),
+}
+
+# Float32 rounds each step to 6e-8; tens of steps add up to less than 1e-4 of a weight near 1.
+PRECISIONS = {"float64": {"rtol": 1e-10, "atol": 1e-12}, "float32": {"rtol": 2e-4, "atol": 2e-4}}
+
+
+def samples(n_outputs=2, dtype="float64"):
+    random = np.random.default_rng(3)
+    X = random.normal(size=(N, 3)).astype(dtype)
+    return X, (np.sin(X[:, :n_outputs]) + X[:, 2:]).astype(dtype)
+
+
+def assert_same_weights(model, network, **tolerance):
+    for l, (W, b) in enumerate(zip(network.coefs, network.intercepts, strict=True)):
+        assert_allclose(model.coefs_[l], W, **tolerance)
+        assert_allclose(model.intercepts_[l], b, **tolerance)
+
+
+def assert_same_course(model, start, rule, X, Y, *, weight=None, loss="squared_error", **tol):
+    """Fit, train the reference over the same batches, and compare weights and losses."""
+    model.fit(X, Y, weight)
+    rows = reference.batches(N, min(model.batch_size, N))
+    alpha = model.alpha
+    end, losses = reference.train(start, loss, rule, X, Y, rows * EPOCHS, weight, alpha)
+    assert_same_weights(model, end, **tol)
+    of_batch = [len(r) if weight is None else weight[r].sum() for r in rows]
+    by_epoch = np.reshape(losses, (EPOCHS, -1))
+    assert_allclose(model.loss_curve_, np.average(by_epoch, 1, of_batch), **tol)
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("batch_size", [1, 5, 16, 17, N, 100])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_step_of_every_solver_is_the_references(optimizer, batch_size, dtype, model_of):
+    X, Y = samples(dtype=dtype)
+    params, rule = OPTIMIZERS[optimizer]
+    start = reference.random_network([3, 5, 4, 2], ["logistic", "tanh"])
+    model = model_of(
+        start, dtype=dtype, batch_size=batch_size, learning_rate_init=0.02, **params,
+        max_iter=EPOCHS,
+    )  # fmt: skip
+    assert_same_course(model, start, rule(0.02), X, Y, **PRECISIONS[dtype])
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_penalty_and_weights_enter_as_in_the_reference(optimizer, weighted, alpha, model_of):
+    X, Y = samples()
+    weight = np.random.default_rng(4).integers(0, 4, N).astype(float) if weighted else None
+    params, rule = OPTIMIZERS[optimizer]
+    start = reference.random_network([3, 6, 2], ["tanh"])
+    params = params | {"learning_rate_init": 0.05, "alpha": alpha, "batch_size": 10}
+    model = model_of(start, **params, max_iter=EPOCHS)
+    tolerance = PRECISIONS["float64"]
+    assert_same_course(model, start, rule(0.05), X, Y, weight=weight, **tolerance)
+
+
+@pytest.mark.parametrize("activation", reference.ACTIVATIONS)
+def test_linear_regression_and_deep_networks_are_trained_alike(activation, model_of):
+    X, Y = samples(n_outputs=1)
+    for depth in range(4):
+        start = reference.random_network([3, *[4] * depth, 1], [activation] * depth)
+        model = model_of(start, batch_size=4, momentum=0, learning_rate_init=0.01, max_iter=EPOCHS)
+        model.fit(X, Y[:, 0])
+        rows = reference.batches(N, 4) * EPOCHS
+        end, _ = reference.train(start, "squared_error", reference.Sgd(0.01), X, Y, rows)
+        assert_same_weights(model, end, rtol=1e-10, atol=1e-12)
+
+
+def test_a_sequence_of_partial_fits_is_one_course(model_of):
+    X, Y = samples()
+    start = reference.random_network([3, 5, 2], ["logistic"])
+    model = model_of(start, solver="adam", batch_size=7, learning_rate_init=0.02)
+    for _ in range(EPOCHS):
+        model.partial_fit(X, Y)
+    rule, rows = reference.Adam(0.02), reference.batches(N, 7) * EPOCHS
+    end, _ = reference.train(start, "squared_error", rule, X, Y, rows)
+    assert_same_weights(model, end, rtol=1e-10, atol=1e-12)
+    assert model.t_ == EPOCHS * N
