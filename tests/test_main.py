@@ -116,10 +116,10 @@ def test_options_reach_the_estimator(capsys):
     options += ["--learning-rate-init", "0.01", "--batch-size", "10", "--seed", "7"]
     assert train(*options, "--features", "b", "--model", "m.npz") == 0
     params = BackpropRegressor.load("m.npz").get_params()
-    wanted = {"activation": ["tanh", "relu"], "solver": "adam", "learning_rate_init": 0.01}
+    wanted = {"activation": ("tanh", "relu"), "solver": "adam", "learning_rate_init": 0.01}
     wanted |= {"batch_size": 10, "random_state": 7, "max_iter": 20}
     assert {name: params[name] for name in wanted} == wanted
-    assert list(params["hidden_layer_sizes"]) == [4, 3]
+    assert params["hidden_layer_sizes"] == (4, 3)
     assert BackpropRegressor.load("m.npz").feature_names_in_.tolist() == ["b"]
 
 
