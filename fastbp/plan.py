@@ -70,8 +70,12 @@ def recipe_of(net, settings, batch_size, itemsize):
     recipe.batch_size = batch_size
     recipe.tile = tile_size(net, batch_size, itemsize)
     recipe.parts = most_parts(net, itemsize)
-    recipe.online = batch_size == 1 and net.width.max() <= WIDEST
     return recipe[0]
+
+
+def is_online(net, batch_size):
+    """Whether a fit is one for `kernels/online.py`."""
+    return batch_size == 1 and net.width.max() <= WIDEST
 
 
 def tile_size(net, batch_size, itemsize):

@@ -7,8 +7,9 @@ import numpy as np
 
 from fastbp.interrupts import CtrlC
 from fastbp.kernels.epoch import STATE, loss_gradient, predict, train
+from fastbp.kernels.online import train_online
 from fastbp.kernels.optimizers import OPTIMIZERS
-from fastbp.plan import Settings, n_threads_for, optimizer_code, recipe_of, tiles_for
+from fastbp.plan import Settings, is_online, n_threads_for, optimizer_code, recipe_of, tiles_for
 from fastbp.schedules import ADAPTIVE_DIVISOR, ADAPTIVE_MINIMUM, step_sizes
 from fastbp.team import Team
 
@@ -130,6 +131,7 @@ class _Loop:
         batch_size = min(settings.batch_size, order.size)
         recipe = recipe_of(net, settings, batch_size, theta.dtype.itemsize)
         self.team = Team(n_threads_for(net, recipe, settings.n_threads))
+        self.kernel = train_online if is_online(net, batch_size) else train
         self.settings, self.optimizer, self.theta = settings, optimizer, theta
         self.state, self.best_theta = optimizer.state[0], theta.copy()
         self.n_samples, self.seen = order.size, seen
@@ -185,7 +187,7 @@ class _Loop:
         eta, began = self.optimizer.eta, self.optimizer.began
         etas = step_sizes(settings.learning_rate, eta, settings.power_t, seen, began)
         self.is_noted = False
-        done = self.team.run(train, *self.arrays, steps, etas, losses, losses_val, scores)
+        done = self.team.run(self.kernel, *self.arrays, steps, etas, losses, losses_val, scores)
         self.history.losses += losses[:done].tolist()
         if self.is_validated:
             self.history.validation_losses += losses_val[:done].tolist()

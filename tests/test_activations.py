@@ -5,7 +5,12 @@ import pytest
 import reference
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastbp.kernels.activations import ACTIVATIONS, activate, times_derivative
+from fastbp.kernels import activations
+from fastbp.kernels.activations import ACTIVATIONS
+from fastbp.kernels.compile import from_python
+
+activate = from_python(activations.activate)
+times_derivative = from_python(activations.times_derivative)
 
 PRECISIONS = ["float32", "float64"]
 

@@ -5,7 +5,12 @@ import pytest
 import reference
 from numpy.testing import assert_allclose
 
-from fastbp.kernels.losses import LOSSES, loss, loss_and_slope, slope
+from fastbp.kernels import losses
+from fastbp.kernels.compile import from_python
+from fastbp.kernels.losses import LOSSES
+
+loss, slope = from_python(losses.loss), from_python(losses.slope)
+loss_and_slope = from_python(losses.loss_and_slope)
 
 PRECISIONS = ["float32", "float64"]
 H = 1e-6

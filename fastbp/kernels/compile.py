@@ -13,9 +13,9 @@ Flags, chosen once for every kernel:
   rounded, and choose otherwise in another place of the same code.
 - `njit_sum` adds ``reassoc`` and ``nsz``, for the loops that reduce: only so can a sum
   be spread over the lanes of a vector.
-- ``cache``: machine code is kept on disk, in a folder named by a hash of this package's
-  sources. Numba looks only at the file of the function it loads, and would run stale code
-  after an edit of a callee in another file.
+- ``cache``, for `entry`: machine code is kept on disk, in a folder named by a hash of the
+  kernels' sources. Numba looks only at the file of the function it loads, and would run stale
+  code after an edit of a callee in another file.
 """
 
 import hashlib
@@ -99,7 +99,6 @@ def _compile(function, fastmath, **flags):
     numba.config.CACHE_DIR = str(CACHE_FOLDER or "")
     try:
         return numba.njit(
-            cache=CACHE_FOLDER is not None,
             nogil=True,
             _nrt=False,
             error_model="numpy",
@@ -110,25 +109,44 @@ def _compile(function, fastmath, **flags):
         numba.config.CACHE_DIR = before
 
 
+#: Flags of kernels that kernels call: no entry from Python, and no copy on disk of their own,
+#: which together are a fifth of the first compilation.
+_INTERNAL = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
+def entry(function):
+    """Compile a kernel that Python calls, and keep it on disk with all that it calls."""
+    cache = CACHE_FOLDER is not None
+    return _compile(function, {"contract"}, cache=cache, no_cfunc_wrapper=True)
+
+
 def njit(function):
     """Compile a kernel with the flags of the house."""
-    return _compile(function, {"contract"})
+    return _compile(function, {"contract"}, **_INTERNAL)
 
 
 def njit_exact(function):
     """Compile a kernel whose every operation is rounded as it is written."""
-    return _compile(function, set())
+    return _compile(function, set(), **_INTERNAL)
 
 
 def njit_sum(function):
     """Compile a kernel whose sums may be taken in any order."""
-    return _compile(function, {"contract", "reassoc", "nsz"})
+    return _compile(function, {"contract", "reassoc", "nsz"}, **_INTERNAL)
 
 
 def inline(function):
-    """Write a kernel into its callers: what returns a view must be, and what is called once may.
+    """Write a kernel into its callers, with their flags.
 
-    Numba optimises a kernel anew in each kernel above it, so that every storey saved is a
-    second of the first compilation.
+    Numba optimises a kernel anew in each kernel above it, so that a storey saved is time saved
+    of the first compilation; but writing in costs time as well, the more the larger the caller.
     """
     return _compile(function, {"contract"}, inline="always")
+
+
+def from_python(kernel):
+    """The same kernel with an entry from Python, for tests and benchmarks."""
+    if numba.config.DISABLE_JIT:
+        return kernel
+    flags = {name: flag for name, flag in kernel.targetoptions.items() if name not in _INTERNAL}
+    return numba.jit(**flags)(kernel.py_func)

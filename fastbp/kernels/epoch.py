@@ -29,10 +29,9 @@ tiles           (n_threads, 2, ·)        room for O and D of a tile in each thr
 
 import numpy as np
 
-from fastbp.kernels.compile import inline, njit, njit_sum
+from fastbp.kernels.compile import entry, inline, njit
 from fastbp.kernels.losses import loss, loss_and_slope
 from fastbp.kernels.network import backward, forward, units
-from fastbp.kernels.online import train_online
 from fastbp.kernels.optimizers import add_penalty, count_step, update
 from fastbp.kernels.simd import LANES
 from fastbp.kernels.threads import wait
@@ -51,7 +50,6 @@ RECIPE = np.dtype(
         ("batch_size", np.int64),
         ("tile", np.int64),  # samples in a full tile, a multiple of LANES
         ("parts", np.int64),  # of a batch, at most
-        ("online", np.bool_),  # see `online.py`
         ("shuffle", np.bool_),
         ("early_stopping", np.bool_),  # watch the validation score, not the loss
         ("tol", np.float64),
@@ -77,7 +75,7 @@ STATE = np.dtype(
 )
 
 
-@njit
+@entry
 def train(
     thread, n_threads, barrier,
     net, recipe, state, theta, best_theta, memory, gradients, part_losses, tiles, order,
@@ -113,14 +111,6 @@ def train(
             begin_epoch(recipe, state, order)
         if not wait(barrier, n_threads):
             return epoch
-        if recipe.online:
-            stop = min(position + steps, order.size)
-            train_online(
-                net, recipe, state, etas[epoch], theta, memory, gradients, tiles[0, 0],
-                tiles[0, 1], order, position, stop, X, y, sample_weight,
-            )  # fmt: skip
-            steps -= stop - position
-            position = stop
         while steps > 0 and position < order.size:
             stop = min(position + recipe.batch_size, order.size)
             train_batch(
@@ -135,16 +125,10 @@ def train(
             return epoch
         position = 0
         if thread == 0:
-            losses[epoch] = state.loss / state.weight
-            if X_val.shape[0] > 0:
-                losses_val[epoch], scores[epoch] = evaluate(
-                    net, recipe, theta, tiles[0], X_val, y_val, weight_val, spread_val
-                )
-                if scores[epoch] > state.best_score:
-                    state.best_score = scores[epoch]
-                    for i in range(theta.size):
-                        best_theta[i] = theta[i]
-            end_epoch(recipe, state, losses[epoch], scores[epoch])
+            end_epoch(
+                epoch, net, recipe, state, theta, best_theta, tiles[0],
+                X_val, y_val, weight_val, spread_val, losses, losses_val, scores,
+            )  # fmt: skip
         if not wait(barrier, n_threads) or state.ended:
             return epoch + 1
     return etas.size
@@ -159,16 +143,28 @@ def begin_epoch(recipe, state, order):
 
 
 @inline
-def end_epoch(recipe, state, loss, score):
-    """Compare with the best epoch so far."""
+def end_epoch(
+    epoch, net, recipe, state, theta, best_theta, tiles,
+    X_val, y_val, weight_val, spread_val, losses, losses_val, scores,
+):  # fmt: skip
+    """Score the validation set, and compare with the best epoch so far."""
     state.position = 0
-    figure = -score if recipe.early_stopping else loss
+    losses[epoch] = state.loss / state.weight
+    if X_val.shape[0] > 0:
+        losses_val[epoch], scores[epoch] = evaluate(
+            net, recipe, theta, tiles, X_val, y_val, weight_val, spread_val
+        )
+        if scores[epoch] > state.best_score:
+            state.best_score = scores[epoch]
+            for i in range(theta.size):
+                best_theta[i] = theta[i]
+    figure = -scores[epoch] if recipe.early_stopping else losses[epoch]
     if figure > state.best - recipe.tol:
         state.stalled += 1
     else:
         state.stalled = 0
     state.best = min(state.best, figure)
-    state.ended = state.stalled > recipe.patience or not np.isfinite(loss)
+    state.ended = state.stalled > recipe.patience or not np.isfinite(losses[epoch])
 
 
 @inline
@@ -240,23 +236,24 @@ def tile_gradient(
     net, loss_code, weight, theta, gradient, tiles, order, start, stop, X, y, sample_weight
 ):  # fmt: skip
     """Add the part of the samples order[start:stop] to the gradient; returns that of L."""
-    n = padded(stop - start)
+    n, m = padded(stop - start), net.size - 1
     O = matrix(tiles, 0, tile_rows(net), n)
     D = matrix(tiles, tiles.shape[1], tile_rows(net), n)
+    # Below the units lie the targets, and each sample's share of the batch.
+    below = (net[m].units_at + net[m].width) * n
+    Y = matrix(O, below, net[m].width, n)
+    s = vector(O, below + Y.size, n)
     gather(X, order, start, stop, units(O, net, 0))
-    gather(y, order, start, stop, targets(O, net))
-    gather_shares(sample_weight, weight, order, start, stop, shares(O, net))
+    gather(y, order, start, stop, Y)
+    gather_shares(sample_weight, weight, order, start, stop, s)
 
     forward(theta, net, O, D)
-    m = net.size - 1
-    part = loss_and_slope(
-        loss_code, units(O, net, m), targets(O, net), shares(O, net), units(D, net, m)
-    )
+    part = loss_and_slope(loss_code, units(O, net, m), Y, s, units(D, net, m))
     backward(theta, net, O, D, gradient)
     return part
 
 
-@njit
+@entry
 def predict(thread, n_threads, net, recipe, theta, tiles, X, prediction):
     """prediction ← ŷ for this thread's rows of X, in the units of training."""
     for start in range(thread * recipe.tile, X.shape[0], n_threads * recipe.tile):
@@ -272,7 +269,7 @@ def predict(thread, n_threads, net, recipe, theta, tiles, X, prediction):
                 prediction[i, k] = Y[k, i - start]
 
 
-@njit_sum
+@njit
 def evaluate(net, recipe, theta, tiles, X, y, weight, spread):
     """The loss and R² (the mean over the outputs) on held-out samples.
 
@@ -301,20 +298,6 @@ def tile_rows(net):
     """Rows of a tile: the units of every layer, then the targets, then the shares."""
     m = net.size - 1
     return net[m].units_at + 2 * net[m].width + 1
-
-
-@inline
-def targets(O, net):
-    """The rows below the units: y of each output, a view of shape (n_outputs, n)."""
-    m, n = net.size - 1, O.shape[1]
-    return matrix(O, (net[m].units_at + net[m].width) * n, net[m].width, n)
-
-
-@inline
-def shares(O, net):
-    """The last row: each sample's share of the batch, a view of shape (n,)."""
-    n = O.shape[1]
-    return vector(O, (tile_rows(net) - 1) * n, n)
 
 
 @inline
@@ -391,7 +374,7 @@ def shuffle(order, state):
     state.random = random
 
 
-@njit
+@entry
 def loss_gradient(net, recipe, theta, gradient, tiles, order, X, y, sample_weight):
     """gradient ← ∂L/∂θ over all samples; returns L."""
     weight = weight_of(sample_weight, order, 0, order.size)

@@ -19,7 +19,7 @@ import numpy as np
 from fastbp.kernels.activations import activate, times_derivative
 from fastbp.kernels.compile import inline
 from fastbp.kernels.simd import add_outer, add_sums, affine, product
-from fastbp.kernels.views import matrix, vector
+from fastbp.kernels.views import layer_rows, layer_view
 
 
 @inline
@@ -57,20 +57,11 @@ LAYER = np.dtype(
 )
 
 
-@inline
-def weights(theta, net, l):
-    """Wˡ, a view of shape (units of layer l−1, units of layer l)."""
-    return matrix(theta, net[l].weights_at, net[l - 1].width, net[l].width)
+#: Wˡ, a view of shape (units of layer l−1, units of layer l).
+weights = layer_view("weights_at", ("width", -1), ("width", 0))
 
+#: bˡ, a view of shape (units of layer l,).
+biases = layer_view("biases_at", ("width", 0))
 
-@inline
-def biases(theta, net, l):
-    """bˡ, a view of shape (units of layer l,)."""
-    return vector(theta, net[l].biases_at, net[l].width)
-
-
-@inline
-def units(O, net, l):
-    """The rows of layer l in a tile, a view of shape (units of layer l, n)."""
-    n = O.shape[1]
-    return matrix(O, net[l].units_at * n, net[l].width, n)
+#: The rows of layer l in a tile, a view of shape (units of layer l, n).
+units = layer_rows("units_at", "width")

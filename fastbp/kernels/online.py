@@ -5,6 +5,8 @@ chain, input to output and back; calls, views and vectors of the general machine
 several times as much. Wider networks are better off there, even with one sample.
 """
 
+import numpy as np
+
 from fastbp.kernels.activations import (
     LOGISTIC,
     RELU,
@@ -16,7 +18,8 @@ from fastbp.kernels.activations import (
     tanh,
     tanh_derivative,
 )
-from fastbp.kernels.compile import inline, njit
+from fastbp.kernels.compile import entry, inline, njit
+from fastbp.kernels.epoch import begin_epoch, end_epoch
 from fastbp.kernels.losses import loss, slope
 from fastbp.kernels.optimizers import add_penalty, count_step, update
 
@@ -24,8 +27,39 @@ from fastbp.kernels.optimizers import add_penalty, count_step, update
 WIDEST = 8
 
 
-@njit
+@entry
 def train_online(
+    thread, n_threads, barrier,
+    net, recipe, state, theta, best_theta, memory, gradients, part_losses, tiles, order,
+    X, y, sample_weight, X_val, y_val, weight_val, spread_val,
+    steps, etas, losses, losses_val, scores,
+):  # fmt: skip
+    """As `epoch.train`, for batches of one sample; there is nothing for a second thread."""
+    position = state.position
+    for epoch in range(etas.size):
+        if position == 0:
+            begin_epoch(recipe, state, order)
+        stop = min(position + steps, order.size)
+        train_samples(
+            net, recipe, state, etas[epoch], theta, memory, gradients, tiles[0, 0], tiles[0, 1],
+            order, position, stop, X, y, sample_weight,
+        )  # fmt: skip
+        steps -= stop - position
+        state.position = stop
+        if stop < order.size:
+            return epoch
+        position = 0
+        end_epoch(
+            epoch, net, recipe, state, theta, best_theta, tiles[0],
+            X_val, y_val, weight_val, spread_val, losses, losses_val, scores,
+        )  # fmt: skip
+        if state.ended:
+            return epoch + 1
+    return etas.size
+
+
+@njit
+def train_samples(
     net, recipe, state, eta, theta, memory, gradients, o, d, order, start, stop,
     X, y, sample_weight,
 ):  # fmt: skip
@@ -33,7 +67,7 @@ def train_online(
 
     `o` and `d` have room for a number a unit; the rest is as in `epoch.py`.
     """
-    gradient = gradients[0]
+    gradient, m, first = gradients[0], net.size - 1, np.int64(0)
     for i in range(start, stop):
         sample = order[i]
         weight = sample_weight[sample] if sample_weight.size > 0 else 1.0
@@ -42,7 +76,6 @@ def train_online(
                 o[j] = X[sample, j]
             forward(theta, net, o)
             part = 0.0
-            m = net.size - 1
             for k in range(net[m].width):
                 prediction = o[net[m].units_at + k]
                 part += recipe.loss_scale * loss(recipe.loss, prediction, y[sample, k])
@@ -51,7 +84,7 @@ def train_online(
             if recipe.alpha > 0:
                 part += add_penalty(net, recipe.alpha / weight, theta, gradient)
             count_step(recipe, state)
-            update(recipe, eta, state, theta, gradients, memory, 0, theta.size)
+            update(recipe, eta, state, theta, gradients, memory, first, theta.size)
             state.loss += weight * part
             state.weight += weight
 

@@ -16,7 +16,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 from numba.np.arrayobj import make_array
 
-from fastbp.kernels.compile import inline, njit, njit_sum
+from fastbp.kernels.compile import inline, njit
 from fastbp.kernels.views import vector
 
 
@@ -95,7 +95,7 @@ def _affine_one(W, b, o, z):
             z[k] += W[j, k] * o[j]
 
 
-@njit_sum
+@njit
 def _product_one(W, d, e):
     for j in range(e.size):
         total = type(d[0])(0)
@@ -151,7 +151,7 @@ def _multiply_part(A, a, a_row, a_k, bias, begin, B, k, depth, C):
             r += 1
 
 
-@njit_sum
+@njit
 def _add_outer_many(O, D, G):
     n_in, n_out, n = O.shape[0], D.shape[0], O.shape[1]
     k = 0
@@ -170,26 +170,20 @@ def _add_outer_many(O, D, G):
             _dots_1x4(D, k * n, O, j * n, n, G, j * n_out + k, 1, n_out)
             j += 4
         while j < n_in:
-            total = G[j, k]
-            for i in range(n):
-                total += O[j, i] * D[k, i]
-            G[j, k] = total
+            _dots_1x1(D, k * n, O, j * n, n, G, j * n_out + k, 1, 1)
             j += 1
         k += 1
 
 
-@njit_sum
+@njit
 def _add_sums_many(D, g):
     n_out, n = D.shape
     k = 0
     while k + 4 <= n_out:
-        _dots_0x4(D, 0, D, k * n, n, g, k, 4, 1)
+        _dots_0x4(D, 0, D, k * n, n, g, k, 1, 1)
         k += 4
     while k < n_out:
-        total = g[k]
-        for i in range(n):
-            total += D[k, i]
-        g[k] = total
+        _dots_0x1(D, 0, D, k * n, n, g, k, 1, 1)
         k += 1
 
 
@@ -255,6 +249,15 @@ class _Emitter:
 
     def multiply_add(self, x, y, total):
         return self.builder.call(self._multiply_add, [x, y, total])
+
+    def add_to(self, pointer, values):
+        """Add to what is at an address: a number, or as many as a vector has."""
+        present = self.load(pointer, values.type)
+        self.store(self.builder.fadd(present, values), pointer)
+
+    def sum(self, x):
+        """The sum over the lanes of one vector."""
+        return self.builder.extract_element(self._over_groups(x, 1), ir.IntType(32)(0))
 
     def sums(self, four):
         """One vector of the four sums over the lanes of `four` vectors.
@@ -347,10 +350,10 @@ def _tile(rows, vectors):
     return tile
 
 
-def _dots(rows):
-    """G[p, q] += the dot product of row p of A and row q of B, for `rows` × 4 of them.
+def _dots(rows, columns):
+    """G[p, q] += the dot product of row p of A and row q of B, for `rows` × `columns` of them.
 
-    With `rows` = 0, A is a row of ones: the sums of 4 rows of B.
+    `columns` is 1 or 4. With `rows` = 0, A is a row of ones: the sums of rows of B.
     """
 
     @intrinsic
@@ -365,20 +368,19 @@ def _dots(rows):
             pb = emit.pointer(signature.args[2], B, b)
             pg = emit.pointer(signature.args[5], G, g)
             rows_of_a = [emit.at(pa, builder.mul(n, n_(p))) for p in range(rows)]
-            rows_of_b = [emit.at(pb, builder.mul(n, n_(q))) for q in range(4)]
-            sums = [[cgutils.alloca_once(builder, emit.type) for _ in range(4)] for _ in P]
+            rows_of_b = [emit.at(pb, builder.mul(n, n_(q))) for q in Q]
+            sums = [[cgutils.alloca_once(builder, emit.type) for _ in Q] for _ in P]
             for p in P:
-                for q in range(4):
+                for q in Q:
                     builder.store(ir.Constant(emit.type, None), sums[p][q])
 
-            with cgutils.for_range_slice(builder, n_(0), n, n_(emit.lanes), intp=n.type) as (
-                index,
-                _,
-            ):
+            with cgutils.for_range_slice(
+                builder, n_(0), n, n_(emit.lanes), intp=n.type
+            ) as (index, _):
                 of_b = [emit.load(emit.at(row, index)) for row in rows_of_b]
                 for p in P:
                     of_a = emit.load(emit.at(rows_of_a[p], index)) if rows else None
-                    for q in range(4):
+                    for q in Q:
                         total = builder.load(sums[p][q])
                         total = (
                             emit.multiply_add(of_a, of_b[q], total)
@@ -387,30 +389,33 @@ def _dots(rows):
                         )
                         builder.store(total, sums[p][q])
 
-            four = ir.VectorType(emit.element, 4)
             for p in P:
-                totals = emit.sums([builder.load(total) for total in sums[p]])
                 row = emit.at(pg, builder.mul(g_p, n_(p)))
+                totals = [builder.load(total) for total in sums[p]]
+                if columns == 1:
+                    emit.add_to(row, emit.sum(totals[0]))
+                    continue
+                totals = emit.sums(totals)
                 with builder.if_else(builder.icmp_signed("==", g_q, n_(1))) as (together, apart):
                     with together:
-                        emit.store(builder.fadd(emit.load(row, four), totals), row)
+                        emit.add_to(row, totals)
                     with apart:
-                        for q in range(4):
-                            place = emit.at(row, builder.mul(g_q, n_(q)))
+                        for q in Q:
                             total = builder.extract_element(totals, ir.IntType(32)(q))
-                            builder.store(builder.fadd(builder.load(place), total), place)
+                            emit.add_to(emit.at(row, builder.mul(g_q, n_(q))), total)
             return context.get_dummy_value()
 
         return signature, codegen
 
-    P = range(max(rows, 1))
+    P, Q = range(max(rows, 1)), range(columns)
     n_ = ir.IntType(64)
     return dots
 
 
 _tile_6x2, _tile_6x1 = _tile(ROWS, VECTORS), _tile(ROWS, 1)
 _tile_1x4, _tile_1x1 = _tile(1, 4), _tile(1, 1)
-_dots_3x4, _dots_1x4, _dots_0x4 = _dots(3), _dots(1), _dots(0)
+_dots_3x4, _dots_1x4, _dots_1x1 = _dots(3, 4), _dots(1, 4), _dots(1, 1)
+_dots_0x4, _dots_0x1 = _dots(0, 4), _dots(0, 1)
 
 
 if numba.config.DISABLE_JIT:

@@ -6,6 +6,8 @@ kernel holds the buffer.
 """
 
 import numba
+import numpy as np
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
@@ -14,22 +16,87 @@ from numba.np.arrayobj import make_array, populate_array
 @intrinsic
 def matrix(typingctx, buffer, start, rows, columns):
     """The elements of a contiguous `buffer` from `start` on, as (rows, columns)."""
-    return _view(buffer, 2)(buffer, types.intp, types.intp, types.intp), _borrow
+
+    def codegen(context, builder, signature, arguments):
+        buffer, start, *shape = arguments
+        return _borrow(context, builder, signature, buffer, start, shape)
+
+    return _view(buffer, 2)(buffer, types.intp, types.intp, types.intp), codegen
 
 
 @intrinsic
 def vector(typingctx, buffer, start, size):
     """The elements of a contiguous `buffer` from `start` on, as (size,)."""
-    return _view(buffer, 1)(buffer, types.intp, types.intp), _borrow
+
+    def codegen(context, builder, signature, arguments):
+        buffer, start, size = arguments
+        return _borrow(context, builder, signature, buffer, start, [size])
+
+    return _view(buffer, 1)(buffer, types.intp, types.intp), codegen
+
+
+def layer_view(start, *shape):
+    """A function of a flat buffer, the layers of a network and the number of one, l: a view.
+
+    Parameters
+    ----------
+    start : str
+        The field of layer l that says at which element the view begins.
+    *shape : tuple of (str, int)
+        For each dimension a field, and of which layer, counted from l.
+    """
+    if numba.config.DISABLE_JIT:
+
+        def view(buffer, net, l):
+            sizes = [net[l + at][field] for field, at in shape]
+            first = net[l][start]
+            return buffer.reshape(-1)[first : first + np.prod(sizes)].reshape(sizes)
+
+        return view
+
+    @intrinsic
+    def view(typingctx, buffer, net, l):
+        def codegen(context, builder, signature, arguments):
+            buffer, net, l = arguments
+            field = _layer_fields(context, builder, signature.args[1], net, l)
+            sizes = [field(name, at) for name, at in shape]
+            return _borrow(context, builder, signature, buffer, field(start, 0), sizes)
+
+        return _view(buffer, len(shape))(buffer, net, types.intp), codegen
+
+    return view
+
+
+def layer_rows(start, height):
+    """As `layer_view`, for a buffer of (rows, n): `height` rows, from the row `start` on."""
+    if numba.config.DISABLE_JIT:
+
+        def view(buffer, net, l):
+            return buffer[net[l][start] : net[l][start] + net[l][height]]
+
+        return view
+
+    @intrinsic
+    def view(typingctx, buffer, net, l):
+        def codegen(context, builder, signature, arguments):
+            buffer, net, l = arguments
+            field = _layer_fields(context, builder, signature.args[1], net, l)
+            source = make_array(signature.args[0])(context, builder, buffer)
+            n = builder.extract_value(source.shape, 1)
+            first = builder.mul(field(start, 0), n)
+            return _borrow(context, builder, signature, buffer, first, [field(height, 0), n])
+
+        return _view(buffer, 2)(buffer, net, types.intp), codegen
+
+    return view
 
 
 def _view(buffer, ndim):
     return types.Array(buffer.dtype, ndim, "C")
 
 
-def _borrow(context, builder, signature, arguments):
+def _borrow(context, builder, signature, buffer, start, shape):
     """Emit the view: a pointer and a shape, with no reference to an owner."""
-    buffer, start, *shape = arguments
     source = make_array(signature.args[0])(context, builder, buffer)
     view = make_array(signature.return_type)(context, builder)
     strides = [source.itemsize]
@@ -45,6 +112,21 @@ def _borrow(context, builder, signature, arguments):
         parent=None,
     )
     return view._getvalue()
+
+
+def _layer_fields(context, builder, net_type, net, l):
+    """Emit reading a field (int64) of layer l + at."""
+    record, number = net_type.dtype, ir.IntType(64)
+    layers = make_array(net_type)(context, builder, net).data
+    first_byte = builder.bitcast(layers, ir.IntType(8).as_pointer())
+
+    def field(name, at):
+        layer = builder.add(l, number(at))
+        byte = builder.add(builder.mul(layer, number(record.size)), number(record.offset(name)))
+        address = builder.bitcast(builder.gep(first_byte, [byte]), number.as_pointer())
+        return builder.load(address)
+
+    return field
 
 
 if numba.config.DISABLE_JIT:

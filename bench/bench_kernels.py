@@ -1,0 +1,92 @@
+"""The parts of a training step: forward, backward, update, activations.
+
+A kernel that is called from Python costs 0.3 to 4 µs before it begins, which is most of what
+small batches show here; inside an epoch there is no such call.
+"""
+
+import numpy as np
+import pytest
+
+from fastbp import parameters
+from fastbp.kernels import activations
+from fastbp.kernels.activations import ACTIVATIONS
+from fastbp.kernels.compile import from_python
+from fastbp.kernels.network import backward, forward
+from fastbp.kernels.optimizers import adam, momentum, nesterov, sgd
+from fastbp.kernels.simd import LANES
+
+activate = from_python(activations.activate)
+times_derivative = from_python(activations.times_derivative)
+
+PRECISIONS = ["float32", "float64"]
+BATCHES = [1, 32, 256]
+
+#: Each rule, its numbers, and how many vectors it remembers.
+RULES = {
+    sgd: ((1e-6,), 0),
+    momentum: ((1e-6, 0.9), 1),
+    nesterov: ((1e-6, 0.9), 1),
+    adam: ((1e-6, 0.9, 0.999, 1e-8), 2),
+}
+
+
+def network(batch, dtype):
+    """An 8-50-1 network with its first weights, and O and D of a tile of one batch."""
+    names = ["logistic"]
+    net = parameters.network((8, 50, 1), names)
+    theta = parameters.initialize(net, names, np.random.RandomState(0)).astype(dtype)
+    # A single sample is a tile of one column, more are padded to whole vectors.
+    columns = 1 if batch == 1 else -(-batch // LANES) * LANES
+    O = np.random.default_rng(0).random((net.width.sum(), columns)).astype(dtype)
+    return net, theta, O, O.copy()
+
+
+@pytest.mark.benchmark(group="forward, 8-50-1")
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("batch", BATCHES)
+def bench_forward(benchmark, batch, dtype):
+    net, theta, O, Z = network(batch, dtype)
+    forward(theta, net, O, Z)  # compile outside the clock
+    benchmark(forward, theta, net, O, Z)
+
+
+@pytest.mark.benchmark(group="backward, 8-50-1")
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("batch", BATCHES)
+def bench_backward(benchmark, batch, dtype):
+    net, theta, O, D = network(batch, dtype)
+    gradient = np.zeros_like(theta)
+    arguments = theta, net, O, D, gradient
+    backward(*arguments)
+    benchmark(backward, *arguments)
+
+
+@pytest.mark.benchmark(group="update of 100,000 parameters")
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def bench_update(benchmark, rule, dtype):
+    numbers, n_memory = RULES[rule]
+    theta, g = np.random.default_rng(0).random((2, 100_000)).astype(dtype)
+    memory = np.zeros((n_memory, theta.size), dtype)
+    arguments = *(theta.dtype.type(x) for x in numbers), theta, g, *memory
+    rule(*arguments)
+    benchmark(rule, *arguments)
+
+
+@pytest.mark.benchmark(group="activation of 50 × 256 values")
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def bench_activate(benchmark, name, dtype):
+    Z = np.random.default_rng(0).standard_normal((50, 256)).astype(dtype)
+    O = np.empty_like(Z)
+    activate(ACTIVATIONS[name], Z, O)
+    benchmark(activate, ACTIVATIONS[name], Z, O)
+
+
+@pytest.mark.benchmark(group="derivative at 50 × 256 values")
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def bench_times_derivative(benchmark, name, dtype):
+    O, D = np.full((50, 256), 0.5, dtype), np.zeros((50, 256), dtype)
+    times_derivative(ACTIVATIONS[name], O, D)
+    benchmark(times_derivative, ACTIVATIONS[name], O, D)

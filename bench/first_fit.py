@@ -1,0 +1,85 @@
+"""How long a user waits for the first fit: seconds, each in a fresh process.
+
+Beyond the imports, with an empty compile cache and with the one that the process before has
+filled. The cache is a temporary folder; the user's own is not touched.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from machine import description
+
+#: What a process reports, in the order of the table.
+STAGES = {
+    "imports": "import fastbp (with NumPy, Numba and scikit-learn)",
+    "first": "first fit",
+    "second_shape": "first fit of another shape, same process",
+    "again": "the same fit again",
+}
+
+
+def child(dtype):
+    """Time the stages in this process, and print them as JSON."""
+    start = time.perf_counter()
+    import numpy as np
+
+    from fastbp import BackpropRegressor
+
+    times = {"imports": time.perf_counter() - start}
+    X = np.random.default_rng(0).standard_normal((100, 3))
+    shapes = {"first": 5, "second_shape": (20, 10), "again": (20, 10)}
+    for stage, hidden in shapes.items():
+        model = BackpropRegressor(hidden, max_iter=1, n_iter_no_change=np.inf, dtype=dtype)
+        start = time.perf_counter()
+        model.fit(X, X[:, 0])
+        times[stage] = time.perf_counter() - start
+    print(json.dumps(times))
+
+
+def fresh_process(dtype, cache):
+    """Stages of one new process that keeps its machine code in the folder `cache`."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--child", dtype],
+        env=os.environ | {"NUMBA_CACHE_DIR": cache},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def measure(dtype, rounds):
+    """Stages with an empty and with a filled cache: lists over the rounds."""
+    empty, filled = [], []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as cache:
+            empty.append(fresh_process(dtype, cache))
+            filled.append(fresh_process(dtype, cache))
+    return empty, filled
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--child", metavar="DTYPE", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(options.child)
+        return
+    print("| seconds | empty cache | filled cache |\n| --- | ---: | ---: |")
+    for dtype in ("float32", "float64"):
+        runs = measure(dtype, options.rounds)
+        for stage, name in STAGES.items():
+            empty, filled = (statistics.median(times[stage] for times in run) for run in runs)
+            print(f"| {dtype}: {name} | {empty:.3f} | {filled:.3f} |")
+    print(f"\nMedians of {options.rounds} fresh processes each. {description()}")
+
+
+if __name__ == "__main__":
+    main()
