@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fastbp.interrupts import CtrlC
+from fastbp.kernels.compile import compiling
 from fastbp.kernels.epoch import STATE, loss_gradient, predict, train
 from fastbp.kernels.online import train_online
 from fastbp.kernels.optimizers import OPTIMIZERS
@@ -111,7 +112,8 @@ def fit(net, theta, samples, validation, order, settings, optimizer, *, observer
     """
     loop = _Loop(net, theta, samples, validation, order, settings, optimizer, seen)
     with CtrlC() as ctrl_c:
-        loop.call(0, 0)  # compiles, or loads what was compiled
+        with compiling():  # or loading what was compiled
+            loop.call(0, 0)
         try:
             loop.run(observer, ctrl_c)
         except KeyboardInterrupt:
@@ -234,8 +236,8 @@ class _Loop:
 def _held_out(validation, samples):
     """The validation set as `kernels.epoch.train` takes it."""
     if validation is None:
-        empty = samples.X[:0], samples.y[:0], np.empty(0, samples.X.dtype)
-        return (*empty, np.empty(0))
+        order, weight = np.empty(0, np.int64), np.empty(0, samples.X.dtype)
+        return order, samples.X[:0], samples.y[:0], weight, np.empty(0)
     weight = (
         np.ones(len(validation.y))
         if validation.sample_weight is None
@@ -246,7 +248,8 @@ def _held_out(validation, samples):
     spread = weight @ (y - weight @ y) ** 2
     # R² of a constant target is undefined: the squared error itself takes its place.
     spread[spread == 0] = 1.0
-    return validation.X, validation.y, weight.astype(samples.X.dtype), spread
+    order = np.arange(len(y))
+    return order, validation.X, validation.y, weight.astype(samples.X.dtype), spread
 
 
 def predictions(net, theta, chunks, n_samples):
@@ -262,10 +265,16 @@ def predictions(net, theta, chunks, n_samples):
     ndarray of shape (n_samples, n_outputs)
     """
     recipe = recipe_of(net, Settings(), n_samples, theta.dtype.itemsize)
-    tiles = tiles_for(net, recipe, theta.dtype)
+    team = Team(1)
+    tiles = tiles_for(net, recipe, theta.dtype, team.n_threads)
     out = np.empty((n_samples, net.width[-1]), theta.dtype)
+    if not getattr(predict, "signatures", True):
+        with compiling():
+            none = np.empty((0, net.width[0]), theta.dtype)
+            none.flags.writeable = False
+            team.run(predict, net, recipe, theta, tiles, np.arange(0), none, out[:0])
     for rows, X in chunks:
-        predict(0, 1, net, recipe, theta, tiles[0], X, out[rows])
+        team.run(predict, net, recipe, theta, tiles, np.arange(len(X)), X, out[rows])
     return out
 
 

@@ -18,14 +18,17 @@ Flags, chosen once for every kernel:
   code after an edit of a callee in another file.
 """
 
+import gc
 import hashlib
 import os
 import shutil
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import numba
+from numba.core.registry import cpu_target
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -142,6 +145,25 @@ def inline(function):
     of the first compilation; but writing in costs time as well, the more the larger the caller.
     """
     return _compile(function, {"contract"}, inline="always")
+
+
+@contextmanager
+def compiling():
+    """Around a call that may compile kernels: it takes a sixth less time.
+
+    LLVM's second level of optimisation instead of the third made no kernel slower; and there is
+    nothing to be gained from looking for garbage while ten thousands of small objects are made.
+    """
+    _ = cpu_target.target_context  # made with the level of others, who go on to use it
+    level, collected = numba.config.OPT, gc.isenabled()
+    numba.config.OPT = type(level)(min(level, 2))
+    gc.disable()
+    try:
+        yield
+    finally:
+        numba.config.OPT = level
+        if collected:
+            gc.enable()
 
 
 def from_python(kernel):

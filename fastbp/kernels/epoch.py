@@ -79,7 +79,7 @@ STATE = np.dtype(
 def train(
     thread, n_threads, barrier,
     net, recipe, state, theta, best_theta, memory, gradients, part_losses, tiles, order,
-    X, y, sample_weight, X_val, y_val, weight_val, spread_val,
+    X, y, sample_weight, order_val, X_val, y_val, weight_val, spread_val,
     steps, etas, losses, losses_val, scores,
 ):  # fmt: skip
     """Train for ``len(etas)`` epochs, or `steps` batches, or as long as it improves.
@@ -88,6 +88,8 @@ def train(
     ----------
     X_val, y_val, weight_val : arrays of shape (n_validation, ·), (n_validation,)
         Held-out samples, and each one's share of their weight; empty without them.
+    order_val : array of shape (n_validation,)
+        0, 1, …
     spread_val : array of shape (n_outputs,)
         Variance of y_val.
     best_theta : array of shape (n_parameters,)
@@ -127,7 +129,7 @@ def train(
         if thread == 0:
             end_epoch(
                 epoch, net, recipe, state, theta, best_theta, tiles[0],
-                X_val, y_val, weight_val, spread_val, losses, losses_val, scores,
+                order_val, X_val, y_val, weight_val, spread_val, losses, losses_val, scores,
             )  # fmt: skip
         if not wait(barrier, n_threads) or state.ended:
             return epoch + 1
@@ -145,14 +147,14 @@ def begin_epoch(recipe, state, order):
 @inline
 def end_epoch(
     epoch, net, recipe, state, theta, best_theta, tiles,
-    X_val, y_val, weight_val, spread_val, losses, losses_val, scores,
+    order_val, X_val, y_val, weight_val, spread_val, losses, losses_val, scores,
 ):  # fmt: skip
     """Score the validation set, and compare with the best epoch so far."""
     state.position = 0
     losses[epoch] = state.loss / state.weight
     if X_val.shape[0] > 0:
         losses_val[epoch], scores[epoch] = evaluate(
-            net, recipe, theta, tiles, X_val, y_val, weight_val, spread_val
+            net, recipe, theta, tiles, order_val, X_val, y_val, weight_val, spread_val
         )
         if scores[epoch] > state.best_score:
             state.best_score = scores[epoch]
@@ -236,42 +238,44 @@ def tile_gradient(
     net, loss_code, weight, theta, gradient, tiles, order, start, stop, X, y, sample_weight
 ):  # fmt: skip
     """Add the part of the samples order[start:stop] to the gradient; returns that of L."""
+    tile_forward(net, theta, tiles, order, start, stop, X)
     n, m = padded(stop - start), net.size - 1
-    O = matrix(tiles, 0, tile_rows(net), n)
-    D = matrix(tiles, tiles.shape[1], tile_rows(net), n)
+    O, D = activations(tiles, n), deltas(tiles, n)
     # Below the units lie the targets, and each sample's share of the batch.
     below = (net[m].units_at + net[m].width) * n
     Y = matrix(O, below, net[m].width, n)
     s = vector(O, below + Y.size, n)
-    gather(X, order, start, stop, units(O, net, 0))
     gather(y, order, start, stop, Y)
     gather_shares(sample_weight, weight, order, start, stop, s)
-
-    forward(theta, net, O, D)
     part = loss_and_slope(loss_code, units(O, net, m), Y, s, units(D, net, m))
     backward(theta, net, O, D, gradient)
     return part
 
 
+@njit
+def tile_forward(net, theta, tiles, order, start, stop, X):
+    """O of every layer for the samples order[start:stop]."""
+    n = padded(stop - start)
+    O = activations(tiles, n)
+    gather(X, order, start, stop, units(O, net, 0))
+    forward(theta, net, O, deltas(tiles, n))
+
+
 @entry
-def predict(thread, n_threads, net, recipe, theta, tiles, X, prediction):
-    """prediction ← ŷ for this thread's rows of X, in the units of training."""
+def predict(thread, n_threads, barrier, net, recipe, theta, tiles, order, X, prediction):
+    """prediction ← ŷ for every row of X, in the units of training; `order` is 0, 1, …"""
     for start in range(thread * recipe.tile, X.shape[0], n_threads * recipe.tile):
         stop = min(start + recipe.tile, X.shape[0])
-        n = padded(stop - start)
-        O = matrix(tiles, 0, tile_rows(net), n)
-        Z = matrix(tiles, tiles.shape[1], tile_rows(net), n)
-        gather_range(X, start, stop, units(O, net, 0))
-        forward(theta, net, O, Z)
-        Y = units(O, net, net.size - 1)
+        tile_forward(net, theta, tiles[thread], order, start, stop, X)
+        Y = units(activations(tiles[thread], padded(stop - start)), net, net.size - 1)
         for i in range(start, stop):
-            for k in range(Y.shape[0]):
+            for k in range(prediction.shape[1]):
                 prediction[i, k] = Y[k, i - start]
 
 
 @njit
-def evaluate(net, recipe, theta, tiles, X, y, weight, spread):
-    """The loss and R² (the mean over the outputs) on held-out samples.
+def evaluate(net, recipe, theta, tiles, order, X, y, weight, spread):
+    """The loss and R² (the mean over the outputs) on held-out samples; `order` is 0, 1, …
 
     `weight` is each sample's share of the whole, so that L = Σ weight L(ŷ, y) and
     R² = mean over the outputs of 1 − Σ weight (ŷ − y)² / spread.
@@ -279,12 +283,8 @@ def evaluate(net, recipe, theta, tiles, X, y, weight, spread):
     total, unexplained = 0.0, 0.0
     for start in range(0, X.shape[0], recipe.tile):
         stop = min(start + recipe.tile, X.shape[0])
-        n = padded(stop - start)
-        O = matrix(tiles, 0, tile_rows(net), n)
-        Z = matrix(tiles, tiles.shape[1], tile_rows(net), n)
-        gather_range(X, start, stop, units(O, net, 0))
-        forward(theta, net, O, Z)
-        prediction = units(O, net, net.size - 1)
+        tile_forward(net, theta, tiles, order, start, stop, X)
+        prediction = units(activations(tiles, padded(stop - start)), net, net.size - 1)
         for i in range(start, stop):
             for k in range(y.shape[1]):
                 error = prediction[k, i - start] - y[i, k]
@@ -294,10 +294,15 @@ def evaluate(net, recipe, theta, tiles, X, y, weight, spread):
 
 
 @inline
-def tile_rows(net):
-    """Rows of a tile: the units of every layer, then the targets, then the shares."""
-    m = net.size - 1
-    return net[m].units_at + 2 * net[m].width + 1
+def activations(tiles, n):
+    """Room for O of n samples: as many rows of n as there are."""
+    return matrix(tiles, 0, tiles.shape[1] // n, n)
+
+
+@inline
+def deltas(tiles, n):
+    """Room for D, likewise."""
+    return matrix(tiles, tiles.shape[1], tiles.shape[1] // n, n)
 
 
 @inline
@@ -319,27 +324,12 @@ def weight_of(sample_weight, order, start, stop):
 
 @inline
 def gather(A, order, start, stop, T):
-    """T ← A[order[start:stop]]ᵀ, padded with zeros."""
+    """T ← A[order[start:stop]]ᵀ, and zeros for the samples that pad it."""
     for i in range(start, stop):
         for j in range(T.shape[0]):
             T[j, i - start] = A[order[i], j]
-    pad(T, stop - start)
-
-
-@inline
-def gather_range(A, start, stop, T):
-    """T ← A[start:stop]ᵀ, padded with zeros."""
-    for i in range(start, stop):
-        for j in range(T.shape[0]):
-            T[j, i - start] = A[i, j]
-    pad(T, stop - start)
-
-
-@inline
-def pad(T, n):
-    """Zero from column n on: padding samples have finite values, and weight 0."""
     for j in range(T.shape[0]):
-        for i in range(n, T.shape[1]):
+        for i in range(stop - start, T.shape[1]):
             T[j, i] = 0
 
 

@@ -31,7 +31,7 @@ WIDEST = 8
 def train_online(
     thread, n_threads, barrier,
     net, recipe, state, theta, best_theta, memory, gradients, part_losses, tiles, order,
-    X, y, sample_weight, X_val, y_val, weight_val, spread_val,
+    X, y, sample_weight, order_val, X_val, y_val, weight_val, spread_val,
     steps, etas, losses, losses_val, scores,
 ):  # fmt: skip
     """As `epoch.train`, for batches of one sample; there is nothing for a second thread."""
@@ -51,7 +51,7 @@ def train_online(
         position = 0
         end_epoch(
             epoch, net, recipe, state, theta, best_theta, tiles[0],
-            X_val, y_val, weight_val, spread_val, losses, losses_val, scores,
+            order_val, X_val, y_val, weight_val, spread_val, losses, losses_val, scores,
         )  # fmt: skip
         if state.ended:
             return epoch + 1

@@ -374,9 +374,10 @@ def _dots(rows, columns):
                 for q in Q:
                     builder.store(ir.Constant(emit.type, None), sums[p][q])
 
-            with cgutils.for_range_slice(
-                builder, n_(0), n, n_(emit.lanes), intp=n.type
-            ) as (index, _):
+            with cgutils.for_range_slice(builder, n_(0), n, n_(emit.lanes), intp=n.type) as (
+                index,
+                _,
+            ):
                 of_b = [emit.load(emit.at(row, index)) for row in rows_of_b]
                 for p in P:
                     of_a = emit.load(emit.at(rows_of_a[p], index)) if rows else None
