@@ -31,32 +31,31 @@ RULES = {
 
 
 def network(batch, dtype):
-    """An 8-50-1 network with its first weights, and O and D of a tile of one batch."""
+    """An 8-50-1 network with its first weights, and O, D and room to work in of one batch."""
     names = ["logistic"]
     net = parameters.network((8, 50, 1), names)
     theta = parameters.initialize(net, names, np.random.RandomState(0)).astype(dtype)
     # A single sample is a tile of one column, more are padded to whole vectors.
     columns = 1 if batch == 1 else -(-batch // LANES) * LANES
     O = np.random.default_rng(0).random((net.width.sum(), columns)).astype(dtype)
-    return net, theta, O, O.copy()
+    return net, theta, O, O.copy(), np.empty(O.size, dtype)
 
 
 @pytest.mark.benchmark(group="forward, 8-50-1")
 @pytest.mark.parametrize("dtype", PRECISIONS)
 @pytest.mark.parametrize("batch", BATCHES)
 def bench_forward(benchmark, batch, dtype):
-    net, theta, O, Z = network(batch, dtype)
-    forward(theta, net, O, Z)  # compile outside the clock
-    benchmark(forward, theta, net, O, Z)
+    net, theta, O, Z, scratch = network(batch, dtype)
+    forward(theta, net, O, Z, scratch)  # compile outside the clock
+    benchmark(forward, theta, net, O, Z, scratch)
 
 
 @pytest.mark.benchmark(group="backward, 8-50-1")
 @pytest.mark.parametrize("dtype", PRECISIONS)
 @pytest.mark.parametrize("batch", BATCHES)
 def bench_backward(benchmark, batch, dtype):
-    net, theta, O, D = network(batch, dtype)
-    gradient = np.zeros_like(theta)
-    arguments = theta, net, O, D, gradient
+    net, theta, O, D, scratch = network(batch, dtype)
+    arguments = theta, net, O, D, scratch, np.zeros_like(theta)
     backward(*arguments)
     benchmark(backward, *arguments)
 

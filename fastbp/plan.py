@@ -15,6 +15,10 @@ from fastbp.parameters import n_parameters
 #: Bytes of O and D of one tile: what leaves room for the weights in a core's own cache.
 TILE_BYTES = 256 * 1024
 
+#: Bytes of weights that no longer stay in a core's cache: they should serve many samples each
+#: time they are read. (An odd number of vectors: rows then fall in different sets of the cache.)
+WEIGHTS_BYTES = 2**20
+
 #: Floating-point operations of a step from which on a second thread is worth its barriers.
 THREADS_FLOPS = 1e6
 
@@ -80,10 +84,12 @@ def is_online(net, batch_size):
 
 def tile_size(net, batch_size, itemsize):
     """Samples in a tile: as many as fit the cache, and no more than a batch has."""
-    samples = min(batch_size, max(TILE_BYTES // (2 * tile_rows(net) * itemsize), 4 * LANES))
+    samples = max(TILE_BYTES // (2 * tile_rows(net) * itemsize), 8 * LANES)
+    if n_parameters(net) * itemsize > WEIGHTS_BYTES:
+        samples = max(samples, 33 * LANES)
     if step_flops(net, batch_size) >= THREADS_FLOPS:
         samples = min(samples, -(-batch_size // 2))  # something for a second thread
-    return -(-samples // LANES) * LANES
+    return -(-min(samples, batch_size) // LANES) * LANES
 
 
 def tile_rows(net):
@@ -121,5 +127,5 @@ def processors():
 
 
 def tiles_for(net, recipe, dtype, n_threads=1):
-    """Room for O and D of one tile in each thread."""
-    return np.zeros((n_threads, 2, tile_rows(net) * int(recipe.tile)), dtype)
+    """Room for O and D of one tile, and as much to work in, for each thread."""
+    return np.zeros((n_threads, 3, tile_rows(net) * int(recipe.tile)), dtype)

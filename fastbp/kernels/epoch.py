@@ -23,7 +23,7 @@ theta, memory   (n_parameters,), (·,     θ, and the vectors the optimiser reme
                 n_parameters)
 gradients       (parts, n_parameters)    ∂L/∂θ of each part of a batch
 part_losses     (parts,)                 L of each part of a batch
-tiles           (n_threads, 2, ·)        room for O and D of a tile in each thread
+tiles           (n_threads, 3, ·)        room for O, D and a layer of a tile, for each
 ==============  =======================  ==============================================
 """
 
@@ -248,7 +248,7 @@ def tile_gradient(
     gather(y, order, start, stop, Y)
     gather_shares(sample_weight, weight, order, start, stop, s)
     part = loss_and_slope(loss_code, units(O, net, m), Y, s, units(D, net, m))
-    backward(theta, net, O, D, gradient)
+    backward(theta, net, O, D, working(tiles), gradient)
     return part
 
 
@@ -258,7 +258,7 @@ def tile_forward(net, theta, tiles, order, start, stop, X):
     n = padded(stop - start)
     O = activations(tiles, n)
     gather(X, order, start, stop, units(O, net, 0))
-    forward(theta, net, O, deltas(tiles, n))
+    forward(theta, net, O, deltas(tiles, n), working(tiles))
 
 
 @entry
@@ -303,6 +303,12 @@ def activations(tiles, n):
 def deltas(tiles, n):
     """Room for D, likewise."""
     return matrix(tiles, tiles.shape[1], tiles.shape[1] // n, n)
+
+
+@inline
+def working(tiles):
+    """Room for what a product keeps for itself."""
+    return vector(tiles, 2 * tiles.shape[1], tiles.shape[1])
 
 
 @inline

@@ -23,20 +23,20 @@ from fastbp.kernels.views import layer_rows, layer_view
 
 
 @inline
-def forward(theta, net, O, Z):
+def forward(theta, net, O, Z, scratch):
     """O⁰ is given; Zˡ = Wˡᵀ Oˡ⁻¹ + bˡ, Oˡ = σ(Zˡ) for every layer."""
     for l in range(1, net.size):
         W, b = weights(theta, net, l), biases(theta, net, l)
-        affine(W, b, units(O, net, l - 1), units(Z, net, l))
+        affine(W, b, units(O, net, l - 1), units(Z, net, l), scratch)
         activate(net[l].activation, units(Z, net, l), units(O, net, l))
 
 
 @inline
-def backward(theta, net, O, D, gradient):
+def backward(theta, net, O, D, scratch, gradient):
     """Dᵐ is given; the gradient of this tile is added to `gradient`, θ is not touched."""
     for l in range(net.size - 1, 0, -1):
         # ∂L/∂Wˡ = Oˡ⁻¹ Dˡᵀ,  ∂L/∂bˡ = Σ Dˡ
-        add_outer(units(O, net, l - 1), units(D, net, l), weights(gradient, net, l))
+        add_outer(units(O, net, l - 1), units(D, net, l), weights(gradient, net, l), scratch)
         add_sums(units(D, net, l), biases(gradient, net, l))
         if l > 1:
             # Dˡ⁻¹ = (Wˡ Dˡ) ∘ σ′(Zˡ⁻¹)

@@ -41,17 +41,28 @@ ROWS, VECTORS = 6, 2
 #: Terms of a sum taken at a time, so that the part of A at work stays in the first cache.
 DEPTH = 256
 
+#: From how many rows of the gradient on it pays to turn D over, and to multiply by it.
+TURNED_ROWS = 24
+
+#: From which length of W's rows on a column of W no longer fits the cache (each of its numbers
+#: lies in a line of its own, and all those in a few sets), and is turned over first; how many
+#: columns at a time.
+WIDE, TURNED = 512, 48
+
 #: How a sum begins.
 ZERO, BIAS, RESUMED = range(3)
 
 
 @inline
-def affine(W, b, O, Z):
+def affine(W, b, O, Z, scratch):
     """Z ← Wᵀ O + b."""
     if Z.shape[1] == 1:
         _affine_one(W, b, vector(O, 0, O.size), vector(Z, 0, Z.size))
+    elif W.shape[1] > WIDE and scratch.size >= TURNED * DEPTH:
+        _affine_wide(W, b, O, Z, scratch)
     else:
-        _multiply(vector(W, 0, W.size), np.int64(1), W.shape[1], b, BIAS, O, Z)
+        w = vector(W, 0, W.size)
+        _multiply(w, np.int64(1), W.shape[1], b, np.int64(BIAS), O, Z)
 
 
 @inline
@@ -61,16 +72,16 @@ def product(W, D, E):
         _product_one(W, vector(D, 0, D.size), vector(E, 0, E.size))
     else:
         w = vector(W, 0, W.size)
-        _multiply(w, W.shape[1], np.int64(1), w, ZERO, D, E)
+        _multiply(w, W.shape[1], np.int64(1), w, np.int64(ZERO), D, E)
 
 
 @inline
-def add_outer(O, D, G):
-    """G ← G + O Dᵀ."""
+def add_outer(O, D, G, scratch):
+    """G ← G + O Dᵀ; `scratch` has room for as many numbers as D."""
     if O.shape[1] == 1:
         _add_outer_one(vector(O, 0, O.size), vector(D, 0, D.size), G)
     else:
-        _add_outer_many(O, D, G)
+        _add_outer_many(O, D, G, scratch)
 
 
 @inline
@@ -117,44 +128,87 @@ def _add_outer_one(o, d, G):
 @inline
 def _multiply(A, a_row, a_k, bias, begin, B, C):
     """C ← A B, + bias; A[r, k] is A[r·a_row + k·a_k]."""
+    n = B.shape[1]
     for k in range(0, B.shape[0], DEPTH):
         depth = min(DEPTH, B.shape[0] - k)
-        _multiply_part(A, k * a_k, a_row, a_k, bias, begin if k == 0 else RESUMED, B, k, depth, C)
+        _multiply_part(
+            vector(A, k * a_k, A.size), a_row, a_k, depth, bias, begin if k == 0 else RESUMED,
+            vector(B, k * n, B.size), n, vector(C, 0, C.size), n, C.shape[0], n,
+        )  # fmt: skip
 
 
 @njit
-def _multiply_part(A, a, a_row, a_k, bias, begin, B, k, depth, C):
-    """As `_multiply`, for the terms k to k + depth of every sum."""
-    rows, n = C.shape
-    b = k * n
+def _multiply_part(A, a_row, a_k, depth, bias, begin, B, b_k, C, c_row, rows, columns):
+    """C ← begin + A B, for flat A, B, C with these strides; `columns` are whole vectors."""
     r = 0
     while r < rows:
         if rows - r < ROWS and begin != RESUMED and rows >= ROWS:
             r = rows - ROWS  # some rows are computed twice, to the same result
-        at = a + r * a_row
+        a, c = r * a_row, r * c_row
         i = 0
         if rows - r >= ROWS:
-            while i + VECTORS * lanes(C) <= n:
-                _tile_6x2(A, at, a_row, a_k, B, b + i, n, C, r * n + i, n, depth, bias, r, begin)
+            while i + VECTORS * lanes(C) <= columns:
+                _tile_6x2(A, a, a_row, a_k, B, i, b_k, C, c + i, c_row, depth, bias, r, begin)
                 i += VECTORS * lanes(C)
-            while i < n:
-                _tile_6x1(A, at, a_row, a_k, B, b + i, n, C, r * n + i, n, depth, bias, r, begin)
+            while i < columns:
+                _tile_6x1(A, a, a_row, a_k, B, i, b_k, C, c + i, c_row, depth, bias, r, begin)
                 i += lanes(C)
             r += ROWS
         else:
-            while i + 4 * lanes(C) <= n:
-                _tile_1x4(A, at, a_row, a_k, B, b + i, n, C, r * n + i, n, depth, bias, r, begin)
+            while i + 4 * lanes(C) <= columns:
+                _tile_1x4(A, a, a_row, a_k, B, i, b_k, C, c + i, c_row, depth, bias, r, begin)
                 i += 4 * lanes(C)
-            while i < n:
-                _tile_1x1(A, at, a_row, a_k, B, b + i, n, C, r * n + i, n, depth, bias, r, begin)
+            while i < columns:
+                _tile_1x1(A, a, a_row, a_k, B, i, b_k, C, c + i, c_row, depth, bias, r, begin)
                 i += lanes(C)
             r += 1
 
 
 @njit
-def _add_outer_many(O, D, G):
+def _affine_wide(W, b, O, Z, scratch):
+    """As `affine`, with blocks of W turned over into rows."""
+    n_in, n_out, n = W.shape[0], W.shape[1], Z.shape[1]
+    one = np.int64(1)
+    for k in range(0, n_in, DEPTH):
+        depth = min(DEPTH, n_in - k)
+        begin = np.int64(BIAS if k == 0 else RESUMED)
+        for r in range(0, n_out, TURNED):
+            rows = min(TURNED, n_out - r)
+            _turn_over(vector(W, k * n_out + r, W.size), n_out, depth, rows, scratch, DEPTH)
+            _multiply_part(
+                scratch, np.int64(DEPTH), one, depth, vector(b, r, rows), begin,
+                vector(O, k * n, O.size), n, vector(Z, r * n, Z.size), n, rows, n,
+            )  # fmt: skip
+
+
+@njit
+def _turn_over(A, a_row, rows, columns, B, b_row):
+    """B ← Aᵀ of (rows, columns), both flat with these distances between rows."""
+    whole_rows, whole_columns = rows // lanes(A) * lanes(A), columns // lanes(A) * lanes(A)
+    for r in range(0, whole_rows, lanes(A)):
+        for c in range(0, whole_columns, lanes(A)):
+            _turn(A, r * a_row + c, a_row, B, c * b_row + r, b_row)
+    for r in range(rows):
+        for c in range(whole_columns if r < whole_rows else 0, columns):
+            B[c * b_row + r] = A[r * a_row + c]
+
+
+@njit
+def _add_outer_many(O, D, G, scratch):
+    """G += O Dᵀ, as a product with D turned over where many rows share the turning."""
     n_in, n_out, n = O.shape[0], D.shape[0], O.shape[1]
     k = 0
+    if n_in >= TURNED_ROWS:
+        o, one, begin = vector(O, 0, O.size), np.int64(1), np.int64(RESUMED)
+        while k + lanes(G) <= n_out:
+            # As many columns as a tile has: what is turned over stays in the first cache.
+            columns = min(VECTORS * lanes(G), (n_out - k) // lanes(G) * lanes(G))
+            _turn_over(vector(D, k * n, D.size), n, columns, n, scratch, columns)
+            _multiply_part(
+                o, n, one, n, o, begin,
+                scratch, columns, vector(G, k, G.size), n_out, n_in, columns,
+            )  # fmt: skip
+            k += columns
     while k + 4 <= n_out:
         j = 0
         while j + 3 <= n_in:
@@ -246,6 +300,12 @@ class _Emitter:
     def shuffle(self, x, y, lanes):
         mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
         return self.builder.shuffle_vector(x, y, mask)
+
+    def swap_halves(self, x, y, half):
+        """x and y, every second run of `half` lanes of x exchanged for the run before it of y."""
+        first = [j if not j & half else self.lanes + j - half for j in range(self.lanes)]
+        second = [j + half if not j & half else self.lanes + j for j in range(self.lanes)]
+        return self.shuffle(x, y, first), self.shuffle(x, y, second)
 
     def multiply_add(self, x, y, total):
         return self.builder.call(self._multiply_add, [x, y, total])
@@ -413,6 +473,33 @@ def _dots(rows, columns):
     return dots
 
 
+@intrinsic
+def _turn(typingctx, A, a, a_row, B, b, b_row):
+    """B ← Aᵀ, for a square of as many rows as a vector has lanes."""
+    i = types.intp
+    signature = types.void(A, i, i, B, i, i)
+
+    def codegen(context, builder, signature, arguments):
+        A, a, a_row, B, b, b_row = arguments
+        emit = _Emitter(context, builder, signature.args[0].dtype)
+        pa = emit.pointer(signature.args[0], A, a)
+        pb = emit.pointer(signature.args[3], B, b)
+        number, lanes = ir.IntType(64), range(emit.lanes)
+        rows = [emit.load(emit.at(pa, builder.mul(a_row, number(r)))) for r in lanes]
+        # Swap the off-diagonal halves of ever larger squares.
+        half = 1
+        while half < emit.lanes:
+            for r in lanes:
+                if not r & half:
+                    rows[r], rows[r + half] = emit.swap_halves(rows[r], rows[r + half], half)
+            half *= 2
+        for r in lanes:
+            emit.store(rows[r], emit.at(pb, builder.mul(b_row, number(r))))
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
 _tile_6x2, _tile_6x1 = _tile(ROWS, VECTORS), _tile(ROWS, 1)
 _tile_1x4, _tile_1x1 = _tile(1, 4), _tile(1, 1)
 _dots_3x4, _dots_1x4, _dots_1x1 = _dots(3, 4), _dots(1, 4), _dots(1, 1)
@@ -422,13 +509,13 @@ _dots_0x4, _dots_0x1 = _dots(0, 4), _dots(0, 1)
 if numba.config.DISABLE_JIT:
     # What the above computes, in NumPy.
 
-    def affine(W, b, O, Z):
+    def affine(W, b, O, Z, scratch):
         Z[:] = W.T @ O + b[:, None]
 
     def product(W, D, E):
         E[:] = W @ D
 
-    def add_outer(O, D, G):
+    def add_outer(O, D, G, scratch):
         G += O @ D.T
 
     def add_sums(D, g):
