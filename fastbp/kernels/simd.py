@@ -24,7 +24,8 @@ def _lanes():
     """Float32 lanes of this processor's vectors."""
     features = llvmlite.binding.get_host_cpu_features()
     if numba.config.CPU_FEATURES is not None:  # NUMBA_CPU_FEATURES: compile for another one
-        features = {name[1:]: name[0] == "+" for name in numba.config.CPU_FEATURES.split(",")}
+        names = filter(None, numba.config.CPU_FEATURES.split(","))
+        features = {name[1:]: name[0] == "+" for name in names}
     if features.get("avx512f"):
         return 16
     return 8 if features.get("avx2") else 4

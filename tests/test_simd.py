@@ -1,0 +1,78 @@
+"""The products of matrices: every size of edge, both precisions, other processors."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from fastbp.kernels.simd import LANES, add_outer, add_sums, affine, product
+
+PRECISIONS = {"float32": 2e-6, "float64": 4e-15}
+
+#: Units of a layer and of the next: a tile, less and more than tiles, all remainders, more
+#: terms than are summed at a time, rows too wide for the cache.
+LAYERS = [
+    (1, 1), (2, 2), (1, 7), (7, 1), (3, 5), (6, 6), (5, 13), (8, 50), (13, 6), (25, 16),
+    (30, 31), (48, 17), (33, 100), (300, 19), (19, 300), (530, 23), (40, 561), (301, 520),
+]  # fmt: skip
+SAMPLES = [1, LANES, 2 * LANES, 3 * LANES, 5 * LANES]
+
+
+def matrices(dtype, n_in, n_out, n):
+    random = np.random.default_rng(n_in + n_out + n)
+    shapes = (n_in, n_out), (n_out,), (n_in, n), (n_out, n)
+    W, b, O, D = (random.uniform(-1, 1, shape).astype(dtype) for shape in shapes)
+    return W, b, O, D, np.full(64 * max(n_in, n_out) * n + 48 * 256, np.nan, dtype)
+
+
+def assert_sums(got, terms, expected, dtype):
+    """Equal but for the rounding of a sum of so many terms of size 1."""
+    assert_allclose(got, expected, rtol=0, atol=PRECISIONS[dtype] * np.sqrt(terms))
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("n", SAMPLES)
+@pytest.mark.parametrize(("n_in", "n_out"), LAYERS)
+def test_products_are_numpys(n_in, n_out, n, dtype):
+    W, b, O, D, scratch = matrices(dtype, n_in, n_out, n)
+    exact = [a.astype(np.float64) for a in (W, b, O, D)]
+    Z, E = np.full_like(D, np.nan), np.full_like(O, np.nan)
+    affine(W, b, O, Z, scratch)
+    assert_sums(Z, n_in + 1, exact[0].T @ exact[2] + exact[1][:, None], dtype)
+    product(W, D, E)
+    assert_sums(E, n_out, exact[0] @ exact[3], dtype)
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("n", SAMPLES)
+@pytest.mark.parametrize(("n_in", "n_out"), LAYERS)
+def test_gradients_are_added_to_what_is_there(n_in, n_out, n, dtype):
+    W, b, O, D, scratch = matrices(dtype, n_in, n_out, n)
+    exact = [a.astype(np.float64) for a in (W, b, O, D)]
+    add_outer(O, D, W, scratch)
+    assert_sums(W, n + 1, exact[0] + exact[2] @ exact[3].T, dtype)
+    add_sums(D, b)
+    assert_sums(b, n + 1, exact[1] + exact[3].sum(axis=1), dtype)
+
+
+@pytest.mark.parametrize(
+    "processor",
+    [
+        {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma"},
+        {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
+    ],
+    ids=lambda processor: processor["NUMBA_CPU_NAME"],
+)
+@pytest.mark.skipif("NUMBA_CPU_NAME" in os.environ, reason="compiles for another already")
+def test_products_are_right_when_compiled_for_another_processor(processor):
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", __file__, "-k", "numpys or added"],
+        env=os.environ | processor,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{4 * len(LAYERS) * len(SAMPLES)} passed" in done.stdout
