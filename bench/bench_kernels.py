@@ -37,7 +37,7 @@ def network(batch, dtype):
     theta = parameters.initialize(net, names, np.random.RandomState(0)).astype(dtype)
     # A single sample is a tile of one column, more are padded to whole vectors.
     columns = 1 if batch == 1 else -(-batch // LANES) * LANES
-    O = np.random.default_rng(0).random((net.width.sum(), columns)).astype(dtype)
+    O = np.random.default_rng(0).random((net["width"].sum(), columns)).astype(dtype)
     return net, theta, O, O.copy(), np.empty(O.size, dtype)
 
 

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -330,7 +330,8 @@ default="logistic"
         """Everything that `fit` and `partial_fit` share, on validated samples."""
         settings = self._settings(one_epoch)
         activations = self._hidden_activations()
-        net = parameters.network([X.shape[1], *self._hidden_widths(), y.shape[1]], activations)
+        widths = X.shape[1], *self._hidden_widths(), y.shape[1]
+        net = parameters.network(widths, activations)
         dtype = np.dtype(self.dtype or X.dtype)
         random_state = check_random_state(self.random_state)
         if go_on:
@@ -417,11 +418,11 @@ default="logistic"
 
     def _check_goes_on(self, net):
         """The present weights must be those of the network that the parameters ask for."""
-        present = self._fitted_network()
-        if present.width.tolist() != net.width.tolist():
+        have, want = (each["width"].tolist() for each in (self._fitted_network(), net))
+        if have != want:
             raise ValueError(
-                f"The present weights are of layers {present.width.tolist()}, hidden_layer_sizes "
-                f"and the data ask for {net.width.tolist()}. Fit with warm_start=False."
+                f"The present weights are of layers {have}, hidden_layer_sizes and the data ask "
+                f"for {want}. Fit with warm_start=False."
             )
 
     def _fitted_network(self):
@@ -499,7 +500,7 @@ default="logistic"
         X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
         net, dtype, units = self._fitted_network(), self._training_dtype, self._scaling
         theta = self._theta(dtype, units)
-        y = training.predictions(net, theta, _chunks(X, dtype, units), X.shape[0])
+        y = training.predictions(net, theta, _chunks(X, dtype, units), X.shape[0], self.n_threads)
         y = y.astype(np.result_type(X.dtype, dtype), copy=False)
         if units is not None:
             y *= units.y_scale
@@ -642,7 +643,7 @@ def _samples(X, y, sample_weight, dtype, units):
 def _chunks(X, dtype, units):
     """X as the kernels take it, a bounded number of rows at a time."""
     u = units or scaling.Scaling(None, None, None, None)
-    for rows in gen_batches(X.shape[0], scaling.CHUNK):
+    for rows in scaling.slices(X.shape[0], training.CHUNK):
         yield rows, scaling.converted(X[rows], dtype, u.X_mean, u.X_scale)
 
 

@@ -1,9 +1,11 @@
 """θ ↔ coefs_, intercepts_; the shape of a network; the first weights."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from fastbp.kernels.activations import ACTIVATIONS
-from fastbp.kernels.network import LAYER
+from fastbp.kernels.network import LAYER, as_layers
 
 
 def network(widths, activations):
@@ -18,22 +20,29 @@ def network(widths, activations):
 
     Returns
     -------
-    net : recarray of shape (n_layers,), dtype LAYER
+    net : ndarray of shape (n_layers,), dtype LAYER
+        Shared: not to be written to.
     """
-    net = np.zeros(len(widths), LAYER).view(np.recarray)
-    net.width = widths
-    net.activation[1:-1] = [ACTIVATIONS[name] for name in activations]
-    net.units_at[1:] = np.cumsum(net.width)[:-1]
-    n_weights = net.width[:-1] * net.width[1:]
-    layer_sizes = n_weights + net.width[1:]
-    net.weights_at[1:] = np.cumsum(layer_sizes) - layer_sizes
-    net.biases_at[1:] = net.weights_at[1:] + n_weights
-    return net
+    return _network(tuple(widths), tuple(activations))
+
+
+@lru_cache(maxsize=64)
+def _network(widths, activations):
+    net = np.zeros(len(widths), LAYER)
+    width = np.array(widths)
+    n_weights = width[:-1] * width[1:]
+    layer_sizes = n_weights + width[1:]
+    net["width"] = width
+    net["activation"][1:-1] = [ACTIVATIONS[name] for name in activations]
+    net["units_at"][1:] = np.cumsum(width)[:-1]
+    net["weights_at"][1:] = np.cumsum(layer_sizes) - layer_sizes
+    net["biases_at"][1:] = net["weights_at"][1:] + n_weights
+    return as_layers(net)
 
 
 def n_parameters(net):
     """Number of weights and biases, the length of θ."""
-    return int(net.biases_at[-1] + net.width[-1])
+    return int(net["biases_at"][-1] + net["width"][-1])
 
 
 def pack(coefs, intercepts, dtype):
@@ -46,9 +55,10 @@ def unpack(theta, net):
     """coefs_ and intercepts_: views of θ, shaped as scikit-learn has them."""
     coefs, intercepts = [], []
     for l in range(1, net.size):
-        n_in, n_out = net.width[l - 1], net.width[l]
-        coefs.append(theta[net.weights_at[l] : net.biases_at[l]].reshape(n_in, n_out))
-        intercepts.append(theta[net.biases_at[l] : net.biases_at[l] + n_out])
+        shape = net["width"][l - 1 : l + 1]
+        W_at, b_at = net["weights_at"][l], net["biases_at"][l]
+        coefs.append(theta[W_at:b_at].reshape(shape))
+        intercepts.append(theta[b_at : b_at + shape[1]])
     return coefs, intercepts
 
 

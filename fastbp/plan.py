@@ -65,7 +65,7 @@ def recipe_of(net, settings, batch_size, itemsize):
     recipe = np.zeros(1, RECIPE).view(np.recarray)
     recipe.loss = LOSSES[settings.loss]
     # scikit-learn's loss is the mean over the outputs, although its gradient is the sum's.
-    recipe.loss_scale = 1 / net.width[-1] if settings.loss == "half_squared_error" else 1.0
+    recipe.loss_scale = 1 / net["width"][-1] if settings.loss == "half_squared_error" else 1.0
     recipe.optimizer = optimizer_code(settings)
     for name in ("alpha", "momentum", "beta_1", "beta_2", "epsilon", "shuffle", "tol"):
         recipe[name] = getattr(settings, name)
@@ -79,7 +79,7 @@ def recipe_of(net, settings, batch_size, itemsize):
 
 def is_online(net, batch_size):
     """Whether a fit is one for `kernels/online.py`."""
-    return batch_size == 1 and net.width.max() <= WIDEST
+    return batch_size == 1 and net["width"].max() <= WIDEST
 
 
 def tile_size(net, batch_size, itemsize):
@@ -94,7 +94,7 @@ def tile_size(net, batch_size, itemsize):
 
 def tile_rows(net):
     """Rows of a tile: all units, the targets and the samples' shares (see `epoch.py`)."""
-    return int(net.width.sum() + net.width[-1] + 1)
+    return int(net["width"].sum() + net["width"][-1] + 1)
 
 
 def most_parts(net, itemsize):
@@ -108,15 +108,21 @@ def step_flops(net, batch_size):
     return 6 * n_parameters(net) * batch_size
 
 
-def n_threads_for(net, recipe, n_threads):
-    """Threads that a fit is worth: at most `n_threads`, or this process's processors."""
-    n_tiles = -(-int(recipe.batch_size) // int(recipe.tile))
-    useful = min(n_tiles, int(recipe.parts))
+def n_threads_for(flops, useful, n_threads):
+    """Threads that a piece of work is worth.
+
+    Parameters
+    ----------
+    flops : float
+        Floating-point operations between two barriers.
+    useful : int
+        Pieces that it can be cut into.
+    n_threads : int or None
+        The user's word; None is the processors of this process.
+    """
     if n_threads is not None:
         return min(n_threads, useful)
-    if step_flops(net, int(recipe.batch_size)) < THREADS_FLOPS:
-        return 1
-    return min(processors(), useful)
+    return 1 if flops < THREADS_FLOPS else min(processors(), useful)
 
 
 def processors():
@@ -126,6 +132,6 @@ def processors():
     return os.cpu_count() or 1
 
 
-def tiles_for(net, recipe, dtype, n_threads=1):
+def tiles_for(net, tile, dtype, n_threads=1):
     """Room for O and D of one tile, and as much to work in, for each thread."""
-    return np.zeros((n_threads, 3, tile_rows(net) * int(recipe.tile)), dtype)
+    return np.zeros((n_threads, 3, tile_rows(net) * tile), dtype)

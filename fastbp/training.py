@@ -1,6 +1,7 @@
 """The fit loop: epochs in the kernels, decisions between them in Python."""
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,13 +11,27 @@ from fastbp.kernels.compile import compiling
 from fastbp.kernels.epoch import STATE, loss_gradient, predict, train
 from fastbp.kernels.online import train_online
 from fastbp.kernels.optimizers import OPTIMIZERS
-from fastbp.plan import Settings, is_online, n_threads_for, optimizer_code, recipe_of, tiles_for
+from fastbp.parameters import n_parameters, network
+from fastbp.plan import (
+    Settings,
+    is_online,
+    n_threads_for,
+    optimizer_code,
+    recipe_of,
+    step_flops,
+    tile_size,
+    tiles_for,
+)
 from fastbp.schedules import ADAPTIVE_DIVISOR, ADAPTIVE_MINIMUM, step_sizes
 from fastbp.team import Team
 
 #: Seconds that one call of a kernel should last: short enough for Ctrl-C, long enough that
 #: the call itself costs nothing. The epochs of a small table share a call.
 CALL_SECONDS = 0.1
+
+#: Rows that are predicted in one call.
+CHUNK = 8192
+_IN_ORDER = np.arange(CHUNK)
 
 
 @dataclass
@@ -132,7 +147,10 @@ class _Loop:
     def __init__(self, net, theta, samples, validation, order, settings, optimizer, seen):
         batch_size = min(settings.batch_size, order.size)
         recipe = recipe_of(net, settings, batch_size, theta.dtype.itemsize)
-        self.team = Team(n_threads_for(net, recipe, settings.n_threads))
+        tile = int(recipe.tile)
+        parts = min(int(recipe.parts), -(-batch_size // tile))
+        flops = step_flops(net, batch_size)
+        self.team = Team(n_threads_for(flops, parts, settings.n_threads))
         self.kernel = train_online if is_online(net, batch_size) else train
         self.settings, self.optimizer, self.theta = settings, optimizer, theta
         self.state, self.best_theta = optimizer.state[0], theta.copy()
@@ -141,11 +159,10 @@ class _Loop:
         self.history, self.is_noted = History(), True
         self.is_validated = validation is not None
         self.whole_epoch = self.snapshot()
-        parts = min(int(recipe.parts), -(-batch_size // int(recipe.tile)))
         self.arrays = (
             net, recipe, self.state, theta, self.best_theta, optimizer.memory,
             np.zeros((parts, theta.size), theta.dtype), np.zeros(parts),
-            tiles_for(net, recipe, theta.dtype, self.team.n_threads), order,
+            tiles_for(net, tile, theta.dtype, self.team.n_threads), order,
             samples.X, samples.y, samples.weights(), *_held_out(validation, samples),
         )  # fmt: skip
 
@@ -160,15 +177,20 @@ class _Loop:
                 self.whole_epoch = self.snapshot()
                 if observer is not None:
                     observer.epoch_begins(self.theta)
-            before = time.perf_counter()
+            samples_before, before = self.samples_done(), time.perf_counter()
             done = self.call(steps, epochs)
             now = time.perf_counter()
-            pace, history.seconds = steps / max(now - before, 1e-9), now - start
+            steps_done = (self.samples_done() - samples_before) / self.settings.batch_size
+            pace, history.seconds = steps_done / max(now - before, 1e-9), now - start
             if done and (reason := self.reason_to_stop(observer)):
                 history.ended_by = reason
                 return
             if ctrl_c.pressed:
                 raise KeyboardInterrupt
+
+    def samples_done(self):
+        """Samples that were trained on, the last epoch's part included."""
+        return len(self.history.losses) * self.n_samples + int(self.state.position)
 
     def share_of_call(self, pace, seconds_left, *, one_epoch):
         """Steps and epochs of the next call, at `pace` steps a second."""
@@ -252,29 +274,27 @@ def _held_out(validation, samples):
     return order, validation.X, validation.y, weight.astype(samples.X.dtype), spread
 
 
-def predictions(net, theta, chunks, n_samples):
+def predictions(net, theta, chunks, n_samples, n_threads):
     """ŷ in the units of training, for X given in chunks of rows.
 
     Parameters
     ----------
     chunks : iterable of (slice, ndarray of shape (n_rows, n_features))
         Rows and their values, in the precision of θ.
+    n_threads : int or None
 
     Returns
     -------
     ndarray of shape (n_samples, n_outputs)
     """
-    recipe = recipe_of(net, Settings(), n_samples, theta.dtype.itemsize)
-    team = Team(1)
-    tiles = tiles_for(net, recipe, theta.dtype, team.n_threads)
-    out = np.empty((n_samples, net.width[-1]), theta.dtype)
-    if not getattr(predict, "signatures", True):
-        with compiling():
-            none = np.empty((0, net.width[0]), theta.dtype)
-            none.flags.writeable = False
-            team.run(predict, net, recipe, theta, tiles, np.arange(0), none, out[:0])
-    for rows, X in chunks:
-        team.run(predict, net, recipe, theta, tiles, np.arange(len(X)), X, out[rows])
+    tile = tile_size(net, min(n_samples, CHUNK), theta.itemsize)
+    flops, pieces = step_flops(net, min(n_samples, CHUNK)) / 3, -(-min(n_samples, CHUNK) // tile)
+    team = Team(n_threads_for(flops, pieces, n_threads))
+    tiles = tiles_for(net, tile, theta.dtype, team.n_threads)
+    out = np.empty((n_samples, net["width"][-1]), theta.dtype)
+    with compiling() if not getattr(predict, "signatures", True) else nullcontext():
+        for rows, X in chunks:
+            team.run(predict, net, tile, theta, tiles, _IN_ORDER[: len(X)], X, out[rows])
     return out
 
 
@@ -284,9 +304,42 @@ def loss_and_gradient(net, theta, samples, settings):
     recipe = recipe_of(net, settings, n_samples, theta.dtype.itemsize)
     recipe.alpha, recipe.loss_scale = 0.0, 1.0
     gradient = np.zeros_like(theta)
-    tiles = tiles_for(net, recipe, theta.dtype)
+    tiles = tiles_for(net, int(recipe.tile), theta.dtype)
     order = np.arange(n_samples)
     loss = loss_gradient(
         net, recipe, theta, gradient, tiles[0], order, samples.X, samples.y, samples.weights()
     )
     return loss, gradient
+
+
+def warm_up(dtype="float32"):
+    """Compile the kernels, or load what was compiled: the first fit then starts at once.
+
+    Without it the first fit of an installation waits for it, and the first `predict`; once for
+    each precision, for all shapes of network. Worth a line where a program starts or an image
+    is built.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}, default="float32"
+        The precision of training.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.warm_up()
+    """
+    dtype = np.dtype(dtype)
+    if dtype not in (np.float32, np.float64):
+        raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype.name!r}.")
+    net = network((1, 1, 1), ("identity",))
+    X = np.zeros((2, 1), dtype)
+    X.flags.writeable = False
+    samples, order = Samples(X, X), np.arange(2)
+    for batch_size in (1, 2):  # the kernel of single samples is one of its own
+        settings = Settings(batch_size=batch_size, max_iter=1)
+        theta = np.zeros(n_parameters(net), dtype)
+        start = OptimizerState.start(settings, theta, seed=0)
+        fit(net, theta, samples, None, order, settings, start)
+    predictions(net, theta, [(slice(0, 2), X)], 2, n_threads=1)
+    loss_and_gradient(net, theta, samples, settings)

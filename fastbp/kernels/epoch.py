@@ -262,10 +262,10 @@ def tile_forward(net, theta, tiles, order, start, stop, X):
 
 
 @entry
-def predict(thread, n_threads, barrier, net, recipe, theta, tiles, order, X, prediction):
+def predict(thread, n_threads, barrier, net, tile, theta, tiles, order, X, prediction):
     """prediction ← ŷ for every row of X, in the units of training; `order` is 0, 1, …"""
-    for start in range(thread * recipe.tile, X.shape[0], n_threads * recipe.tile):
-        stop = min(start + recipe.tile, X.shape[0])
+    for start in range(thread * tile, X.shape[0], n_threads * tile):
+        stop = min(start + tile, X.shape[0])
         tile_forward(net, theta, tiles[thread], order, start, stop, X)
         Y = units(activations(tiles[thread], padded(stop - start)), net, net.size - 1)
         for i in range(start, stop):

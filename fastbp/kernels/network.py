@@ -14,6 +14,7 @@ Rumelhart, Hinton & Williams, "Learning representations by back-propagating erro
 Nature 323 (1986) 533-536.
 """
 
+import numba
 import numpy as np
 
 from fastbp.kernels.activations import activate, times_derivative
@@ -55,6 +56,11 @@ LAYER = np.dtype(
         ("units_at", np.int64),  # the layer's first row in O and D
     ]
 )
+
+
+def as_layers(array):
+    """What kernels take for a network: interpreted, they need fields that are attributes."""
+    return array.view(np.recarray) if numba.config.DISABLE_JIT else array
 
 
 #: Wˡ, a view of shape (units of layer l−1, units of layer l).

@@ -1,0 +1,114 @@
+"""Threads: the same bits for any number, and no harm to whoever else has threads or forks."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from joblib import Parallel, delayed
+from numpy.testing import assert_array_equal
+
+from fastbp import BackpropRegressor
+from fastbp.kernels.threads import new_barrier
+from fastbp.team import Team
+
+#: Work enough for threads: several parts in every batch.
+BUSY = {
+    "hidden_layer_sizes": (64, 64), "solver": "adam", "batch_size": 600, "max_iter": 3,
+    "n_iter_no_change": np.inf, "random_state": 0,
+}  # fmt: skip
+
+
+def weights(n_threads):
+    """All weights after a fit, and its predictions, in so many threads."""
+    random = np.random.default_rng(0)
+    X, y = random.normal(size=(1300, 9)), random.normal(size=(1300, 2))
+    model = BackpropRegressor(**BUSY, n_threads=n_threads).fit(X, y)
+    parts = (*model.coefs_, *model.intercepts_, model.predict(X))
+    return np.concatenate([part.ravel() for part in parts])
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return weights(1)
+
+
+@pytest.mark.parametrize("n_threads", [2, 3, 8, None])
+def test_any_number_of_threads_gives_the_same_bits(n_threads, alone):
+    assert_array_equal(weights(n_threads), alone)
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
+def test_fits_run_under_joblib(backend, alone):
+    for found in Parallel(n_jobs=2, backend=backend)(delayed(weights)(2) for _ in range(4)):
+        assert_array_equal(found, alone)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_forked_after_a_fit_can_fit(alone):
+    assert_array_equal(weights(2), alone)
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        for found in pool.map(weights, [2, 3]):
+            assert_array_equal(found, alone)
+
+
+def test_many_fits_run_side_by_side(alone):
+    with ThreadPoolExecutor(6) as pool:
+        for found in pool.map(weights, [1, 2, 3, None] * 6):
+            assert_array_equal(found, alone)
+
+
+def test_no_thread_outlives_a_fit():
+    before = threading.active_count()
+    weights(4)
+    assert threading.active_count() == before
+
+
+def test_a_fit_does_without_threads_that_the_system_refuses(monkeypatch, alone):
+    started = []
+
+    def start(thread):
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        original(thread)
+
+    original = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert_array_equal(weights(4), alone)
+    assert started
+
+
+def test_an_exception_in_the_first_thread_ends_the_others():
+    team = Team(3)
+
+    def kernel(thread, n_threads, barrier):
+        if thread == 0:
+            raise KeyboardInterrupt
+        while barrier[32] == 0:  # as a kernel that waits looks whether it was called off
+            pass
+
+    with pytest.raises(KeyboardInterrupt):
+        team.run(kernel)
+    assert threading.active_count() == 1 or not any(
+        thread.name.startswith("fastbp") for thread in threading.enumerate()
+    )
+
+
+def test_a_barrier_begins_open():
+    assert not new_barrier().any()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs sched_setaffinity")
+def test_a_process_with_one_processor_uses_one_thread():
+    code = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
+        "from fastbp.plan import n_threads_for, processors;"
+        "print(processors(), n_threads_for(1e9, 16, None))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "1"]
