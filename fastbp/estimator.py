@@ -35,6 +35,10 @@ _SAVED = (
 )  # fmt: skip
 
 
+#: Rows predicted in one call of a kernel, which Ctrl-C can't interrupt.
+ROWS_AT_A_TIME = 2**20
+
+
 class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     """Neural-network regression, trained by backpropagation in compiled kernels.
 
@@ -500,11 +504,11 @@ default="logistic"
         X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
         net, dtype, units = self._fitted_network(), self._training_dtype, self._scaling
         theta = self._theta(dtype, units)
-        y = training.predictions(net, theta, _chunks(X, dtype, units), X.shape[0], self.n_threads)
-        y = y.astype(np.result_type(X.dtype, dtype), copy=False)
-        if units is not None:
-            y *= units.y_scale
-            y += units.y_mean
+        units = units or scaling.no_scaling(self.n_features_in_, self.n_outputs_)
+        y = np.empty((X.shape[0], self.n_outputs_), np.result_type(X.dtype, dtype))
+        for rows in scaling.slices(X.shape[0], ROWS_AT_A_TIME):
+            chunk = scaling.converted(X[rows], X.dtype)
+            training.predictions(net, theta, chunk, units, y[rows], self.n_threads)
         return y.ravel() if self.n_outputs_ == 1 else y
 
     def loss_gradient(self, X, y, sample_weight=None):
@@ -638,13 +642,6 @@ def _samples(X, y, sample_weight, dtype, units):
     u = units or scaling.Scaling(None, None, None, None)
     X = scaling.converted(X, dtype, u.X_mean, u.X_scale)
     return training.Samples(X, scaling.converted(y, dtype, u.y_mean, u.y_scale), sample_weight)
-
-
-def _chunks(X, dtype, units):
-    """X as the kernels take it, a bounded number of rows at a time."""
-    u = units or scaling.Scaling(None, None, None, None)
-    for rows in scaling.slices(X.shape[0], training.CHUNK):
-        yield rows, scaling.converted(X[rows], dtype, u.X_mean, u.X_scale)
 
 
 def _scaling_of(X, y, sample_weight, rows):

@@ -40,6 +40,12 @@ def measure(X, y, weight=None):
     return Scaling(*_mean_and_scale(X, weight), *_mean_and_scale(y, weight))
 
 
+def no_scaling(n_features, n_outputs):
+    """The scaling that leaves everything as it is."""
+    shape = np.ones(n_features), np.ones(n_outputs)
+    return Scaling(0 * shape[0], shape[0], 0 * shape[1], shape[1])
+
+
 def _mean_and_scale(A, weight):
     n = A.shape[0]
     weight = np.ones(n) if weight is None else weight.astype(np.float64)

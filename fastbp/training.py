@@ -29,10 +29,6 @@ from fastbp.team import Team
 #: the call itself costs nothing. The epochs of a small table share a call.
 CALL_SECONDS = 0.1
 
-#: Rows that are predicted in one call.
-CHUNK = 8192
-_IN_ORDER = np.arange(CHUNK)
-
 
 @dataclass
 class Samples:
@@ -274,28 +270,23 @@ def _held_out(validation, samples):
     return order, validation.X, validation.y, weight.astype(samples.X.dtype), spread
 
 
-def predictions(net, theta, chunks, n_samples, n_threads):
-    """ŷ in the units of training, for X given in chunks of rows.
+def predictions(net, theta, X, units, y, n_threads):
+    """y ← ŷ for the rows of X, both in raw units.
 
     Parameters
     ----------
-    chunks : iterable of (slice, ndarray of shape (n_rows, n_features))
-        Rows and their values, in the precision of θ.
+    X : ndarray of shape (n_rows, n_features), C-contiguous, read-only
+    units : scaling.Scaling
+    y : ndarray of shape (n_rows, n_outputs)
     n_threads : int or None
-
-    Returns
-    -------
-    ndarray of shape (n_samples, n_outputs)
     """
-    tile = tile_size(net, min(n_samples, CHUNK), theta.itemsize)
-    flops, pieces = step_flops(net, min(n_samples, CHUNK)) / 3, -(-min(n_samples, CHUNK) // tile)
-    team = Team(n_threads_for(flops, pieces, n_threads))
+    n_rows = max(len(X), 1)
+    tile = tile_size(net, n_rows, theta.itemsize)
+    flops = step_flops(net, n_rows) / 3  # one of three products
+    team = Team(n_threads_for(flops, -(-n_rows // tile), n_threads))
     tiles = tiles_for(net, tile, theta.dtype, team.n_threads)
-    out = np.empty((n_samples, net["width"][-1]), theta.dtype)
     with compiling() if not getattr(predict, "signatures", True) else nullcontext():
-        for rows, X in chunks:
-            team.run(predict, net, tile, theta, tiles, _IN_ORDER[: len(X)], X, out[rows])
-    return out
+        team.run(predict, net, tile, theta, tiles, X, *units, y)
 
 
 def loss_and_gradient(net, theta, samples, settings):
@@ -341,5 +332,9 @@ def warm_up(dtype="float32"):
         theta = np.zeros(n_parameters(net), dtype)
         start = OptimizerState.start(settings, theta, seed=0)
         fit(net, theta, samples, None, order, settings, start)
-    predictions(net, theta, [(slice(0, 2), X)], 2, n_threads=1)
+    one = np.ones(1)
+    for given in (X.astype(np.float32), X.astype(np.float64)):
+        given.flags.writeable = False
+        y = np.empty((2, 1), np.result_type(given, dtype))
+        predictions(net, theta, given, (one, one, one, one), y, n_threads=1)
     loss_and_gradient(net, theta, samples, settings)

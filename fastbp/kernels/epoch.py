@@ -262,15 +262,24 @@ def tile_forward(net, theta, tiles, order, start, stop, X):
 
 
 @entry
-def predict(thread, n_threads, barrier, net, tile, theta, tiles, order, X, prediction):
-    """prediction ← ŷ for every row of X, in the units of training; `order` is 0, 1, …"""
+def predict(
+    thread, n_threads, barrier, net, tile, theta, tiles,
+    X, X_mean, X_scale, y_mean, y_scale, prediction,
+):  # fmt: skip
+    """prediction ← ŷ for every row of X, both in raw units and any precision.
+
+    X_mean, X_scale, y_mean and y_scale are float64, one for each column.
+    """
     for start in range(thread * tile, X.shape[0], n_threads * tile):
         stop = min(start + tile, X.shape[0])
-        tile_forward(net, theta, tiles[thread], order, start, stop, X)
-        Y = units(activations(tiles[thread], padded(stop - start)), net, net.size - 1)
+        n = padded(stop - start)
+        O, Z = activations(tiles[thread], n), deltas(tiles[thread], n)
+        gather_standardized(X, X_mean, X_scale, start, stop, units(O, net, 0))
+        forward(theta, net, O, Z, working(tiles[thread]))
+        Y = units(O, net, net.size - 1)
         for i in range(start, stop):
             for k in range(prediction.shape[1]):
-                prediction[i, k] = Y[k, i - start]
+                prediction[i, k] = y_scale[k] * Y[k, i - start] + y_mean[k]
 
 
 @njit
@@ -335,6 +344,17 @@ def gather(A, order, start, stop, T):
         for j in range(T.shape[0]):
             T[j, i - start] = A[order[i], j]
     for j in range(T.shape[0]):
+        for i in range(stop - start, T.shape[1]):
+            T[j, i] = 0
+
+
+@inline
+def gather_standardized(A, mean, scale, start, stop, T):
+    """T ← (A[start:stop] − mean)ᵀ / scale, and zeros for the samples that pad it."""
+    for j in range(T.shape[0]):
+        center, factor = mean[j], 1 / scale[j]
+        for i in range(start, stop):
+            T[j, i - start] = (A[i, j] - center) * factor
         for i in range(stop - start, T.shape[1]):
             T[j, i] = 0
 
