@@ -125,18 +125,19 @@ def _exp_parts32(x):
     f = np.float32
     x = f(-87.0) if x < f(-87.0) else x
     x = f(88.0) if x > f(88.0) else x
-    n = np.rint(x * f(1.44269504))
+    # Added to 1.5·2²³, x / ln 2 is rounded to n, which is then held by the lowest bits; shifted
+    # to the exponent they are 2ⁿ.
+    shifted = x * f(1.44269504) + f(12582912.0)
+    n = shifted - f(12582912.0)
     r = x - n * f(0.693359375)
     r = r - n * f(-2.12194440e-4)
-    p = f(1 / 5040)
-    p = p * r + f(1 / 720)
-    p = p * r + f(1 / 120)
-    p = p * r + f(1 / 24)
-    p = p * r + f(1 / 6)
-    p = p * r + f(1 / 2)
-    p = p * r * r + r
-    # n + 1.5·2²³ holds n in its lowest bits; shifted to the exponent they are 2ⁿ.
-    bits = f(n + f(12582912.0)).view(np.int32)
+    # r + r²/2 + … in pairs of terms, which don't wait for each other (Estrin).
+    r2 = r * r
+    low = f(1 / 2) + f(1 / 6) * r
+    middle = f(1 / 24) + f(1 / 120) * r
+    high = f(1 / 720) + f(1 / 5040) * r
+    p = r + r2 * (low + r2 * (middle + r2 * high))
+    bits = f(shifted).view(np.int32)
     return np.int32((bits << 23) + 0x3F800000).view(np.float32), p
 
 
@@ -145,21 +146,15 @@ def _exp_parts64(x):
     """As `_exp_parts32`, in float64: the series to r¹³ leaves 4e-18."""
     x = -708.0 if x < -708.0 else x
     x = 709.0 if x > 709.0 else x
-    n = np.rint(x * 1.4426950408889634)
+    shifted = x * 1.4426950408889634 + 6755399441055744.0
+    n = shifted - 6755399441055744.0
     r = x - n * 6.93145751953125e-1
     r = r - n * 1.42860682030941723212e-6
-    p = 1 / 6227020800
-    p = p * r + 1 / 479001600
-    p = p * r + 1 / 39916800
-    p = p * r + 1 / 3628800
-    p = p * r + 1 / 362880
-    p = p * r + 1 / 40320
-    p = p * r + 1 / 5040
-    p = p * r + 1 / 720
-    p = p * r + 1 / 120
-    p = p * r + 1 / 24
-    p = p * r + 1 / 6
-    p = p * r + 1 / 2
-    p = p * r * r + r
-    bits = np.float64(n + 6755399441055744.0).view(np.int64)
+    r2 = r * r
+    r4 = r2 * r2
+    a = (1 / 2 + 1 / 6 * r) + r2 * (1 / 24 + 1 / 120 * r)
+    b = (1 / 720 + 1 / 5040 * r) + r2 * (1 / 40320 + 1 / 362880 * r)
+    c = (1 / 3628800 + 1 / 39916800 * r) + r2 * (1 / 479001600 + 1 / 6227020800 * r)
+    p = r + r2 * (a + r4 * (b + r4 * c))
+    bits = np.float64(shifted).view(np.int64)
     return np.int64((bits << 52) + 0x3FF0000000000000).view(np.float64), p

@@ -21,7 +21,7 @@ from fastbp.kernels.activations import (
 from fastbp.kernels.compile import entry, inline, njit
 from fastbp.kernels.epoch import begin_epoch, end_epoch
 from fastbp.kernels.losses import loss, slope
-from fastbp.kernels.optimizers import add_penalty, count_step, update
+from fastbp.kernels.optimizers import SGD, add_penalty, count_step, sgd, update
 
 #: The widest layer for which units one by one are faster than vectors of them.
 WIDEST = 8
@@ -67,26 +67,37 @@ def train_samples(
 
     `o` and `d` have room for a number a unit; the rest is as in `epoch.py`.
     """
-    gradient, m, first = gradients[0], net.size - 1, np.int64(0)
+    # Read once: for all the compiler knows, a store to θ could change any of these.
+    gradient, first = gradients[0], np.int64(0)
+    loss_code, loss_scale, alpha = recipe.loss, recipe.loss_scale, recipe.alpha
+    plain, step = recipe.optimizer == SGD, theta.dtype.type(eta)
+    outputs, n_outputs = net[net.size - 1].units_at, net[net.size - 1].width
+    weighted, weight = sample_weight.size > 0, 1.0
+    total, total_weight = 0.0, 0.0
     for i in range(start, stop):
         sample = order[i]
-        weight = sample_weight[sample] if sample_weight.size > 0 else 1.0
+        if weighted:
+            weight = sample_weight[sample]
         if weight > 0:
             for j in range(X.shape[1]):
                 o[j] = X[sample, j]
             forward(theta, net, o)
             part = 0.0
-            for k in range(net[m].width):
-                prediction = o[net[m].units_at + k]
-                part += recipe.loss_scale * loss(recipe.loss, prediction, y[sample, k])
-                d[net[m].units_at + k] = slope(recipe.loss, prediction, y[sample, k])
+            for k in range(n_outputs):
+                part += loss_scale * loss(loss_code, o[outputs + k], y[sample, k])
+                d[outputs + k] = slope(loss_code, o[outputs + k], y[sample, k])
             backward(theta, net, o, d, gradient)
-            if recipe.alpha > 0:
-                part += add_penalty(net, recipe.alpha / weight, theta, gradient)
-            count_step(recipe, state)
-            update(recipe, eta, state, theta, gradients, memory, first, theta.size)
-            state.loss += weight * part
-            state.weight += weight
+            if alpha > 0:
+                part += add_penalty(net, alpha / weight, theta, gradient)
+            if plain:
+                sgd(step, theta, gradient)
+            else:
+                count_step(recipe, state)
+                update(recipe, eta, state, theta, gradients, memory, first, theta.size)
+            total += weight * part
+            total_weight += weight
+    state.loss += total
+    state.weight += total_weight
 
 
 @inline
