@@ -35,7 +35,7 @@ from fastbp.kernels.network import backward, forward, units
 from fastbp.kernels.optimizers import add_penalty, count_step, update
 from fastbp.kernels.simd import LANES
 from fastbp.kernels.threads import wait
-from fastbp.kernels.views import matrix, vector
+from fastbp.kernels.views import least, matrix, vector
 
 RECIPE = np.dtype(
     [
@@ -114,7 +114,7 @@ def train(
         if not wait(barrier, n_threads):
             return epoch
         while steps > 0 and position < order.size:
-            stop = min(position + recipe.batch_size, order.size)
+            stop = least(position + recipe.batch_size, order.size)
             train_batch(
                 thread, n_threads, barrier, net, recipe, state, etas[epoch], theta, memory,
                 gradients, part_losses, tiles, order, position, stop, X, y, sample_weight,
@@ -165,7 +165,7 @@ def end_epoch(
         state.stalled += 1
     else:
         state.stalled = 0
-    state.best = min(state.best, figure)
+    state.best = figure if figure < state.best else state.best
     state.ended = state.stalled > recipe.patience or not np.isfinite(losses[epoch])
 
 
@@ -201,7 +201,7 @@ def train_batch(
 @inline
 def parts_of(recipe, n_samples):
     """How many parts a batch is cut into."""
-    return min(recipe.parts, (n_samples + recipe.tile - 1) // recipe.tile)
+    return least(recipe.parts, (n_samples + recipe.tile - 1) // recipe.tile)
 
 
 @inline
@@ -220,7 +220,7 @@ def part_gradient(
         first = start + tile * recipe.tile
         total += recipe.loss_scale * tile_gradient(
             net, recipe.loss, weight, theta, gradient, tiles, order,
-            first, min(first + recipe.tile, stop), X, y, sample_weight,
+            first, least(first + recipe.tile, stop), X, y, sample_weight,
         )  # fmt: skip
     return total
 
@@ -271,7 +271,7 @@ def predict(
     X_mean, X_scale, y_mean and y_scale are float64, one for each column.
     """
     for start in range(thread * tile, X.shape[0], n_threads * tile):
-        stop = min(start + tile, X.shape[0])
+        stop = least(start + tile, X.shape[0])
         n = padded(stop - start)
         O, Z = activations(tiles[thread], n), deltas(tiles[thread], n)
         gather_standardized(X, X_mean, X_scale, start, stop, units(O, net, 0))
@@ -291,7 +291,7 @@ def evaluate(net, recipe, theta, tiles, order, X, y, weight, spread):
     """
     total, unexplained = 0.0, 0.0
     for start in range(0, X.shape[0], recipe.tile):
-        stop = min(start + recipe.tile, X.shape[0])
+        stop = least(start + recipe.tile, X.shape[0])
         tile_forward(net, theta, tiles, order, start, stop, X)
         prediction = units(activations(tiles, padded(stop - start)), net, net.size - 1)
         for i in range(start, stop):

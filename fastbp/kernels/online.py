@@ -22,6 +22,7 @@ from fastbp.kernels.compile import entry, inline, njit
 from fastbp.kernels.epoch import begin_epoch, end_epoch
 from fastbp.kernels.losses import loss, slope
 from fastbp.kernels.optimizers import SGD, add_penalty, count_step, sgd, update
+from fastbp.kernels.views import least
 
 #: The widest layer for which units one by one are faster than vectors of them.
 WIDEST = 8
@@ -39,7 +40,7 @@ def train_online(
     for epoch in range(etas.size):
         if position == 0:
             begin_epoch(recipe, state, order)
-        stop = min(position + steps, order.size)
+        stop = least(position + steps, order.size)
         train_samples(
             net, recipe, state, etas[epoch], theta, memory, gradients, tiles[0, 0], tiles[0, 1],
             order, position, stop, X, y, sample_weight,

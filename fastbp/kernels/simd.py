@@ -17,7 +17,7 @@ from numba.extending import intrinsic, overload
 from numba.np.arrayobj import make_array
 
 from fastbp.kernels.compile import inline, njit
-from fastbp.kernels.views import vector
+from fastbp.kernels.views import least, vector
 
 
 def _lanes():
@@ -131,7 +131,7 @@ def _multiply(A, a_row, a_k, bias, begin, B, C):
     """C ← A B, + bias; A[r, k] is A[r·a_row + k·a_k]."""
     n = B.shape[1]
     for k in range(0, B.shape[0], DEPTH):
-        depth = min(DEPTH, B.shape[0] - k)
+        depth = least(DEPTH, B.shape[0] - k)
         _multiply_part(
             vector(A, k * a_k, A.size), a_row, a_k, depth, bias, begin if k == 0 else RESUMED,
             vector(B, k * n, B.size), n, vector(C, 0, C.size), n, C.shape[0], n,
@@ -169,15 +169,17 @@ def _multiply_part(A, a_row, a_k, depth, bias, begin, B, b_k, C, c_row, rows, co
 def _affine_wide(W, b, O, Z, scratch):
     """As `affine`, with blocks of W turned over into rows."""
     n_in, n_out, n = W.shape[0], W.shape[1], Z.shape[1]
-    one = np.int64(1)
+    one, apart = np.int64(1), np.int64(DEPTH)
     for k in range(0, n_in, DEPTH):
-        depth = min(DEPTH, n_in - k)
+        depth = least(DEPTH, n_in - k)
         begin = np.int64(BIAS if k == 0 else RESUMED)
         for r in range(0, n_out, TURNED):
-            rows = min(TURNED, n_out - r)
-            _turn_over(vector(W, k * n_out + r, W.size), n_out, depth, rows, scratch, DEPTH)
+            rows = least(TURNED, n_out - r)
+            _turn_over(
+                vector(W, k * n_out + r, W.size), n_out, depth, rows, scratch, np.int64(DEPTH)
+            )
             _multiply_part(
-                scratch, np.int64(DEPTH), one, depth, vector(b, r, rows), begin,
+                scratch, apart, one, depth, vector(b, r, rows), begin,
                 vector(O, k * n, O.size), n, vector(Z, r * n, Z.size), n, rows, n,
             )  # fmt: skip
 
@@ -203,7 +205,7 @@ def _add_outer_many(O, D, G, scratch):
         o, one, begin = vector(O, 0, O.size), np.int64(1), np.int64(RESUMED)
         while k + lanes(G) <= n_out:
             # As many columns as a tile has: what is turned over stays in the first cache.
-            columns = min(VECTORS * lanes(G), (n_out - k) // lanes(G) * lanes(G))
+            columns = least(VECTORS * lanes(G), (n_out - k) // lanes(G) * lanes(G))
             _turn_over(vector(D, k * n, D.size), n, columns, n, scratch, columns)
             _multiply_part(
                 o, n, one, n, o, begin,

@@ -35,6 +35,17 @@ def vector(typingctx, buffer, start, size):
     return _view(buffer, 1)(buffer, types.intp, types.intp), codegen
 
 
+@intrinsic
+def least(typingctx, a, b):
+    """The smaller of two integers; Python's `min` would be a kernel of its own to compile."""
+
+    def codegen(context, builder, signature, arguments):
+        a, b = arguments
+        return builder.select(builder.icmp_signed("<", a, b), a, b)
+
+    return types.intp(types.intp, types.intp), codegen
+
+
 def layer_view(start, *shape):
     """A function of a flat buffer, the layers of a network and the number of one, l: a view.
 
@@ -138,3 +149,7 @@ if numba.config.DISABLE_JIT:
     def vector(buffer, start, size):
         """As above, in NumPy."""
         return buffer.reshape(-1)[start : start + size]
+
+    def least(a, b):
+        """As above, in Python."""
+        return min(a, b)
