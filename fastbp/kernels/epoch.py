@@ -33,9 +33,9 @@ from fastbp.kernels.compile import entry, inline, njit
 from fastbp.kernels.losses import loss, loss_and_slope
 from fastbp.kernels.network import backward, forward, units
 from fastbp.kernels.optimizers import add_penalty, count_step, update
-from fastbp.kernels.simd import LANES
+from fastbp.kernels.simd import padded
 from fastbp.kernels.threads import wait
-from fastbp.kernels.views import least, matrix, vector
+from fastbp.kernels.views import least, matrix, part_of, vector
 
 RECIPE = np.dtype(
     [
@@ -57,6 +57,9 @@ RECIPE = np.dtype(
     ],
     align=True,
 )
+
+#: Which part of a thread's tiles holds O, and which D; the third is room to work in.
+O_PART, D_PART = 0, 1
 
 STATE = np.dtype(
     [
@@ -240,7 +243,7 @@ def tile_gradient(
     """Add the part of the samples order[start:stop] to the gradient; returns that of L."""
     tile_forward(net, theta, tiles, order, start, stop, X)
     n, m = padded(stop - start), net.size - 1
-    O, D = activations(tiles, n), deltas(tiles, n)
+    O, D = part_of(tiles, O_PART, n), part_of(tiles, D_PART, n)
     # Below the units lie the targets, and each sample's share of the batch.
     below = (net[m].units_at + net[m].width) * n
     Y = matrix(O, below, net[m].width, n)
@@ -248,7 +251,7 @@ def tile_gradient(
     gather(y, order, start, stop, Y)
     gather_shares(sample_weight, weight, order, start, stop, s)
     part = loss_and_slope(loss_code, units(O, net, m), Y, s, units(D, net, m))
-    backward(theta, net, O, D, working(tiles), gradient)
+    backward(theta, net, O, D, vector(tiles, 2 * tiles.shape[1], tiles.shape[1]), gradient)
     return part
 
 
@@ -256,9 +259,11 @@ def tile_gradient(
 def tile_forward(net, theta, tiles, order, start, stop, X):
     """O of every layer for the samples order[start:stop]."""
     n = padded(stop - start)
-    O = activations(tiles, n)
+    O = part_of(tiles, O_PART, n)
     gather(X, order, start, stop, units(O, net, 0))
-    forward(theta, net, O, deltas(tiles, n), working(tiles))
+    forward(
+        theta, net, O, part_of(tiles, D_PART, n), vector(tiles, 2 * tiles.shape[1], tiles.shape[1])
+    )
 
 
 @entry
@@ -273,9 +278,9 @@ def predict(
     for start in range(thread * tile, X.shape[0], n_threads * tile):
         stop = least(start + tile, X.shape[0])
         n = padded(stop - start)
-        O, Z = activations(tiles[thread], n), deltas(tiles[thread], n)
+        O, Z = part_of(tiles[thread], O_PART, n), part_of(tiles[thread], D_PART, n)
         gather_standardized(X, X_mean, X_scale, start, stop, units(O, net, 0))
-        forward(theta, net, O, Z, working(tiles[thread]))
+        forward(theta, net, O, Z, vector(tiles[thread], 2 * tiles.shape[2], tiles.shape[2]))
         Y = units(O, net, net.size - 1)
         for i in range(start, stop):
             for k in range(prediction.shape[1]):
@@ -293,37 +298,13 @@ def evaluate(net, recipe, theta, tiles, order, X, y, weight, spread):
     for start in range(0, X.shape[0], recipe.tile):
         stop = least(start + recipe.tile, X.shape[0])
         tile_forward(net, theta, tiles, order, start, stop, X)
-        prediction = units(activations(tiles, padded(stop - start)), net, net.size - 1)
+        prediction = units(part_of(tiles, O_PART, padded(stop - start)), net, net.size - 1)
         for i in range(start, stop):
             for k in range(y.shape[1]):
                 error = prediction[k, i - start] - y[i, k]
                 unexplained += weight[i] * error * error / spread[k]
                 total += weight[i] * loss(recipe.loss, prediction[k, i - start], y[i, k])
     return recipe.loss_scale * total, 1 - unexplained / y.shape[1]
-
-
-@inline
-def activations(tiles, n):
-    """Room for O of n samples: as many rows of n as there are."""
-    return matrix(tiles, 0, tiles.shape[1] // n, n)
-
-
-@inline
-def deltas(tiles, n):
-    """Room for D, likewise."""
-    return matrix(tiles, tiles.shape[1], tiles.shape[1] // n, n)
-
-
-@inline
-def working(tiles):
-    """Room for what a product keeps for itself."""
-    return vector(tiles, 2 * tiles.shape[1], tiles.shape[1])
-
-
-@inline
-def padded(n):
-    """n rounded up to whole vectors; a single sample stays single, see `simd.py`."""
-    return n if n == 1 else (n + LANES - 1) // LANES * LANES
 
 
 @inline

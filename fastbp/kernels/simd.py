@@ -258,6 +258,19 @@ def _lanes_of(a):
     return lambda a: count
 
 
+@intrinsic
+def padded(typingctx, n):
+    """n rounded up to whole vectors; a single sample stays single."""
+
+    def codegen(context, builder, signature, arguments):
+        n, number = arguments[0], ir.IntType(64)
+        vectors = builder.sdiv(builder.add(n, number(LANES - 1)), number(LANES))
+        whole = builder.mul(vectors, number(LANES))
+        return builder.select(builder.icmp_signed("==", n, number(1)), n, whole)
+
+    return types.intp(types.intp), codegen
+
+
 class _Emitter:
     """Vector instructions for the elements of one array type."""
 
@@ -511,6 +524,9 @@ _dots_0x4, _dots_0x1 = _dots(0, 4), _dots(0, 1)
 
 if numba.config.DISABLE_JIT:
     # What the above computes, in NumPy.
+
+    def padded(n):
+        return n if n == 1 else -(-n // LANES) * LANES
 
     def affine(W, b, O, Z, scratch):
         Z[:] = W.T @ O + b[:, None]

@@ -36,6 +36,21 @@ def vector(typingctx, buffer, start, size):
 
 
 @intrinsic
+def part_of(typingctx, buffer, part, n):
+    """buffer[part] of a buffer of two dimensions, as rows of n: as many as there are."""
+
+    def codegen(context, builder, signature, arguments):
+        buffer, part, n = arguments
+        size = builder.extract_value(
+            make_array(signature.args[0])(context, builder, buffer).shape, 1
+        )
+        start, rows = builder.mul(part, size), builder.sdiv(size, n)
+        return _borrow(context, builder, signature, buffer, start, [rows, n])
+
+    return _view(buffer, 2)(buffer, types.intp, types.intp), codegen
+
+
+@intrinsic
 def least(typingctx, a, b):
     """The smaller of two integers; Python's `min` would be a kernel of its own to compile."""
 
@@ -149,6 +164,11 @@ if numba.config.DISABLE_JIT:
     def vector(buffer, start, size):
         """As above, in NumPy."""
         return buffer.reshape(-1)[start : start + size]
+
+    def part_of(buffer, part, n):
+        """As above, in NumPy."""
+        rows = buffer.shape[1] // n
+        return buffer[part, : rows * n].reshape(rows, n)
 
     def least(a, b):
         """As above, in Python."""
