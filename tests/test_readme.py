@@ -1,0 +1,28 @@
+"""The README: its example runs, and its commands are where the checks look for them."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_first_example_prints_nine_parameters_under_their_names(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    exec(blocks("python")[0], {})
+    printed, promised = capsys.readouterr().out, blocks("text")[0]
+    names = ["w¹₁₁", "w¹₂₁", "b₁₁", "w¹₁₂", "w¹₂₂", "b₁₂", "w²₁₁", "w²₂₁", "b₂₁"]
+    assert re.findall(r"[wb][¹²]?[₁₂]+", printed) == names
+    assert re.findall(r"[wb][¹²]?[₁₂]+", promised) == names
+    assert float(re.search(r"R² (\S+)", printed)[1]) > 0.74
+
+
+def test_the_two_commands_are_one_line_each_and_come_first():
+    first, second, *_ = blocks("sh")
+    assert first.count("\n") == second.count("\n") == 1
+    assert first.rstrip().endswith("python -m fastbp")
+    assert second.rstrip().endswith("python -m pytest")
