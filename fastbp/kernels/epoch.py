@@ -321,10 +321,9 @@ def weight_of(sample_weight, order, start, stop):
 @inline
 def gather(A, order, start, stop, T):
     """T ← A[order[start:stop]]ᵀ, and zeros for the samples that pad it."""
-    for i in range(start, stop):
-        for j in range(T.shape[0]):
-            T[j, i - start] = A[order[i], j]
     for j in range(T.shape[0]):
+        for i in range(start, stop):
+            T[j, i - start] = A[order[i], j]
         for i in range(stop - start, T.shape[1]):
             T[j, i] = 0
 
