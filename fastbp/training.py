@@ -176,7 +176,8 @@ class _Loop:
             samples_before, before = self.samples_done(), time.perf_counter()
             done = self.call(steps, epochs)
             now = time.perf_counter()
-            steps_done = (self.samples_done() - samples_before) / self.settings.batch_size
+            epochs_done = (self.samples_done() - samples_before) / self.n_samples
+            steps_done = epochs_done * self.steps_per_epoch
             pace, history.seconds = steps_done / max(now - before, 1e-9), now - start
             if done and (reason := self.reason_to_stop(observer)):
                 history.ended_by = reason
