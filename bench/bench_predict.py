@@ -1,8 +1,10 @@
-"""Prediction of 1, 100 and 200,000 rows by 8-100-1, logistic, float32."""
+"""Prediction of 1, 100 and 200,000 rows by 8-100-1, logistic, float32; and of single rows in a
+compiled loop."""
 
 import importlib.util
 import warnings
 
+import numba
 import numpy as np
 import pytest
 from machine import cores
@@ -60,3 +62,20 @@ def bench_predict(benchmark, rows, peer):
     X = X[:rows]
     predict(X)  # compile outside the clock
     assert benchmark(predict, X).shape == (rows,)
+
+
+@numba.njit
+def add_up(f, X):
+    total = 0.0
+    for i in range(len(X)):
+        total += f(X[i])[0]
+    return total
+
+
+@pytest.mark.benchmark(group="as_njit: 1,000 rows one by one")
+@pytest.mark.parametrize("units", [50, 100])
+def bench_as_njit(benchmark, units):
+    X = np.random.default_rng(0).standard_normal((1000, 8))
+    model = BackpropRegressor(units, max_iter=1, n_iter_no_change=np.inf, random_state=0)
+    f = model.fit(X, X[:, 0]).as_njit()
+    assert benchmark(add_up, f, X) == pytest.approx(model.predict(X).sum(), rel=1e-3, abs=1e-2)

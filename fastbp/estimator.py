@@ -23,6 +23,7 @@ from sklearn.utils.validation import (
 from fastbp import parameters, persistence, scaling, training
 from fastbp.kernels.activations import ACTIVATIONS
 from fastbp.kernels.losses import LOSSES
+from fastbp.kernels.surrogate import function_of_row
 from fastbp.observer import observe
 from fastbp.plan import Settings
 from fastbp.schedules import SCHEDULES
@@ -510,6 +511,43 @@ default="logistic"
             chunk = scaling.converted(X[rows], X.dtype)
             training.predictions(net, theta, chunk, units, y[rows], self.n_threads)
         return y.ravel() if self.n_outputs_ == 1 else y
+
+    def as_njit(self):
+        """The network as a function of one row, for loops that Numba compiles.
+
+        A simulation that calls a surrogate at every step leaves no time for `predict`, which
+        checks what it is given.
+
+        Returns
+        -------
+        f : callable, ``f(x) -> y``
+            Takes an array of shape (n_features,) and returns a new one of shape (n_outputs,),
+            float64, both in the units of `fit`'s X and y. Can be called in ``@njit`` code, in
+            any number of threads, and in Python; raises ValueError for a row of another length.
+            It is a copy: what happens to the model later doesn't change it.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from numba import njit
+        >>> from fastbp import BackpropRegressor
+        >>> X = np.linspace(-3, 3, 400).reshape(-1, 1)
+        >>> f = BackpropRegressor(20, tol=1e-4, random_state=0).fit(X, np.sin(X).ravel()).as_njit()
+        >>> @njit
+        ... def pendulum(x, seconds):
+        ...     state, v = np.array([x]), 0.0
+        ...     for _ in range(int(seconds * 1000)):
+        ...         v -= f(state)[0] * 0.001
+        ...         state[0] += v * 0.001
+        ...     return state[0]
+        >>> bool(abs(pendulum(1.0, 6.7) - 1.0) < 0.1)  # 6.7 s is its period
+        True
+        """
+        check_is_fitted(self)
+        net, units = self._fitted_network(), self._scaling
+        theta = self._theta(self._training_dtype, units)
+        units = units or scaling.no_scaling(self.n_features_in_, self.n_outputs_)
+        return function_of_row(net, theta, *units)
 
     def loss_gradient(self, X, y, sample_weight=None):
         """The loss and its gradient by every weight and bias, at the present weights.

@@ -119,10 +119,10 @@ def to_standard_units(coefs, intercepts, scaling):
     """The inverse of `to_raw_units`."""
     if scaling is None:
         return coefs, intercepts
-    coefs = [W.astype(np.float64) for W in coefs]
-    intercepts = [b.astype(np.float64) for b in intercepts]
-    coefs[-1] /= scaling.y_scale
+    # Only the outermost layers change, and nobody's own arrays.
+    coefs, intercepts = list(coefs), list(intercepts)
+    coefs[-1] = coefs[-1] / scaling.y_scale
     intercepts[-1] = (intercepts[-1] - scaling.y_mean) / scaling.y_scale
-    intercepts[0] += scaling.X_mean @ coefs[0]
-    coefs[0] *= scaling.X_scale[:, None]
+    intercepts[0] = intercepts[0] + scaling.X_mean @ coefs[0]
+    coefs[0] = coefs[0] * scaling.X_scale[:, None]
     return coefs, intercepts

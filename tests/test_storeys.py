@@ -13,7 +13,7 @@ STOREYS = [
     {"kernels.views", "kernels.threads"},
     {"kernels.activations", "kernels.simd"},
     {"kernels.network", "kernels.optimizers", "kernels.losses"},
-    {"kernels.epoch"},
+    {"kernels.epoch", "kernels.surrogate"},
     {"kernels.online"},
     {"schedules", "parameters", "scaling", "team", "interrupts"},
     {"plan"},

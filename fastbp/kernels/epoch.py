@@ -33,7 +33,7 @@ from fastbp.kernels.compile import entry, inline, njit
 from fastbp.kernels.losses import loss, loss_and_slope
 from fastbp.kernels.network import backward, forward, units
 from fastbp.kernels.optimizers import add_penalty, count_step, update
-from fastbp.kernels.simd import padded
+from fastbp.kernels.simd import LANES, padded
 from fastbp.kernels.threads import wait
 from fastbp.kernels.views import least, matrix, part_of, vector
 
@@ -277,7 +277,8 @@ def predict(
     """
     for start in range(thread * tile, X.shape[0], n_threads * tile):
         stop = least(start + tile, X.shape[0])
-        n = padded(stop - start)
+        # A row alone is padded as well: the prediction for it is then that of a row among many.
+        n = padded(stop - start) if stop - start > 1 else LANES
         O, Z = part_of(tiles[thread], O_PART, n), part_of(tiles[thread], D_PART, n)
         gather_standardized(X, X_mean, X_scale, start, stop, units(O, net, 0))
         forward(theta, net, O, Z, vector(tiles[thread], 2 * tiles.shape[2], tiles.shape[2]))

@@ -16,7 +16,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 from numba.np.arrayobj import make_array
 
-from fastbp.kernels.compile import inline, njit
+from fastbp.kernels.compile import inline, njit, njit_sum
 from fastbp.kernels.views import least, vector
 
 
@@ -58,7 +58,7 @@ ZERO, BIAS, RESUMED = range(3)
 def affine(W, b, O, Z, scratch):
     """Z ← Wᵀ O + b."""
     if Z.shape[1] == 1:
-        _affine_one(W, b, vector(O, 0, O.size), vector(Z, 0, Z.size))
+        affine_one(W, b, vector(O, 0, O.size), vector(Z, 0, Z.size))
     elif W.shape[1] > WIDE and scratch.size >= TURNED * DEPTH:
         _affine_wide(W, b, O, Z, scratch)
     else:
@@ -98,16 +98,24 @@ def add_sums(D, g):
 # ------------------------------------------------------------------ one sample
 
 
-@inline
-def _affine_one(W, b, o, z):
+@njit_sum
+def affine_one(W, b, o, z):
+    """z ← Wᵀ o + b; a narrow layer's sums stay in registers, a wide one's lie in the lanes."""
     for k in range(z.size):
         z[k] = b[k]
-    for j in range(o.size):
+    if z.size < LANES:
         for k in range(z.size):
-            z[k] += W[j, k] * o[j]
+            total = z[k]
+            for j in range(o.size):
+                total += W[j, k] * o[j]
+            z[k] = total
+    else:
+        for j in range(o.size):
+            for k in range(z.size):
+                z[k] += W[j, k] * o[j]
 
 
-@njit
+@njit_sum
 def _product_one(W, d, e):
     for j in range(e.size):
         total = type(d[0])(0)
