@@ -14,6 +14,7 @@ from fastbp.kernels.optimizers import OPTIMIZERS
 from fastbp.parameters import n_parameters, network
 from fastbp.plan import (
     Settings,
+    aligned_zeros,
     is_online,
     n_threads_for,
     optimizer_code,
@@ -66,7 +67,7 @@ class OptimizerState:
     @classmethod
     def start(cls, settings, theta, seed, began=0):
         code = optimizer_code(settings)
-        memory = np.zeros((OPTIMIZERS[code], theta.size), theta.dtype)
+        memory = aligned_zeros((OPTIMIZERS[code], theta.size), theta.dtype)
         state = np.zeros(1, STATE).view(np.recarray)
         state.random = seed
         state.beta_1_to_t = state.beta_2_to_t = 1.0
@@ -157,7 +158,7 @@ class _Loop:
         self.whole_epoch = self.snapshot()
         self.arrays = (
             net, recipe, self.state, theta, self.best_theta, optimizer.memory,
-            np.zeros((parts, theta.size), theta.dtype), np.zeros(parts),
+            aligned_zeros((parts, theta.size), theta.dtype), np.zeros(parts),
             tiles_for(net, tile, theta.dtype, self.team.n_threads), order,
             samples.X, samples.y, samples.weights(), *_held_out(validation, samples),
         )  # fmt: skip
