@@ -13,7 +13,7 @@ from fastbp.kernels.activations import ACTIVATIONS
 from fastbp.kernels.compile import from_python
 from fastbp.kernels.network import backward, forward
 from fastbp.kernels.optimizers import adam, momentum, nesterov, sgd
-from fastbp.kernels.simd import LANES
+from fastbp.kernels.simd import LANES, ZERO
 
 activate = from_python(activations.activate)
 times_derivative = from_python(activations.times_derivative)
@@ -55,7 +55,7 @@ def bench_forward(benchmark, batch, dtype):
 @pytest.mark.parametrize("batch", BATCHES)
 def bench_backward(benchmark, batch, dtype):
     net, theta, O, D, scratch = network(batch, dtype)
-    arguments = theta, net, O, D, scratch, np.zeros_like(theta)
+    arguments = theta, net, O, D, scratch, np.zeros_like(theta), ZERO
     backward(*arguments)
     benchmark(backward, *arguments)
 

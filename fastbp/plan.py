@@ -12,11 +12,12 @@ from fastbp.kernels.optimizers import ADAM, MOMENTUM, NESTEROV, SGD
 from fastbp.kernels.simd import LANES
 from fastbp.parameters import n_parameters
 
-#: Bytes of O and D of one tile: what leaves room for the weights in a core's own cache.
-TILE_BYTES = 256 * 1024
+#: Bytes of O and D of one tile, but no fewer samples than LEAST_SAMPLES: what is done once for
+#: a tile (packing, turning over, beginning a sum) then costs little.
+TILE_BYTES, LEAST_SAMPLES = 64 * 1024, 16 * LANES
 
-#: Bytes of weights that no longer stay in a core's cache: they should serve many samples each
-#: time they are read. (An odd number of vectors: rows then fall in different sets of the cache.)
+#: Bytes of weights that no longer stay in a core's cache: they should serve twice as many
+#: samples each time they are read.
 WEIGHTS_BYTES = 2**20
 
 #: Bytes of a line of the cache.
@@ -86,13 +87,14 @@ def is_online(net, batch_size):
 
 
 def tile_size(net, batch_size, itemsize):
-    """Samples in a tile: as many as fit the cache, and no more than a batch has."""
-    samples = max(TILE_BYTES // (2 * tile_rows(net) * itemsize), 8 * LANES)
+    """Samples in a tile: as many as fit the cache, in tiles of equal size."""
+    samples = max(TILE_BYTES // (2 * tile_rows(net) * itemsize), LEAST_SAMPLES)
     if n_parameters(net) * itemsize > WEIGHTS_BYTES:
-        samples = max(samples, 33 * LANES)
+        samples = max(samples, 2 * LEAST_SAMPLES)
+    tiles = -(-batch_size // samples)
     if step_flops(net, batch_size) >= THREADS_FLOPS:
-        samples = min(samples, -(-batch_size // 2))  # something for a second thread
-    return -(-min(samples, batch_size) // LANES) * LANES
+        tiles = max(tiles, 2)  # something for a second thread
+    return -(-batch_size // (tiles * LANES)) * LANES
 
 
 def tile_rows(net):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from fastbp.kernels.simd import LANES, add_outer, add_sums, affine, product
+from fastbp.kernels.simd import LANES, RESUMED, ZERO, affine, outer, product, sums
 
 PRECISIONS = {"float32": 2e-6, "float64": 4e-15}
 
@@ -49,13 +49,18 @@ def test_products_are_numpys(n_in, n_out, n, dtype):
 @pytest.mark.parametrize("dtype", PRECISIONS)
 @pytest.mark.parametrize("n", SAMPLES)
 @pytest.mark.parametrize(("n_in", "n_out"), LAYERS)
-def test_gradients_are_added_to_what_is_there(n_in, n_out, n, dtype):
+def test_gradients_begin_or_are_added_to_what_is_there(n_in, n_out, n, dtype):
     W, b, O, D, scratch = matrices(dtype, n_in, n_out, n)
     exact = [a.astype(np.float64) for a in (W, b, O, D)]
-    add_outer(O, D, W, scratch)
+    outer(O, D, W, scratch, RESUMED)
     assert_sums(W, n + 1, exact[0] + exact[2] @ exact[3].T, dtype)
-    add_sums(D, b)
+    sums(D, b, RESUMED)
     assert_sums(b, n + 1, exact[1] + exact[3].sum(axis=1), dtype)
+    W[:], b[:] = np.nan, np.nan
+    outer(O, D, W, scratch, ZERO)
+    assert_sums(W, n, exact[2] @ exact[3].T, dtype)
+    sums(D, b, ZERO)
+    assert_sums(b, n, exact[3].sum(axis=1), dtype)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +74,7 @@ def test_gradients_are_added_to_what_is_there(n_in, n_out, n, dtype):
 @pytest.mark.skipif("NUMBA_CPU_NAME" in os.environ, reason="compiles for another already")
 def test_products_are_right_when_compiled_for_another_processor(processor):
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", __file__, "-k", "numpys or added"],
+        [sys.executable, "-m", "pytest", "-q", __file__, "-k", "numpys or begin"],
         env=os.environ | processor,
         capture_output=True,
         text=True,

@@ -33,7 +33,7 @@ from fastbp.kernels.compile import entry, inline, njit
 from fastbp.kernels.losses import loss, loss_and_slope
 from fastbp.kernels.network import backward, forward, units
 from fastbp.kernels.optimizers import add_penalty, count_step, update
-from fastbp.kernels.simd import LANES, padded
+from fastbp.kernels.simd import LANES, RESUMED, ZERO, padded
 from fastbp.kernels.threads import wait
 from fastbp.kernels.views import least, matrix, part_of, vector
 
@@ -60,6 +60,9 @@ RECIPE = np.dtype(
 
 #: Which part of a thread's tiles holds O, and which D; the third is room to work in.
 O_PART, D_PART = 0, 1
+
+#: Parameters that are summed over the parts and updated at a time: they stay in the first cache.
+BLOCK = 1024
 
 STATE = np.dtype(
     [
@@ -192,8 +195,11 @@ def train_batch(
         # All of the gradient is there before any of θ moves.
         first = theta.size * thread // n_threads
         last = theta.size * (thread + 1) // n_threads
-        sum_parts(gradients, parts, first, last)
-        update(recipe, eta, state, theta, gradients, memory, first, last)
+        while first < last:
+            end = least(first + BLOCK, last)
+            sum_parts(gradients, parts, first, end)
+            update(recipe, eta, state, theta, gradients, memory, first, end)
+            first = end
         if thread == 0:
             state.weight += weight
             for part in range(parts):
@@ -214,17 +220,16 @@ def part_gradient(
 ):  # fmt: skip
     """gradient ← what this part of the batch adds to ∂L/∂θ; returns what it adds to L."""
     n_tiles = (stop - start + recipe.tile - 1) // recipe.tile
-    total = 0.0
-    for i in range(gradient.size):
-        gradient[i] = 0
-    if part == 0 and recipe.alpha > 0:
-        total += add_penalty(net, recipe.alpha / weight, theta, gradient)
+    total, begin = 0.0, ZERO
     for tile in range(n_tiles * part // parts, n_tiles * (part + 1) // parts):
         first = start + tile * recipe.tile
         total += recipe.loss_scale * tile_gradient(
-            net, recipe.loss, weight, theta, gradient, tiles, order,
+            net, recipe.loss, weight, theta, gradient, begin, tiles, order,
             first, least(first + recipe.tile, stop), X, y, sample_weight,
         )  # fmt: skip
+        begin = RESUMED
+    if part == 0 and recipe.alpha > 0:
+        total += add_penalty(net, recipe.alpha / weight, theta, gradient)
     return total
 
 
@@ -238,9 +243,10 @@ def sum_parts(gradients, parts, first, last):
 
 @njit
 def tile_gradient(
-    net, loss_code, weight, theta, gradient, tiles, order, start, stop, X, y, sample_weight
+    net, loss_code, weight, theta, gradient, begin, tiles, order, start, stop,
+    X, y, sample_weight,
 ):  # fmt: skip
-    """Add the part of the samples order[start:stop] to the gradient; returns that of L."""
+    """gradient ← begin + the part of the samples order[start:stop]; returns that of L."""
     tile_forward(net, theta, tiles, order, start, stop, X)
     n, m = padded(stop - start), net.size - 1
     O, D = part_of(tiles, O_PART, n), part_of(tiles, D_PART, n)
@@ -251,7 +257,8 @@ def tile_gradient(
     gather(y, order, start, stop, Y)
     gather_shares(sample_weight, weight, order, start, stop, s)
     part = loss_and_slope(loss_code, units(O, net, m), Y, s, units(D, net, m))
-    backward(theta, net, O, D, vector(tiles, 2 * tiles.shape[1], tiles.shape[1]), gradient)
+    scratch = vector(tiles, 2 * tiles.shape[1], tiles.shape[1])
+    backward(theta, net, O, D, scratch, gradient, begin)
     return part
 
 

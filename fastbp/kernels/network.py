@@ -19,7 +19,7 @@ import numpy as np
 
 from fastbp.kernels.activations import activate, times_derivative
 from fastbp.kernels.compile import inline
-from fastbp.kernels.simd import add_outer, add_sums, affine, product
+from fastbp.kernels.simd import affine, outer, product, sums
 from fastbp.kernels.views import layer_rows, layer_view
 
 
@@ -33,12 +33,12 @@ def forward(theta, net, O, Z, scratch):
 
 
 @inline
-def backward(theta, net, O, D, scratch, gradient):
-    """Dᵐ is given; the gradient of this tile is added to `gradient`, θ is not touched."""
+def backward(theta, net, O, D, scratch, gradient, begin):
+    """Dᵐ is given; `begin` is ZERO, or RESUMED where other tiles have begun `gradient`."""
     for l in range(net.size - 1, 0, -1):
         # ∂L/∂Wˡ = Oˡ⁻¹ Dˡᵀ,  ∂L/∂bˡ = Σ Dˡ
-        add_outer(units(O, net, l - 1), units(D, net, l), weights(gradient, net, l), scratch)
-        add_sums(units(D, net, l), biases(gradient, net, l))
+        outer(units(O, net, l - 1), units(D, net, l), weights(gradient, net, l), scratch, begin)
+        sums(units(D, net, l), biases(gradient, net, l), begin)
         if l > 1:
             # Dˡ⁻¹ = (Wˡ Dˡ) ∘ σ′(Zˡ⁻¹)
             product(weights(theta, net, l), units(D, net, l), units(D, net, l - 1))

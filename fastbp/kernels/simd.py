@@ -45,10 +45,9 @@ DEPTH = 256
 #: From how many rows of the gradient on it pays to turn D over, and to multiply by it.
 TURNED_ROWS = 24
 
-#: From which length of W's rows on a column of W no longer fits the cache (each of its numbers
-#: lies in a line of its own, and all those in a few sets), and is turned over first; how many
-#: columns at a time.
-WIDE, TURNED = 512, 48
+#: From how many weights on W no longer stays in the first cache when it is read by columns (each
+#: of its numbers then lies in a line of its own), and is packed first, PACKED columns at a time.
+WIDE, PACKED = 2**15, 8 * ROWS
 
 #: How a sum begins.
 ZERO, BIAS, RESUMED = range(3)
@@ -59,8 +58,8 @@ def affine(W, b, O, Z, scratch):
     """Z ← Wᵀ O + b."""
     if Z.shape[1] == 1:
         affine_one(W, b, vector(O, 0, O.size), vector(Z, 0, Z.size))
-    elif W.shape[1] > WIDE and scratch.size >= TURNED * DEPTH:
-        _affine_wide(W, b, O, Z, scratch)
+    elif W.size > WIDE and W.shape[1] >= PACKED and scratch.size >= PACKED * DEPTH:
+        _affine_packed(W, b, O, Z, scratch)
     else:
         w = vector(W, 0, W.size)
         _multiply(w, np.int64(1), W.shape[1], b, np.int64(BIAS), O, Z)
@@ -77,22 +76,22 @@ def product(W, D, E):
 
 
 @inline
-def add_outer(O, D, G, scratch):
-    """G ← G + O Dᵀ; `scratch` has room for as many numbers as D."""
+def outer(O, D, G, scratch, begin):
+    """G ← O Dᵀ, or G + O Dᵀ where the sum is RESUMED; `scratch` has as much room as D."""
     if O.shape[1] == 1:
-        _add_outer_one(vector(O, 0, O.size), vector(D, 0, D.size), G)
+        _outer_one(vector(O, 0, O.size), vector(D, 0, D.size), G, begin)
     else:
-        _add_outer_many(O, D, G, scratch)
+        _outer_many(O, D, G, scratch, begin)
 
 
 @inline
-def add_sums(D, g):
-    """g ← g + Σ over the samples of D."""
+def sums(D, g, begin):
+    """g ← Σ over the samples of D, or g + Σ where the sum is RESUMED."""
     if D.shape[1] == 1:
         for k in range(D.shape[0]):
-            g[k] += D[k, 0]
+            g[k] = D[k, 0] if begin == ZERO else g[k] + D[k, 0]
     else:
-        _add_sums_many(D, g)
+        _sums_many(D, g, begin)
 
 
 # ------------------------------------------------------------------ one sample
@@ -125,10 +124,10 @@ def _product_one(W, d, e):
 
 
 @inline
-def _add_outer_one(o, d, G):
+def _outer_one(o, d, G, begin):
     for j in range(o.size):
         for k in range(d.size):
-            G[j, k] += o[j] * d[k]
+            G[j, k] = o[j] * d[k] if begin == ZERO else G[j, k] + o[j] * d[k]
 
 
 # --------------------------------------------------------------- many samples
@@ -174,22 +173,32 @@ def _multiply_part(A, a_row, a_k, depth, bias, begin, B, b_k, C, c_row, rows, co
 
 
 @njit
-def _affine_wide(W, b, O, Z, scratch):
-    """As `affine`, with blocks of W turned over into rows."""
+def _affine_packed(W, b, O, Z, scratch):
+    """As `affine`: of ROWS columns of W at a time, what a tile needs lies side by side."""
     n_in, n_out, n = W.shape[0], W.shape[1], Z.shape[1]
-    one, apart = np.int64(1), np.int64(DEPTH)
-    for k in range(0, n_in, DEPTH):
-        depth = least(DEPTH, n_in - k)
-        begin = np.int64(BIAS if k == 0 else RESUMED)
-        for r in range(0, n_out, TURNED):
-            rows = least(TURNED, n_out - r)
-            _turn_over(
-                vector(W, k * n_out + r, W.size), n_out, depth, rows, scratch, np.int64(DEPTH)
-            )
-            _multiply_part(
-                scratch, apart, one, depth, vector(b, r, rows), begin,
-                vector(O, k * n, O.size), n, vector(Z, r * n, Z.size), n, rows, n,
-            )  # fmt: skip
+    one, apart = np.int64(1), np.int64(ROWS)
+    for first in range(0, n_out, PACKED):
+        stop = least(first + PACKED, n_out)
+        for k in range(0, n_in, DEPTH):
+            depth, begin = least(DEPTH, n_in - k), np.int64(BIAS if k == 0 else RESUMED)
+            _pack(vector(W, k * n_out + first, W.size), n_out, depth, stop - first, scratch)
+            for r in range(first, stop, ROWS):
+                _multiply_part(
+                    vector(scratch, (r - first) * depth, ROWS * depth), one, apart, depth,
+                    vector(b, r, ROWS), begin, vector(O, k * n, O.size), n,
+                    vector(Z, r * n, Z.size), n, least(ROWS, stop - r), n,
+                )  # fmt: skip
+
+
+@njit
+def _pack(A, a_row, rows, columns, B):
+    """B ← A of (rows, columns), cut into strips of ROWS columns, one below the other."""
+    whole = columns // ROWS * ROWS
+    for k in range(rows):
+        for c in range(0, whole, ROWS):
+            _copy(A, k * a_row + c, B, c * rows + k * ROWS)
+        for c in range(whole, columns):
+            B[whole * rows + k * ROWS + c - whole] = A[k * a_row + c]
 
 
 @njit
@@ -205,12 +214,12 @@ def _turn_over(A, a_row, rows, columns, B, b_row):
 
 
 @njit
-def _add_outer_many(O, D, G, scratch):
-    """G += O Dᵀ, as a product with D turned over where many rows share the turning."""
+def _outer_many(O, D, G, scratch, begin):
+    """G ← begin + O Dᵀ, as a product with D turned over where many rows share the turning."""
     n_in, n_out, n = O.shape[0], D.shape[0], O.shape[1]
     k = 0
     if n_in >= TURNED_ROWS:
-        o, one, begin = vector(O, 0, O.size), np.int64(1), np.int64(RESUMED)
+        o, one = vector(O, 0, O.size), np.int64(1)
         while k + lanes(G) <= n_out:
             # As many columns as a tile has: what is turned over stays in the first cache.
             columns = least(VECTORS * lanes(G), (n_out - k) // lanes(G) * lanes(G))
@@ -223,32 +232,32 @@ def _add_outer_many(O, D, G, scratch):
     while k + 4 <= n_out:
         j = 0
         while j + 3 <= n_in:
-            _dots_3x4(O, j * n, D, k * n, n, G, j * n_out + k, n_out, 1)
+            _dots_3x4(O, j * n, D, k * n, n, G, j * n_out + k, n_out, 1, begin)
             j += 3
         while j < n_in:
-            _dots_1x4(O, j * n, D, k * n, n, G, j * n_out + k, n_out, 1)
+            _dots_1x4(O, j * n, D, k * n, n, G, j * n_out + k, n_out, 1, begin)
             j += 1
         k += 4
     while k < n_out:
         j = 0
         while j + 4 <= n_in:
-            _dots_1x4(D, k * n, O, j * n, n, G, j * n_out + k, 1, n_out)
+            _dots_1x4(D, k * n, O, j * n, n, G, j * n_out + k, 1, n_out, begin)
             j += 4
         while j < n_in:
-            _dots_1x1(D, k * n, O, j * n, n, G, j * n_out + k, 1, 1)
+            _dots_1x1(D, k * n, O, j * n, n, G, j * n_out + k, 1, 1, begin)
             j += 1
         k += 1
 
 
 @njit
-def _add_sums_many(D, g):
+def _sums_many(D, g, begin):
     n_out, n = D.shape
     k = 0
     while k + 4 <= n_out:
-        _dots_0x4(D, 0, D, k * n, n, g, k, 1, 1)
+        _dots_0x4(D, 0, D, k * n, n, g, k, 1, 1, begin)
         k += 4
     while k < n_out:
-        _dots_0x1(D, 0, D, k * n, n, g, k, 1, 1)
+        _dots_0x1(D, 0, D, k * n, n, g, k, 1, 1, begin)
         k += 1
 
 
@@ -334,10 +343,11 @@ class _Emitter:
     def multiply_add(self, x, y, total):
         return self.builder.call(self._multiply_add, [x, y, total])
 
-    def add_to(self, pointer, values):
-        """Add to what is at an address: a number, or as many as a vector has."""
-        present = self.load(pointer, values.type)
-        self.store(self.builder.fadd(present, values), pointer)
+    def put(self, values, pointer, resumed):
+        """Store a number or a vector, added to what is there if `resumed`."""
+        there = self.load(pointer, values.type)
+        there = self.builder.select(resumed, there, ir.Constant(values.type, None))
+        self.store(self.builder.fadd(there, values), pointer)
 
     def sum(self, x):
         """The sum over the lanes of one vector."""
@@ -435,18 +445,18 @@ def _tile(rows, vectors):
 
 
 def _dots(rows, columns):
-    """G[p, q] += the dot product of row p of A and row q of B, for `rows` × `columns` of them.
+    """G[p, q] ← begin + row p of A times row q of B, for `rows` × `columns` dot products.
 
     `columns` is 1 or 4. With `rows` = 0, A is a row of ones: the sums of rows of B.
     """
 
     @intrinsic
-    def dots(typingctx, A, a, B, b, n, G, g, g_p, g_q):
+    def dots(typingctx, A, a, B, b, n, G, g, g_p, g_q, begin):
         i = types.intp
-        signature = types.void(A, i, B, i, i, G, i, i, i)
+        signature = types.void(A, i, B, i, i, G, i, i, i, i)
 
         def codegen(context, builder, signature, arguments):
-            A, a, B, b, n, G, g, g_p, g_q = arguments
+            A, a, B, b, n, G, g, g_p, g_q, begin = arguments
             emit = _Emitter(context, builder, signature.args[2].dtype)
             pa = emit.pointer(signature.args[0], A, a)
             pb = emit.pointer(signature.args[2], B, b)
@@ -474,20 +484,21 @@ def _dots(rows, columns):
                         )
                         builder.store(total, sums[p][q])
 
+            resumed = builder.icmp_signed("==", begin, n_(RESUMED))
             for p in P:
                 row = emit.at(pg, builder.mul(g_p, n_(p)))
                 totals = [builder.load(total) for total in sums[p]]
                 if columns == 1:
-                    emit.add_to(row, emit.sum(totals[0]))
+                    emit.put(emit.sum(totals[0]), row, resumed)
                     continue
                 totals = emit.sums(totals)
                 with builder.if_else(builder.icmp_signed("==", g_q, n_(1))) as (together, apart):
                     with together:
-                        emit.add_to(row, totals)
+                        emit.put(totals, row, resumed)
                     with apart:
                         for q in Q:
                             total = builder.extract_element(totals, ir.IntType(32)(q))
-                            emit.add_to(emit.at(row, builder.mul(g_q, n_(q))), total)
+                            emit.put(total, emit.at(row, builder.mul(g_q, n_(q))), resumed)
             return context.get_dummy_value()
 
         return signature, codegen
@@ -524,6 +535,22 @@ def _turn(typingctx, A, a, a_row, B, b, b_row):
     return signature, codegen
 
 
+@intrinsic
+def _copy(typingctx, A, a, B, b):
+    """B[b:b + ROWS] ← A[a:a + ROWS]."""
+    i = types.intp
+
+    def codegen(context, builder, signature, arguments):
+        A, a, B, b = arguments
+        emit = _Emitter(context, builder, signature.args[0].dtype)
+        few = ir.VectorType(emit.element, ROWS)
+        values = emit.load(emit.pointer(signature.args[0], A, a), few)
+        emit.store(values, emit.pointer(signature.args[2], B, b))
+        return context.get_dummy_value()
+
+    return types.void(A, i, B, i), codegen
+
+
 _tile_6x2, _tile_6x1 = _tile(ROWS, VECTORS), _tile(ROWS, 1)
 _tile_1x4, _tile_1x1 = _tile(1, 4), _tile(1, 1)
 _dots_3x4, _dots_1x4, _dots_1x1 = _dots(3, 4), _dots(1, 4), _dots(1, 1)
@@ -542,8 +569,8 @@ if numba.config.DISABLE_JIT:
     def product(W, D, E):
         E[:] = W @ D
 
-    def add_outer(O, D, G, scratch):
-        G += O @ D.T
+    def outer(O, D, G, scratch, begin):
+        G[:] = O @ D.T + (G if begin == RESUMED else 0)
 
-    def add_sums(D, g):
-        g += np.sum(D, axis=1)
+    def sums(D, g, begin):
+        g[:] = np.sum(D, axis=1) + (g if begin == RESUMED else 0)
