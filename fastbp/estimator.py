@@ -105,7 +105,8 @@ default="logistic"
         Precision of training; None is that of X.
     n_threads : int or None, default=None
         Threads of a fit and of `predict`; None is as many as the work is worth, at most the
-        processors that this process may use. The result is the same for any number.
+        processors that this process may use, which fits that run at once share. The result is
+        the same for any number.
     max_time : float or None, default=None
         Seconds of training, after which it ends with the present epoch.
 

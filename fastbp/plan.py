@@ -1,6 +1,5 @@
 """How a fit is laid out: the recipe of the kernels, tiles, parts and threads."""
 
-import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +10,7 @@ from fastbp.kernels.online import WIDEST
 from fastbp.kernels.optimizers import ADAM, MOMENTUM, NESTEROV, SGD
 from fastbp.kernels.simd import LANES
 from fastbp.parameters import n_parameters
+from fastbp.team import Team, processors
 
 #: Bytes of O and D of one tile, but no fewer samples than LEAST_SAMPLES: what is done once for
 #: a tile (packing, turning over, beginning a sum) then costs little.
@@ -113,8 +113,8 @@ def step_flops(net, batch_size):
     return 6 * n_parameters(net) * batch_size
 
 
-def n_threads_for(flops, useful, n_threads):
-    """Threads that a piece of work is worth.
+def team_for(flops, useful, n_threads):
+    """The threads that a piece of work is worth.
 
     Parameters
     ----------
@@ -123,18 +123,11 @@ def n_threads_for(flops, useful, n_threads):
     useful : int
         Pieces that it can be cut into.
     n_threads : int or None
-        The user's word; None is the processors of this process.
+        The user's word; None is this process's processors, shared with the other fits in it.
     """
     if n_threads is not None:
-        return min(n_threads, useful)
-    return 1 if flops < THREADS_FLOPS else min(processors(), useful)
-
-
-def processors():
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return Team(min(n_threads, useful))
+    return Team(1 if flops < THREADS_FLOPS else min(processors(), useful), shares=True)
 
 
 def tiles_for(net, tile, dtype, n_threads=1):

@@ -1,19 +1,40 @@
-"""Threads that run one kernel together."""
+"""Threads that run one kernel together, and leave their share of processors to others."""
 
+import os
 from threading import Thread
 
 from fastbp.kernels.threads import call_off, new_barrier
 
+#: The teams of this process that run a kernel at the moment.
+running = set()
+
+if hasattr(os, "register_at_fork"):  # a child has the set, but not the threads
+    os.register_at_fork(after_in_child=running.clear)
+
+
+def processors():
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
 
 class Team:
-    """The calling thread, and `n_threads` − 1 more for the time of a call.
+    """The calling thread, and up to `n_threads` − 1 more for the time of a call.
 
     Starting a thread costs some ten microseconds, a call lasts a thousand times as long; and
     threads that don't outlive the call can't be missing in a forked process.
+
+    Parameters
+    ----------
+    n_threads : int
+    shares : bool, default=False
+        Take no more threads for a call than there are processors for each team that runs when
+        it begins. More would wait for one another at every barrier.
     """
 
-    def __init__(self, n_threads):
-        self.n_threads = n_threads
+    def __init__(self, n_threads, *, shares=False):
+        self.n_threads, self.shares = n_threads, shares
         self.barrier = new_barrier()
 
     def run(self, kernel, *arguments):
@@ -21,20 +42,29 @@ class Team:
 
         Returns what it returns in the first, which is the calling one.
         """
-        others = []
         try:
-            for thread in range(1, self.n_threads):
-                call = (thread, self.n_threads, self.barrier, *arguments)
+            running.add(self)
+            return self._run(kernel, arguments)
+        finally:
+            running.discard(self)
+
+    def _run(self, kernel, arguments):
+        n_threads, others = self.n_threads, []
+        if self.shares:
+            n_threads = min(n_threads, max(1, processors() // len(running)))
+        try:
+            for thread in range(1, n_threads):
+                call = (thread, n_threads, self.barrier, *arguments)
                 others.append(Thread(target=kernel, args=call, daemon=True))
                 others[-1].start()
         except RuntimeError:  # the system gives no more threads: the work is done without
             self._send_home(others[:-1])
-            self.n_threads, others = 1, []
+            self.n_threads, n_threads, others = 1, 1, []
         except BaseException:
             self._send_home(others)
             raise
         try:
-            return kernel(0, self.n_threads, self.barrier, *arguments)
+            return kernel(0, n_threads, self.barrier, *arguments)
         except BaseException:
             call_off(self.barrier)
             raise

@@ -16,15 +16,14 @@ from fastbp.plan import (
     Settings,
     aligned_zeros,
     is_online,
-    n_threads_for,
     optimizer_code,
     recipe_of,
     step_flops,
+    team_for,
     tile_size,
     tiles_for,
 )
 from fastbp.schedules import ADAPTIVE_DIVISOR, ADAPTIVE_MINIMUM, step_sizes
-from fastbp.team import Team
 
 #: Seconds that one call of a kernel should last: short enough for Ctrl-C, long enough that
 #: the call itself costs nothing. The epochs of a small table share a call.
@@ -147,7 +146,7 @@ class _Loop:
         tile = int(recipe.tile)
         parts = min(int(recipe.parts), -(-batch_size // tile))
         flops = step_flops(net, batch_size)
-        self.team = Team(n_threads_for(flops, parts, settings.n_threads))
+        self.team = team_for(flops, parts, settings.n_threads)
         self.kernel = train_online if is_online(net, batch_size) else train
         self.settings, self.optimizer, self.theta = settings, optimizer, theta
         self.state, self.best_theta = optimizer.state[0], theta.copy()
@@ -285,7 +284,7 @@ def predictions(net, theta, X, units, y, n_threads):
     n_rows = max(len(X), 1)
     tile = tile_size(net, n_rows, theta.itemsize)
     flops = step_flops(net, n_rows) / 3  # one of three products
-    team = Team(n_threads_for(flops, -(-n_rows // tile), n_threads))
+    team = team_for(flops, -(-n_rows // tile), n_threads)
     tiles = tiles_for(net, tile, theta.dtype, team.n_threads)
     with compiling() if not getattr(predict, "signatures", True) else nullcontext():
         team.run(predict, net, tile, theta, tiles, X, *units, y)

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from fastbp.kernels import activations
 from fastbp.kernels.activations import ACTIVATIONS, exp, logistic, tanh
 from fastbp.kernels.compile import from_python, njit
-from fastbp.plan import processors
+from fastbp.team import processors
 
 activate = from_python(activations.activate)
 times_derivative = from_python(activations.times_derivative)

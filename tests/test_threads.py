@@ -12,7 +12,7 @@ import pytest
 from joblib import Parallel, delayed
 from numpy.testing import assert_array_equal
 
-from fastbp import BackpropRegressor
+from fastbp import BackpropRegressor, plan, team
 from fastbp.kernels.threads import new_barrier
 from fastbp.team import Team
 
@@ -84,7 +84,7 @@ def test_a_fit_does_without_threads_that_the_system_refuses(monkeypatch, alone):
 
 
 def test_an_exception_in_the_first_thread_ends_the_others():
-    team = Team(3)
+    before, three = threading.active_count(), Team(3)
 
     def kernel(thread, n_threads, barrier):
         if thread == 0:
@@ -93,22 +93,80 @@ def test_an_exception_in_the_first_thread_ends_the_others():
             pass
 
     with pytest.raises(KeyboardInterrupt):
-        team.run(kernel)
-    assert threading.active_count() == 1 or not any(
-        thread.name.startswith("fastbp") for thread in threading.enumerate()
-    )
+        three.run(kernel)
+    assert threading.active_count() == before
+    assert n_running() == 0
 
 
 def test_a_barrier_begins_open():
     assert not new_barrier().any()
 
 
+def count(thread, n_threads, barrier):
+    """A kernel that tells in how many threads it runs."""
+    return n_threads
+
+
+def beside(others, call):
+    """call(), while so many other teams are running."""
+    if others == 0:
+        return call()
+    return Team(1).run(lambda *_: beside(others - 1, call))
+
+
+@pytest.mark.parametrize(("others", "n_threads"), [(0, 4), (1, 2), (2, 1), (7, 1)])
+def test_teams_that_run_at_once_share_the_processors(others, n_threads, monkeypatch):
+    monkeypatch.setattr(team, "processors", lambda: 4)
+    monkeypatch.setattr(plan, "processors", lambda: 4)
+    automatic = plan.team_for(flops=1e9, useful=16, n_threads=None)
+    assert beside(others, lambda: automatic.run(count)) == n_threads
+    assert automatic.run(count) == 4
+
+
+def test_a_number_of_threads_that_was_asked_for_is_not_shared(monkeypatch):
+    monkeypatch.setattr(team, "processors", lambda: 1)
+    assert beside(2, lambda: plan.team_for(flops=1e9, useful=16, n_threads=3).run(count)) == 3
+
+
+def test_a_fit_whose_threads_change_from_call_to_call_gives_the_same_bits(monkeypatch, alone):
+    found = []
+
+    def changing():
+        found.append(1 + len(found) % 3)
+        return found[-1]
+
+    monkeypatch.setattr(plan, "processors", lambda: 3)
+    monkeypatch.setattr(team, "processors", changing)
+    assert_array_equal(weights(None), alone)
+    assert set(found) == {1, 2, 3}
+
+
+def n_running():
+    return len(team.running)
+
+
+def test_what_has_ended_takes_no_share():
+    weights(None)
+    with pytest.raises(ValueError, match="diverged"):
+        BackpropRegressor(4, "identity", learning_rate_init=1e9).fit(np.eye(9), np.arange(9.0))
+    assert n_running() == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_shares_with_no_team_of_its_parent():
+    def in_child():
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            return n_running(), pool.apply(n_running)
+
+    assert beside(2, in_child) == (2, 0)
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs sched_setaffinity")
 def test_a_process_with_one_processor_uses_one_thread():
     code = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
-        "from fastbp.plan import n_threads_for, processors;"
-        "print(processors(), n_threads_for(1e9, 16, None))"
+        "from fastbp.plan import processors, team_for;"
+        "print(processors(), team_for(1e9, 16, None).n_threads)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "1"]
