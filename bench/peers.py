@@ -26,8 +26,8 @@ from problems import first_weights
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
 
-def fastbp(problem, X, y, shuffle=True):
-    """`BackpropRegressor.fit`, its default number of threads."""
+def fastbp(problem, X, y, shuffle=True, threads=None):
+    """`BackpropRegressor.fit`, with its default number of threads unless told otherwise."""
     from fastbp import BackpropRegressor
 
     y = np.squeeze(y)
@@ -46,6 +46,7 @@ def fastbp(problem, X, y, shuffle=True):
             standardize=False,
             tol=0.0,
             n_iter_no_change=np.inf,
+            n_threads=threads,
         )
         return np.array(model.fit(X, y).loss_curve_)
 
