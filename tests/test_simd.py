@@ -25,7 +25,7 @@ def matrices(dtype, n_in, n_out, n):
     random = np.random.default_rng(n_in + n_out + n)
     shapes = (n_in, n_out), (n_out,), (n_in, n), (n_out, n)
     W, b, O, D = (random.uniform(-1, 1, shape).astype(dtype) for shape in shapes)
-    return W, b, O, D, np.full(64 * max(n_in, n_out) * n + 48 * 256, np.nan, dtype)
+    return W, b, O, D, np.full(64 * max(n_in, n_out) * n + 64 * 256, np.nan, dtype)
 
 
 def assert_sums(got, terms, expected, dtype):
@@ -42,7 +42,7 @@ def test_products_are_numpys(n_in, n_out, n, dtype):
     Z, E = np.full_like(D, np.nan), np.full_like(O, np.nan)
     affine(W, b, O, Z, scratch)
     assert_sums(Z, n_in + 1, exact[0].T @ exact[2] + exact[1][:, None], dtype)
-    product(W, D, E)
+    product(W, D, E, scratch)
     assert_sums(E, n_out, exact[0] @ exact[3], dtype)
 
 

@@ -41,7 +41,7 @@ def backward(theta, net, O, D, scratch, gradient, begin):
         sums(units(D, net, l), biases(gradient, net, l), begin)
         if l > 1:
             # Dˡ⁻¹ = (Wˡ Dˡ) ∘ σ′(Zˡ⁻¹)
-            product(weights(theta, net, l), units(D, net, l), units(D, net, l - 1))
+            product(weights(theta, net, l), units(D, net, l), units(D, net, l - 1), scratch)
             times_derivative(net[l - 1].activation, units(O, net, l - 1), units(D, net, l - 1))
 
 

@@ -58,21 +58,25 @@ def affine(W, b, O, Z, scratch):
     """Z ← Wᵀ O + b."""
     if Z.shape[1] == 1:
         affine_one(W, b, vector(O, 0, O.size), vector(Z, 0, Z.size))
-    elif W.size > WIDE and W.shape[1] >= PACKED and scratch.size >= PACKED * DEPTH:
-        _affine_packed(W, b, O, Z, scratch)
     else:
         w = vector(W, 0, W.size)
-        _multiply(w, np.int64(1), W.shape[1], b, np.int64(BIAS), O, Z)
+        if is_packed(W, O, scratch):
+            _multiply_packed(w, np.int64(1), W.shape[1], b, np.int64(BIAS), O, Z, scratch)
+        else:
+            _multiply(w, np.int64(1), W.shape[1], b, np.int64(BIAS), O, Z)
 
 
 @inline
-def product(W, D, E):
+def product(W, D, E, scratch):
     """E ← W D."""
     if E.shape[1] == 1:
         _product_one(W, vector(D, 0, D.size), vector(E, 0, E.size))
     else:
         w = vector(W, 0, W.size)
-        _multiply(w, W.shape[1], np.int64(1), w, np.int64(ZERO), D, E)
+        if is_packed(W, D, scratch):
+            _multiply_packed(w, W.shape[1], np.int64(1), w, np.int64(ZERO), D, E, scratch)
+        else:
+            _multiply(w, W.shape[1], np.int64(1), w, np.int64(ZERO), D, E)
 
 
 @inline
@@ -138,16 +142,58 @@ def _multiply(A, a_row, a_k, bias, begin, B, C):
     """C ← A B, + bias; A[r, k] is A[r·a_row + k·a_k]."""
     n = B.shape[1]
     for k in range(0, B.shape[0], DEPTH):
-        depth = least(DEPTH, B.shape[0] - k)
         _multiply_part(
-            vector(A, k * a_k, A.size), a_row, a_k, depth, bias, begin if k == 0 else RESUMED,
-            vector(B, k * n, B.size), n, vector(C, 0, C.size), n, C.shape[0], n,
+            vector(A, k * a_k, A.size), a_row, a_k, least(DEPTH, B.shape[0] - k),
+            bias, begin if k == 0 else RESUMED, vector(B, k * n, B.size), n, np.int64(1),
+            vector(C, 0, C.size), n, C.shape[0], n,
+        )  # fmt: skip
+
+
+@inline
+def is_packed(W, B, scratch):
+    """Whether a product with W is one for `_multiply_packed`."""
+    return W.size > WIDE and scratch.size >= DEPTH * (PACKED + B.shape[1] + LANES)
+
+
+@njit
+def _multiply_packed(A, a_row, a_k, bias, begin, B, C, scratch):
+    """As `_multiply`: what a tile needs of B lies side by side, and of A where it has columns."""
+    rows, n, one, apart = C.shape[0], C.shape[1], np.int64(1), np.int64(ROWS)
+    whole, width = rows // ROWS * ROWS, VECTORS * lanes(C)
+    of_a, of_b = vector(scratch, 0, PACKED * DEPTH), vector(scratch, PACKED * DEPTH, scratch.size)
+    for k in range(0, B.shape[0], DEPTH):
+        depth, begin = least(DEPTH, B.shape[0] - k), begin if k == 0 else np.int64(RESUMED)
+        a, b = vector(A, k * a_k, A.size), vector(B, k * n, B.size)
+        _pack(b, n, depth, n, width, of_b)
+        if a_k == 1:
+            _multiply_part(
+                a, a_row, a_k, depth, bias, begin,
+                of_b, width, depth, vector(C, 0, C.size), n, whole, n,
+            )  # fmt: skip
+        else:
+            for first in range(0, whole, PACKED):
+                stop = least(first + PACKED, whole)
+                _pack(vector(a, first, A.size), a_k, depth, stop - first, apart, of_a)
+                for r in range(first, stop, ROWS):
+                    _multiply_part(
+                        vector(of_a, (r - first) * depth, ROWS * depth), one, apart, depth,
+                        vector(bias, r, ROWS), begin,
+                        of_b, width, depth, vector(C, r * n, C.size), n, apart, n,
+                    )  # fmt: skip
+        _multiply_part(
+            vector(a, whole * a_row, A.size), a_row, a_k, depth, vector(bias, whole, ROWS), begin,
+            b, n, one, vector(C, whole * n, C.size), n, rows - whole, n,
         )  # fmt: skip
 
 
 @njit
-def _multiply_part(A, a_row, a_k, depth, bias, begin, B, b_k, C, c_row, rows, columns):
-    """C ← begin + A B, for flat A, B, C with these strides; `columns` are whole vectors."""
+def _multiply_part(
+    A, a_row, a_k, depth, bias, begin, B, b_k, b_column, C, c_row, rows, columns
+):  # fmt: skip
+    """C ← begin + A B, for flat A, B, C with these strides; `columns` are whole vectors.
+
+    Fewer rows than a tile's need B in rows, which is b_column = 1.
+    """
     r = 0
     while r < rows:
         if rows - r < ROWS and begin != RESUMED and rows >= ROWS:
@@ -156,10 +202,14 @@ def _multiply_part(A, a_row, a_k, depth, bias, begin, B, b_k, C, c_row, rows, co
         i = 0
         if rows - r >= ROWS:
             while i + VECTORS * lanes(C) <= columns:
-                _tile_6x2(A, a, a_row, a_k, B, i, b_k, C, c + i, c_row, depth, bias, r, begin)
+                _tile_6x2(
+                    A, a, a_row, a_k, B, i * b_column, b_k, C, c + i, c_row, depth, bias, r, begin
+                )
                 i += VECTORS * lanes(C)
             while i < columns:
-                _tile_6x1(A, a, a_row, a_k, B, i, b_k, C, c + i, c_row, depth, bias, r, begin)
+                _tile_6x1(
+                    A, a, a_row, a_k, B, i * b_column, b_k, C, c + i, c_row, depth, bias, r, begin
+                )
                 i += lanes(C)
             r += ROWS
         else:
@@ -173,32 +223,18 @@ def _multiply_part(A, a_row, a_k, depth, bias, begin, B, b_k, C, c_row, rows, co
 
 
 @njit
-def _affine_packed(W, b, O, Z, scratch):
-    """As `affine`: of ROWS columns of W at a time, what a tile needs lies side by side."""
-    n_in, n_out, n = W.shape[0], W.shape[1], Z.shape[1]
-    one, apart = np.int64(1), np.int64(ROWS)
-    for first in range(0, n_out, PACKED):
-        stop = least(first + PACKED, n_out)
-        for k in range(0, n_in, DEPTH):
-            depth, begin = least(DEPTH, n_in - k), np.int64(BIAS if k == 0 else RESUMED)
-            _pack(vector(W, k * n_out + first, W.size), n_out, depth, stop - first, scratch)
-            for r in range(first, stop, ROWS):
-                _multiply_part(
-                    vector(scratch, (r - first) * depth, ROWS * depth), one, apart, depth,
-                    vector(b, r, ROWS), begin, vector(O, k * n, O.size), n,
-                    vector(Z, r * n, Z.size), n, least(ROWS, stop - r), n,
-                )  # fmt: skip
-
-
-@njit
-def _pack(A, a_row, rows, columns, B):
-    """B ← A of (rows, columns), cut into strips of ROWS columns, one below the other."""
-    whole = columns // ROWS * ROWS
+def _pack(A, a_row, rows, columns, width, B):
+    """B ← A of (rows, columns), cut into strips one below the other; `width` is that of a tile's
+    rows or its vectors."""
+    whole = columns // width * width
     for k in range(rows):
-        for c in range(0, whole, ROWS):
-            _copy(A, k * a_row + c, B, c * rows + k * ROWS)
+        for c in range(0, whole, width):
+            if width == ROWS:
+                _copy_rows(A, k * a_row + c, B, c * rows + k * width)
+            else:
+                _copy_vectors(A, k * a_row + c, B, c * rows + k * width)
         for c in range(whole, columns):
-            B[whole * rows + k * ROWS + c - whole] = A[k * a_row + c]
+            B[whole * rows + k * width + c - whole] = A[k * a_row + c]
 
 
 @njit
@@ -225,8 +261,8 @@ def _outer_many(O, D, G, scratch, begin):
             columns = least(VECTORS * lanes(G), (n_out - k) // lanes(G) * lanes(G))
             _turn_over(vector(D, k * n, D.size), n, columns, n, scratch, columns)
             _multiply_part(
-                o, n, one, n, o, begin,
-                scratch, columns, vector(G, k, G.size), n_out, n_in, columns,
+                o, n, one, n, o, begin, scratch, columns, one,
+                vector(G, k, G.size), n_out, n_in, columns,
             )  # fmt: skip
             k += columns
     while k + 4 <= n_out:
@@ -535,22 +571,27 @@ def _turn(typingctx, A, a, a_row, B, b, b_row):
     return signature, codegen
 
 
-@intrinsic
-def _copy(typingctx, A, a, B, b):
-    """B[b:b + ROWS] ← A[a:a + ROWS]."""
-    i = types.intp
+def _copy(numbers):
+    """B[b:] ← A[a:], as many numbers as `numbers` says, of the lanes of a vector."""
 
-    def codegen(context, builder, signature, arguments):
-        A, a, B, b = arguments
-        emit = _Emitter(context, builder, signature.args[0].dtype)
-        few = ir.VectorType(emit.element, ROWS)
-        values = emit.load(emit.pointer(signature.args[0], A, a), few)
-        emit.store(values, emit.pointer(signature.args[2], B, b))
-        return context.get_dummy_value()
+    @intrinsic
+    def copy(typingctx, A, a, B, b):
+        i = types.intp
 
-    return types.void(A, i, B, i), codegen
+        def codegen(context, builder, signature, arguments):
+            A, a, B, b = arguments
+            emit = _Emitter(context, builder, signature.args[0].dtype)
+            together = ir.VectorType(emit.element, numbers(emit.lanes))
+            values = emit.load(emit.pointer(signature.args[0], A, a), together)
+            emit.store(values, emit.pointer(signature.args[2], B, b))
+            return context.get_dummy_value()
+
+        return types.void(A, i, B, i), codegen
+
+    return copy
 
 
+_copy_rows, _copy_vectors = _copy(lambda lanes: ROWS), _copy(lambda lanes: VECTORS * lanes)
 _tile_6x2, _tile_6x1 = _tile(ROWS, VECTORS), _tile(ROWS, 1)
 _tile_1x4, _tile_1x1 = _tile(1, 4), _tile(1, 1)
 _dots_3x4, _dots_1x4, _dots_1x1 = _dots(3, 4), _dots(1, 4), _dots(1, 1)
@@ -566,7 +607,7 @@ if numba.config.DISABLE_JIT:
     def affine(W, b, O, Z, scratch):
         Z[:] = W.T @ O + b[:, None]
 
-    def product(W, D, E):
+    def product(W, D, E, scratch):
         E[:] = W @ D
 
     def outer(O, D, G, scratch, begin):
