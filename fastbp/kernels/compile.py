@@ -28,6 +28,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numba
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 from numba.core.registry import cpu_target
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -112,9 +114,42 @@ def _compile(function, fastmath, **flags):
         numba.config.CACHE_DIR = before
 
 
-#: Flags of kernels that kernels call: no entry from Python, and no copy on disk of their own,
-#: which together are a fifth of the first compilation.
-_INTERNAL = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+class _Part(JITCodeLibrary):
+    """The code of a kernel that only kernels call: it becomes part of theirs.
+
+    Numba would link it with all that it calls, optimise that anew and emit machine code at every
+    storey, which is never run: only an entry's is. Left out, that is a third of the first
+    compilation.
+    """
+
+    def finalize(self):
+        for library in dict.fromkeys(self._linking_libraries):
+            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        self._finalized = True
+
+    def get_pointer_to_function(self, name):
+        return 0  # none: there is no machine code
+
+    @property
+    def codegen(self):
+        return self
+
+    def set_env(self, name, environment):
+        """Python, which would need its environment, can't call it."""
+
+
+class _InternalCompiler(Compiler):
+    def __init__(self, typingctx, targetctx, library, *arguments):
+        library = _Part(targetctx.codegen(), "part")
+        super().__init__(typingctx, targetctx, library, *arguments)
+
+
+#: Flags of kernels that kernels call: no entry from Python, and no copy on disk of their own.
+_INTERNAL = {
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "pipeline_class": _InternalCompiler,
+}
 
 
 def entry(function):
@@ -139,10 +174,9 @@ def njit_sum(function):
 
 
 def inline(function):
-    """Write a kernel into its callers, with their flags.
+    """Write a kernel into its callers, with their flags, before types are known.
 
-    Numba optimises a kernel anew in each kernel above it, so that a storey saved is time saved
-    of the first compilation; but writing in costs time as well, the more the larger the caller.
+    LLVM does it too where it thinks that it pays. This is for where it does, and doesn't pay.
     """
     return _compile(function, {"contract"}, inline="always")
 
