@@ -3,7 +3,7 @@
 import os
 from threading import Thread
 
-from fastbp.kernels.threads import call_off, new_barrier
+from fastbp.kernels.threads import call_off, new_barrier, set_crowded
 
 #: The teams of this process that run a kernel at the moment.
 running = set()
@@ -50,8 +50,10 @@ class Team:
 
     def _run(self, kernel, arguments):
         n_threads, others = self.n_threads, []
+        n_processors, n_teams = processors(), len(running)
         if self.shares:
-            n_threads = min(n_threads, max(1, processors() // len(running)))
+            n_threads = min(n_threads, max(1, n_processors // n_teams))
+        set_crowded(self.barrier, n_threads * n_teams > n_processors)
         try:
             for thread in range(1, n_threads):
                 call = (thread, n_threads, self.barrier, *arguments)

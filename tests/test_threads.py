@@ -13,7 +13,7 @@ from joblib import Parallel, delayed
 from numpy.testing import assert_array_equal
 
 from fastbp import BackpropRegressor, plan, team
-from fastbp.kernels.threads import new_barrier
+from fastbp.kernels.threads import CROWDED, new_barrier
 from fastbp.team import Team
 
 #: Work enough for threads: several parts in every batch.
@@ -139,6 +139,15 @@ def test_a_fit_whose_threads_change_from_call_to_call_gives_the_same_bits(monkey
     monkeypatch.setattr(team, "processors", changing)
     assert_array_equal(weights(None), alone)
     assert set(found) == {1, 2, 3}
+
+
+@pytest.mark.parametrize(("n_processors", "crowded"), [(1, True), (3, False)])
+def test_threads_without_a_processor_of_their_own_give_the_same_bits(
+    n_processors, crowded, monkeypatch, alone
+):
+    monkeypatch.setattr(team, "processors", lambda: n_processors)
+    assert Team(3).run(lambda thread, n_threads, barrier: barrier[CROWDED]) == crowded
+    assert_array_equal(weights(3), alone)
 
 
 def n_running():

@@ -12,7 +12,7 @@ and summed in their order: the result is the same, to the last bit, for any numb
 The caller allocates all arrays, nothing is allocated here:
 
 ==============  =======================  ==============================================
-barrier         (48,)                    see `threads.py`
+barrier         (64,)                    see `threads.py`
 X, y            (n_samples, ·)           in the precision of training, read-only
 sample_weight   (n_samples,)             or empty: all samples weigh the same
 order           (n_samples,)             the order in which samples are taken

@@ -2,8 +2,8 @@
 
 They are Python's threads, running a kernel that holds no interpreter lock, and live as long as
 one fit: nothing of them is left to break in a forked process, and Numba's own threading layers,
-which abort on concurrent use or die after a fork, are not touched. A barrier costs about a
-microsecond where every thread has a processor, and gives way where not.
+which abort on concurrent use or die after a fork, are not touched. A barrier costs a tenth of a
+microsecond where every thread has a processor; where not, threads that wait give way.
 """
 
 import llvmlite.binding
@@ -18,20 +18,31 @@ from numba.np.arrayobj import make_array
 from fastbp.kernels.compile import njit
 
 # Places in the array that threads share, a cache line apart.
-ARRIVED, GENERATION, CALLED_OFF = 0, 16, 32
+ARRIVED, GENERATION, CALLED_OFF, CROWDED = 0, 16, 32, 48
 
-#: Looks at the barrier before giving way to other threads of the machine.
+#: Looks at the barrier before giving way to other threads of the machine; where there are fewer
+#: processors than threads, none.
 PATIENCE = 2000
+
+#: How often a thread of a crowd gives way before it naps, and for how many microseconds. One that
+#: only gives way keeps a processor from taking over threads that others are too busy for; but a
+#: nap lasts longer than it should, and would delay a barrier that others are about to reach.
+YIELDS, NAP = 50, 20
 
 
 def new_barrier():
     """What the threads of one fit share."""
-    return np.zeros(48, np.int64)
+    return np.zeros(64, np.int64)
 
 
 def call_off(barrier):
     """Let every thread that waits, or will wait, return at once."""
     barrier[CALLED_OFF] = 1
+
+
+def set_crowded(barrier, crowded):
+    """Say whether there are fewer processors than threads."""
+    barrier[CROWDED] = crowded
 
 
 @njit
@@ -44,12 +55,15 @@ def wait(barrier, n_threads):
         add(barrier, ARRIVED, -n_threads)
         add(barrier, GENERATION, 1)
         return True
-    looks = 0
+    crowded = load(barrier, CROWDED) != 0
+    looks = PATIENCE if crowded else 0
     while load(barrier, GENERATION) == generation:
         if load(barrier, CALLED_OFF) != 0:
             return False
         looks += 1
-        if looks > PATIENCE:
+        if crowded and looks > PATIENCE + YIELDS:
+            nap()
+        elif looks > PATIENCE:
             give_way()
     return True
 
@@ -90,12 +104,30 @@ def give_way(typingctx):
     return types.none(), codegen
 
 
+@intrinsic
+def nap(typingctx):
+    """Leave the processor, even if no other thread wants to run on it."""
+
+    def codegen(context, builder, signature, arguments):
+        name, duration = _NAP
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.IntType(32), [ir.IntType(32)]), name
+        )
+        builder.call(function, [ir.Constant(ir.IntType(32), duration)])
+        return context.get_dummy_value()
+
+    return types.none(), codegen
+
+
 def _address(context, builder, signature, arguments):
     array = make_array(signature.args[0])(context, builder, arguments[0])
     return builder.gep(array.data, [arguments[1]])
 
 
-_GIVE_WAY = "sched_yield" if llvmlite.binding.address_of_symbol("sched_yield") else "SwitchToThread"
+if llvmlite.binding.address_of_symbol("sched_yield"):
+    _GIVE_WAY, _NAP = "sched_yield", ("usleep", NAP)
+else:  # Windows, whose unit is the millisecond
+    _GIVE_WAY, _NAP = "SwitchToThread", ("Sleep", 1)
 
 if numba.config.DISABLE_JIT:
 
