@@ -1,6 +1,9 @@
-"""The first call: compiled ahead, kept where one may write, and never stale."""
+"""The first import and the first call: nothing ahead of its time, kept where one may write."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,32 @@ import fastbp
 from fastbp import BackpropRegressor
 from fastbp.kernels import compile as compilation
 from fastbp.kernels import epoch, online
+
+#: Tells what `import fastbp` imports beyond its dependencies (scikit-learn itself imports pandas
+#: and rich, if they are there), which kernels are compiled then, and how many threads there are.
+IMPORT = """
+import sys, threading
+import numba, numpy, sklearn.callback, sklearn.model_selection
+before = set(sys.modules)
+import fastbp
+print(*sorted({name.split(".")[0] for name in set(sys.modules) - before}))
+own = {name: module for name, module in sys.modules.items() if name.startswith("fastbp")}
+print(*own)
+kernels = [f for module in own.values() for f in vars(module).values() if hasattr(f, "signatures")]
+print(len(kernels), sum(len(f.signatures) for f in kernels), threading.active_count())
+"""
+
+
+def test_import_loads_and_compiles_nothing_that_may_not_be_needed():
+    run = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True)
+    roots, modules, figures = (line.split() for line in run.stdout.splitlines())
+    dependencies = {"llvmlite", "numba", "numpy", "scipy", "sklearn"}
+    assert set(roots) - sys.stdlib_module_names - dependencies == {"fastbp"}
+    assert not set(roots) & {"argparse", "csv", "multiprocessing"}
+    assert not set(modules) & {"fastbp.job", "fastbp.plotting", "fastbp.tables"}
+    kernels, signatures, threads = map(int, figures)
+    assert kernels > 30 or not hasattr(epoch.train, "signatures")
+    assert (signatures, threads) == (0, 1)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -70,6 +99,48 @@ def test_without_a_place_to_write_to_nothing_is_kept(package, monkeypatch):
     monkeypatch.setattr(compilation, "_writable", lambda folder: False)
     monkeypatch.setattr(Path, "home", nobody)
     assert compilation.cache_folder() is None
+
+
+#: One step and a prediction; where from, and where kernels would be kept.
+FIRST_FIT = """
+import numpy as np
+import fastbp
+from fastbp.kernels.compile import CACHE_FOLDER
+X = np.eye(3, dtype=np.float32)
+model = fastbp.BackpropRegressor(2, batch_size=1, max_iter=1, n_iter_no_change=np.inf)
+print(fastbp.__file__, CACHE_FOLDER, np.isfinite(model.fit(X, X[:, 0]).predict(X)).all())
+"""
+
+
+def test_a_read_only_installation_without_a_home_fits_and_predicts(tmp_path):
+    """Where it may write nothing it compiles anew, without a warning."""
+    site = tmp_path / "site"
+    shutil.copytree(
+        compilation.PACKAGE, site / "fastbp", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    # To root a mode forbids nothing; but nobody makes a folder where, or in what, is a file.
+    for folder in (site / "fastbp", site / "fastbp" / "kernels"):
+        (folder / "__pycache__").touch()
+    (tmp_path / "file").touch()
+    before = sorted(tmp_path.rglob("*"))
+    for path in (*before, site):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    environment = {"PYTHONPATH": str(site), "HOME": str(tmp_path / "file" / "home")}
+    unset = "NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "PYTHONPYCACHEPREFIX"
+    inherited = {name: value for name, value in os.environ.items() if name not in unset}
+    try:
+        run = subprocess.run(
+            [sys.executable, "-W", "error", "-c", FIRST_FIT],
+            cwd=site, env=inherited | environment, capture_output=True, text=True,
+        )  # fmt: skip
+        after = sorted(tmp_path.rglob("*"))
+    finally:
+        for path in (site, *before):
+            path.chmod(0o755)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split() == [str(site / "fastbp" / "__init__.py"), "None", "True"]
+    assert run.stderr == ""
+    assert after == before
 
 
 def test_the_users_own_cache_folder_is_respected(package, monkeypatch, tmp_path):
