@@ -285,22 +285,6 @@ def test_without_momentum_sgd_is_plain_whatever_nesterov_says(standard_table):
     assert_array_equal(weights_of(one), weights_of(other))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("solver", ["sgd", "adam"])
-def test_any_number_of_threads_gives_the_same_bits(solver, dtype, two_outputs):
-    X, Y = (np.tile(a, (20, 1)) for a in two_outputs)
-    params = {
-        "hidden_layer_sizes": (100, 60), "batch_size": 500, "solver": solver, "dtype": dtype,
-        "early_stopping": True,
-    }  # fmt: skip
-    alone = BackpropRegressor(**QUICK | params, n_threads=1).fit(X, Y)
-    for n_threads in (None, 2, 3, 7):
-        model = BackpropRegressor(**QUICK | params, n_threads=n_threads).fit(X, Y)
-        assert_array_equal(weights_of(model), weights_of(alone))
-        assert model.loss_curve_ == alone.loss_curve_
-        assert_array_equal(model.predict(X), alone.predict(X))
-
-
 @pytest.mark.parametrize("batch_size", [7, 16, 32, 59])
 def test_the_last_smaller_batch_of_an_epoch_is_trained_on(batch_size, model_of, standard_table):
     X, y = standard_table

@@ -13,7 +13,7 @@ from joblib import Parallel, delayed
 from numpy.testing import assert_array_equal
 
 from fastbp import BackpropRegressor, plan, team
-from fastbp.kernels.threads import CROWDED, new_barrier
+from fastbp.kernels.threads import CROWDED
 from fastbp.team import Team
 
 #: Work enough for threads: several parts in every batch.
@@ -23,13 +23,13 @@ BUSY = {
 }  # fmt: skip
 
 
-def weights(n_threads):
-    """All weights after a fit, and its predictions, in so many threads."""
+def weights(n_threads, **params):
+    """All weights after a fit in so many threads, its losses, and its predictions."""
     random = np.random.default_rng(0)
     X, y = random.normal(size=(1300, 9)), random.normal(size=(1300, 2))
-    model = BackpropRegressor(**BUSY, n_threads=n_threads).fit(X, y)
-    parts = (*model.coefs_, *model.intercepts_, model.predict(X))
-    return np.concatenate([part.ravel() for part in parts])
+    model = BackpropRegressor(**BUSY | params, n_threads=n_threads).fit(X, y)
+    parts = (*model.coefs_, *model.intercepts_, model.loss_curve_, model.predict(X))
+    return np.concatenate([np.ravel(part) for part in parts])
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +37,14 @@ def alone():
     return weights(1)
 
 
-@pytest.mark.parametrize("n_threads", [2, 3, 8, None])
-def test_any_number_of_threads_gives_the_same_bits(n_threads, alone):
-    assert_array_equal(weights(n_threads), alone)
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_any_number_of_threads_gives_the_same_bits(solver, dtype, early_stopping):
+    params = {"solver": solver, "dtype": dtype, "early_stopping": early_stopping}
+    alone = weights(1, **params)
+    for n_threads in (2, 3, 8, None):
+        assert_array_equal(weights(n_threads, **params), alone)
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
@@ -69,10 +74,11 @@ def test_no_thread_outlives_a_fit():
 
 
 def test_a_fit_does_without_threads_that_the_system_refuses(monkeypatch, alone):
-    started = []
+    started, refused = [], []
 
     def start(thread):
         if started:
+            refused.append(thread)
             raise RuntimeError("can't start new thread")
         started.append(thread)
         original(thread)
@@ -80,7 +86,7 @@ def test_a_fit_does_without_threads_that_the_system_refuses(monkeypatch, alone):
     original = threading.Thread.start
     monkeypatch.setattr(threading.Thread, "start", start)
     assert_array_equal(weights(4), alone)
-    assert started
+    assert started and refused
 
 
 def test_an_exception_in_the_first_thread_ends_the_others():
@@ -96,10 +102,6 @@ def test_an_exception_in_the_first_thread_ends_the_others():
         three.run(kernel)
     assert threading.active_count() == before
     assert n_running() == 0
-
-
-def test_a_barrier_begins_open():
-    assert not new_barrier().any()
 
 
 def count(thread, n_threads, barrier):
