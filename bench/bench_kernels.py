@@ -13,7 +13,8 @@ from fastbp.kernels.activations import ACTIVATIONS
 from fastbp.kernels.compile import from_python
 from fastbp.kernels.network import backward, forward
 from fastbp.kernels.optimizers import adam, momentum, nesterov, sgd
-from fastbp.kernels.simd import LANES, ZERO
+from fastbp.kernels.simd import ZERO
+from fastbp.kernels.vectors import LANES
 
 activate = from_python(activations.activate)
 times_derivative = from_python(activations.times_derivative)

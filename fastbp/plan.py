@@ -8,7 +8,7 @@ from fastbp.kernels.epoch import RECIPE
 from fastbp.kernels.losses import LOSSES
 from fastbp.kernels.online import WIDEST
 from fastbp.kernels.optimizers import ADAM, MOMENTUM, NESTEROV, SGD
-from fastbp.kernels.simd import LANES
+from fastbp.kernels.vectors import LANES
 from fastbp.parameters import n_parameters
 from fastbp.team import Team, processors
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from fastbp.kernels.simd import LANES, RESUMED, ZERO, affine, outer, product, sums
+from fastbp.kernels.simd import RESUMED, ZERO, affine, outer, product, sums
+from fastbp.kernels.vectors import LANES
 
 PRECISIONS = {"float32": 2e-6, "float64": 4e-15}
 

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "fastbp"
 #: From the ground up; a module may import those of lower storeys only.
 STOREYS = [
     {"kernels.compile"},
-    {"kernels.views", "kernels.threads"},
+    {"kernels.views", "kernels.threads", "kernels.vectors"},
     {"kernels.activations", "kernels.simd"},
     {"kernels.network", "kernels.optimizers", "kernels.losses"},
     {"kernels.epoch", "kernels.surrogate"},

@@ -9,6 +9,7 @@ from numba import types
 from numba.extending import overload
 
 from fastbp.kernels.compile import njit
+from fastbp.kernels.vectors import absolute, clamped, elementwise, power_of_two, with_sign_of
 from fastbp.kernels.views import vector
 
 IDENTITY, LOGISTIC, TANH, RELU = range(4)
@@ -26,11 +27,9 @@ def activate(kind, Z, O):
     """O ← σ(Z). Z may be O itself, but LLVM would make a slow masked store of relu then."""
     z, o = vector(Z, 0, Z.size), vector(O, 0, O.size)
     if kind == LOGISTIC:
-        for i in range(z.size):
-            o[i] = logistic(z[i])
+        _logistic(z, o)
     elif kind == TANH:
-        for i in range(z.size):
-            o[i] = tanh(z[i])
+        _tanh(z, o)
     elif kind == RELU:
         for i in range(z.size):
             o[i] = relu(z[i])
@@ -78,9 +77,9 @@ def tanh(z):
     two units of the last place.
     """
     two = type(z)(2)
-    scale, rest = exp_parts(two * abs(z))
+    scale, rest = exp_parts(two * absolute(z))
     e = scale * rest + (scale - type(z)(1))
-    return np.copysign(e / (e + two), z)
+    return with_sign_of(z, e / (e + two))
 
 
 @njit
@@ -115,8 +114,8 @@ def exp(x):
 def exp_parts(x):
     """2ⁿ and eʳ − 1, of which eˣ = 2ⁿ eʳ and eˣ − 1 are sums; |r| ≤ ln 2 / 2, x = n ln 2 + r.
 
-    Compiled, it is straight code that LLVM turns into vectors, where ``np.exp`` would be a call
-    for each element.
+    Compiled, it is straight code for any number of lanes, where ``np.exp`` would be a call for
+    each element.
     """
     n = np.rint(x / np.log(2.0))
     return np.exp2(n), np.expm1(x - n * np.log(2.0))
@@ -124,7 +123,7 @@ def exp_parts(x):
 
 @overload(exp_parts)
 def _exp_parts(x):
-    if x == types.float32:
+    if getattr(x, "dtype", x) == types.float32:
         return lambda x: _exp_parts32(x)
     return lambda x: _exp_parts64(x)
 
@@ -134,8 +133,7 @@ def _exp_parts32(x):
     """In float32. ln 2 is split in two, so that n·ln 2 is subtracted exactly; the series of
     eʳ − 1 to r⁷ leaves an error of 5e-9, a tenth of a rounding."""
     f = np.float32
-    x = f(-87.0) if x < f(-87.0) else x
-    x = f(88.0) if x > f(88.0) else x
+    x = clamped(x, f(-87.0), f(88.0))
     # Added to 1.5·2²³, x / ln 2 is rounded to n, which is then held by the lowest bits; shifted
     # to the exponent they are 2ⁿ.
     shifted = x * f(1.44269504) + f(12582912.0)
@@ -147,16 +145,13 @@ def _exp_parts32(x):
     low = f(1 / 2) + f(1 / 6) * r
     middle = f(1 / 24) + f(1 / 120) * r
     high = f(1 / 720) + f(1 / 5040) * r
-    p = r + r2 * (low + r2 * (middle + r2 * high))
-    bits = f(shifted).view(np.int32)
-    return np.int32((bits << 23) + 0x3F800000).view(np.float32), p
+    return power_of_two(shifted), r + r2 * (low + r2 * (middle + r2 * high))
 
 
 @njit
 def _exp_parts64(x):
     """As `_exp_parts32`, in float64: the series to r¹³ leaves 4e-18."""
-    x = -708.0 if x < -708.0 else x
-    x = 709.0 if x > 709.0 else x
+    x = clamped(x, -708.0, 709.0)
     shifted = x * 1.4426950408889634 + 6755399441055744.0
     n = shifted - 6755399441055744.0
     r = x - n * 6.93145751953125e-1
@@ -166,6 +161,7 @@ def _exp_parts64(x):
     a = (1 / 2 + 1 / 6 * r) + r2 * (1 / 24 + 1 / 120 * r)
     b = (1 / 720 + 1 / 5040 * r) + r2 * (1 / 40320 + 1 / 362880 * r)
     c = (1 / 3628800 + 1 / 39916800 * r) + r2 * (1 / 479001600 + 1 / 6227020800 * r)
-    p = r + r2 * (a + r4 * (b + r4 * c))
-    bits = np.float64(shifted).view(np.int64)
-    return np.int64((bits << 52) + 0x3FF0000000000000).view(np.float64), p
+    return power_of_two(shifted), r + r2 * (a + r4 * (b + r4 * c))
+
+
+_logistic, _tanh = elementwise(logistic), elementwise(tanh)

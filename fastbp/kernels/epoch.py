@@ -33,8 +33,9 @@ from fastbp.kernels.compile import entry, inline, njit
 from fastbp.kernels.losses import loss, loss_and_slope
 from fastbp.kernels.network import backward, forward, units
 from fastbp.kernels.optimizers import add_penalty, count_step, update
-from fastbp.kernels.simd import LANES, RESUMED, ZERO, padded
+from fastbp.kernels.simd import RESUMED, ZERO
 from fastbp.kernels.threads import wait
+from fastbp.kernels.vectors import LANES, padded
 from fastbp.kernels.views import least, matrix, part_of, vector
 
 RECIPE = np.dtype(

@@ -1,4 +1,4 @@
-"""Products of the network's matrices in register tiles; the only file that knows vectors.
+"""Products of the network's matrices in register tiles.
 
 O, D, E, Z are (units, n), C-contiguous, with n a multiple of `LANES`. The samples lie in the
 lanes: whatever the width of a layer, no lane is wasted. A tile of the result stays in registers
@@ -7,33 +7,16 @@ itself stores after every term. A single sample (n = 1, online training) has non
 the units of a layer take the lanes.
 """
 
-import llvmlite.binding
 import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
-from numba.np.arrayobj import make_array
+from numba.extending import intrinsic
 
 from fastbp.kernels.compile import inline, njit, njit_sum
+from fastbp.kernels.vectors import LANES, Emitter, lanes
 from fastbp.kernels.views import least, vector
-
-
-def _lanes():
-    """Float32 lanes of this processor's vectors."""
-    features = llvmlite.binding.get_host_cpu_features()
-    if numba.config.CPU_FEATURES is not None:  # NUMBA_CPU_FEATURES: compile for another one
-        names = filter(None, numba.config.CPU_FEATURES.split(","))
-        features = {name[1:]: name[0] == "+" for name in names}
-    if features.get("avx512f"):
-        return 16
-    return 8 if features.get("avx2") else 4
-
-
-#: Float32 lanes of a vector. Tiles are padded with samples of weight 0 to a multiple of it, so
-#: that no loop over samples has a remainder.
-LANES = _lanes()
 
 #: Units × vectors of the tile of a product: 12 sums, with 2 vectors of B and one number of A
 #: in the other 4 of 16 registers.
@@ -300,128 +283,6 @@ def _sums_many(D, g, begin):
 # ------------------------------------------------------------ the tiles, as IR
 
 
-def lanes(a):
-    """Lanes of a vector of a's elements."""
-    return LANES * 4 // a.itemsize
-
-
-@overload(lanes)
-def _lanes_of(a):
-    count = LANES * 4 // (a.dtype.bitwidth // 8)
-    return lambda a: count
-
-
-@intrinsic
-def padded(typingctx, n):
-    """n rounded up to whole vectors; a single sample stays single."""
-
-    def codegen(context, builder, signature, arguments):
-        n, number = arguments[0], ir.IntType(64)
-        vectors = builder.sdiv(builder.add(n, number(LANES - 1)), number(LANES))
-        whole = builder.mul(vectors, number(LANES))
-        return builder.select(builder.icmp_signed("==", n, number(1)), n, whole)
-
-    return types.intp(types.intp), codegen
-
-
-class _Emitter:
-    """Vector instructions for the elements of one array type."""
-
-    def __init__(self, context, builder, dtype):
-        self.context, self.builder = context, builder
-        self.element = context.get_data_type(dtype)
-        self.bytes = dtype.bitwidth // 8
-        self.lanes = LANES * 4 // self.bytes
-        self.type = ir.VectorType(self.element, self.lanes)
-        # Fused where the processor can, else a product and a sum.
-        self._multiply_add = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(self.type, [self.type] * 3),
-            f"llvm.fmuladd.v{self.lanes}f{dtype.bitwidth}",
-        )
-
-    def pointer(self, array_type, array, offset):
-        return self.builder.gep(
-            make_array(array_type)(self.context, self.builder, array).data, [offset]
-        )
-
-    def at(self, pointer, offset):
-        """The address `offset` (a number, or a value) elements further."""
-        if isinstance(offset, int):
-            offset = ir.Constant(ir.IntType(64), offset)
-        return self.builder.gep(pointer, [offset])
-
-    def load(self, pointer, type=None):
-        type = type or self.type
-        value = self.builder.load(self.builder.bitcast(pointer, type.as_pointer()))
-        value.align = self.bytes
-        return value
-
-    def store(self, value, pointer):
-        to = self.builder.bitcast(pointer, value.type.as_pointer())
-        self.builder.store(value, to).align = self.bytes
-
-    def broadcast(self, number):
-        none = ir.Constant(self.type, ir.Undefined)
-        first = self.builder.insert_element(none, number, ir.IntType(32)(0))
-        return self.shuffle(first, none, [0] * self.lanes)
-
-    def shuffle(self, x, y, lanes):
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
-        return self.builder.shuffle_vector(x, y, mask)
-
-    def swap_halves(self, x, y, half):
-        """x and y, every second run of `half` lanes of x exchanged for the run before it of y."""
-        first = [j if not j & half else self.lanes + j - half for j in range(self.lanes)]
-        second = [j + half if not j & half else self.lanes + j for j in range(self.lanes)]
-        return self.shuffle(x, y, first), self.shuffle(x, y, second)
-
-    def multiply_add(self, x, y, total):
-        return self.builder.call(self._multiply_add, [x, y, total])
-
-    def put(self, values, pointer, resumed):
-        """Store a number or a vector, added to what is there if `resumed`."""
-        there = self.load(pointer, values.type)
-        there = self.builder.select(resumed, there, ir.Constant(values.type, None))
-        self.store(self.builder.fadd(there, values), pointer)
-
-    def sum(self, x):
-        """The sum over the lanes of one vector."""
-        return self.builder.extract_element(self._over_groups(x, 1), ir.IntType(32)(0))
-
-    def sums(self, four):
-        """One vector of the four sums over the lanes of `four` vectors.
-
-        Neighbours are added within 128-bit groups, which is what processors can do cheaply;
-        groups are added last.
-        """
-        group = 16 // self.bytes
-        pairs = [self._pairwise(*four[:2], group), self._pairwise(*four[2:], group)]
-        if group == 4:
-            return self._over_groups(self._pairwise(*pairs, group), 4)
-        left, right = (self._over_groups(pair, 2) for pair in pairs)
-        return self.shuffle(left, right, [0, 1, 2, 3])
-
-    def _pairwise(self, x, y, group):
-        even = [
-            source + first + i
-            for first in range(0, self.lanes, group)
-            for source in (0, self.lanes)
-            for i in range(0, group, 2)
-        ]
-        odd = [lane + 1 for lane in even]
-        return self.builder.fadd(self.shuffle(x, y, even), self.shuffle(x, y, odd))
-
-    def _over_groups(self, x, group):
-        while x.type.count > group:
-            half = x.type.count // 2
-            x = self.builder.fadd(
-                self.shuffle(x, x, list(range(half))),
-                self.shuffle(x, x, list(range(half, 2 * half))),
-            )
-        return x
-
-
 def _tile(rows, vectors):
     """C ← begin + A B for a tile of rows × vectors; offsets and strides in elements."""
 
@@ -433,7 +294,7 @@ def _tile(rows, vectors):
         def codegen(context, builder, signature, arguments):
             A, a, a_row, a_k, B, b, b_k, C, c, c_row, depth, bias, bias_at, begin = arguments
             type_of = signature.args
-            emit = _Emitter(context, builder, type_of[7].dtype)
+            emit = Emitter(context, builder, type_of[7].dtype)
             pa = emit.pointer(type_of[0], A, a)
             pb = emit.pointer(type_of[4], B, b)
             pc = emit.pointer(type_of[7], C, c)
@@ -493,7 +354,7 @@ def _dots(rows, columns):
 
         def codegen(context, builder, signature, arguments):
             A, a, B, b, n, G, g, g_p, g_q, begin = arguments
-            emit = _Emitter(context, builder, signature.args[2].dtype)
+            emit = Emitter(context, builder, signature.args[2].dtype)
             pa = emit.pointer(signature.args[0], A, a)
             pb = emit.pointer(signature.args[2], B, b)
             pg = emit.pointer(signature.args[5], G, g)
@@ -552,7 +413,7 @@ def _turn(typingctx, A, a, a_row, B, b, b_row):
 
     def codegen(context, builder, signature, arguments):
         A, a, a_row, B, b, b_row = arguments
-        emit = _Emitter(context, builder, signature.args[0].dtype)
+        emit = Emitter(context, builder, signature.args[0].dtype)
         pa = emit.pointer(signature.args[0], A, a)
         pb = emit.pointer(signature.args[3], B, b)
         number, lanes = ir.IntType(64), range(emit.lanes)
@@ -580,7 +441,7 @@ def _copy(numbers):
 
         def codegen(context, builder, signature, arguments):
             A, a, B, b = arguments
-            emit = _Emitter(context, builder, signature.args[0].dtype)
+            emit = Emitter(context, builder, signature.args[0].dtype)
             together = ir.VectorType(emit.element, numbers(emit.lanes))
             values = emit.load(emit.pointer(signature.args[0], A, a), together)
             emit.store(values, emit.pointer(signature.args[2], B, b))
@@ -600,9 +461,6 @@ _dots_0x4, _dots_0x1 = _dots(0, 4), _dots(0, 1)
 
 if numba.config.DISABLE_JIT:
     # What the above computes, in NumPy.
-
-    def padded(n):
-        return n if n == 1 else -(-n // LANES) * LANES
 
     def affine(W, b, O, Z, scratch):
         Z[:] = W.T @ O + b[:, None]
