@@ -6,9 +6,9 @@ import numpy as np
 
 from fastbp.kernels.epoch import RECIPE
 from fastbp.kernels.losses import LOSSES
-from fastbp.kernels.online import WIDEST
+from fastbp.kernels.narrow import MOST_PARAMETERS, WIDEST
 from fastbp.kernels.optimizers import ADAM, MOMENTUM, NESTEROV, SGD
-from fastbp.kernels.vectors import LANES
+from fastbp.kernels.vectors import LANES, TOGETHER
 from fastbp.parameters import n_parameters
 from fastbp.team import Team, processors
 
@@ -81,9 +81,10 @@ def recipe_of(net, settings, batch_size, itemsize):
     return recipe[0]
 
 
-def is_online(net, batch_size):
-    """Whether a fit is one for `kernels/online.py`."""
-    return batch_size == 1 and net["width"].max() <= WIDEST
+def is_narrow(net, batch_size):
+    """Whether a fit is one for `kernels/narrow.py`."""
+    few = n_parameters(net) <= MOST_PARAMETERS
+    return net["width"].max() <= WIDEST and (batch_size == 1 or (few and batch_size >= LANES))
 
 
 def tile_size(net, batch_size, itemsize):
@@ -132,7 +133,10 @@ def team_for(flops, useful, n_threads):
 
 def tiles_for(net, tile, dtype, n_threads=1):
     """Room for O and D of one tile, and as much to work in, for each thread."""
-    return aligned_zeros((n_threads, 3, tile_rows(net) * tile), dtype)
+    size = tile_rows(net) * tile
+    if net["width"].max() <= WIDEST:  # kernels/narrow.py, a gradient for each of many samples
+        size = max(size, max(tile_rows(net), n_parameters(net)) * TOGETHER * LANES)
+    return aligned_zeros((n_threads, 3, size), dtype)
 
 
 def aligned_zeros(shape, dtype):

@@ -9,13 +9,13 @@ import numpy as np
 from fastbp.interrupts import CtrlC
 from fastbp.kernels.compile import compiling
 from fastbp.kernels.epoch import STATE, loss_gradient, predict, train
-from fastbp.kernels.online import train_online
+from fastbp.kernels.narrow import train_narrow
 from fastbp.kernels.optimizers import OPTIMIZERS
 from fastbp.parameters import n_parameters, network
 from fastbp.plan import (
     Settings,
     aligned_zeros,
-    is_online,
+    is_narrow,
     optimizer_code,
     recipe_of,
     step_flops,
@@ -147,7 +147,7 @@ class _Loop:
         parts = min(int(recipe.parts), -(-batch_size // tile))
         flops = step_flops(net, batch_size)
         self.team = team_for(flops, parts, settings.n_threads)
-        self.kernel = train_online if is_online(net, batch_size) else train
+        self.kernel = train_narrow if is_narrow(net, batch_size) else train
         self.settings, self.optimizer, self.theta = settings, optimizer, theta
         self.state, self.best_theta = optimizer.state[0], theta.copy()
         self.n_samples, self.seen = order.size, seen

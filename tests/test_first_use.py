@@ -12,7 +12,7 @@ import pytest
 import fastbp
 from fastbp import BackpropRegressor
 from fastbp.kernels import compile as compilation
-from fastbp.kernels import epoch, online
+from fastbp.kernels import epoch, narrow
 
 #: Tells what `import fastbp` imports beyond its dependencies (scikit-learn itself imports pandas
 #: and rich, if they are there), which kernels are compiled then, and how many threads there are.
@@ -45,7 +45,7 @@ def test_import_loads_and_compiles_nothing_that_may_not_be_needed():
 @pytest.mark.skipif(not hasattr(epoch.train, "signatures"), reason="nothing is compiled")
 def test_after_warm_up_no_fit_compiles(dtype):
     fastbp.warm_up(dtype)
-    entries = epoch.train, online.train_online, epoch.predict, epoch.loss_gradient
+    entries = epoch.train, narrow.train_narrow, epoch.predict, epoch.loss_gradient
     before = [list(kernel.signatures) for kernel in entries]
     X, y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(40.0).reshape(20, 2)
     for batch_size in (1, 7):

@@ -14,7 +14,7 @@ STOREYS = [
     {"kernels.activations", "kernels.simd"},
     {"kernels.network", "kernels.optimizers", "kernels.losses"},
     {"kernels.epoch", "kernels.surrogate"},
-    {"kernels.online"},
+    {"kernels.narrow"},
     {"schedules", "parameters", "scaling", "team", "interrupts"},
     {"plan"},
     {"observer", "training", "persistence"},

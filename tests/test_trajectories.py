@@ -5,8 +5,14 @@ import pytest
 import reference
 from numpy.testing import assert_allclose
 
+from fastbp.parameters import network
+from fastbp.plan import is_narrow
+
 EPOCHS = 5
 N = 23
+
+#: Hidden widths of networks that tiles, and of those that numbers in lanes are used for.
+WIDE, NARROW = (5, 9), (2, 3)
 
 #: solver's parameters, and the same rule in the reference.
 OPTIMIZERS = {
@@ -26,9 +32,9 @@ OPTIMIZERS = {
 PRECISIONS = {"float64": {"rtol": 1e-10, "atol": 1e-12}, "float32": {"rtol": 2e-4, "atol": 2e-4}}
 
 
-def samples(n_outputs=2, dtype="float64"):
+def samples(n_outputs=2, dtype="float64", n=N):
     random = np.random.default_rng(3)
-    X = random.normal(size=(N, 3)).astype(dtype)
+    X = random.normal(size=(n, 3)).astype(dtype)
     return X, (np.sin(X[:, :n_outputs]) + X[:, 2:]).astype(dtype)
 
 
@@ -41,7 +47,7 @@ def assert_same_weights(model, network, **tolerance):
 def assert_same_course(model, start, rule, X, Y, *, weight=None, loss="squared_error", **tol):
     """Fit, train the reference over the same batches, and compare weights and losses."""
     model.fit(X, Y, weight)
-    rows = reference.batches(N, min(model.batch_size, N))
+    rows = reference.batches(len(X), min(model.batch_size, len(X)))
     alpha = model.alpha
     end, losses = reference.train(start, loss, rule, X, Y, rows * EPOCHS, weight, alpha)
     assert_same_weights(model, end, **tol)
@@ -52,11 +58,14 @@ def assert_same_course(model, start, rule, X, Y, *, weight=None, loss="squared_e
 
 @pytest.mark.parametrize("dtype", PRECISIONS)
 @pytest.mark.parametrize("batch_size", [1, 5, 16, 17, N, 100])
+@pytest.mark.parametrize("hidden", [WIDE, NARROW])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_every_step_of_every_solver_is_the_references(optimizer, batch_size, dtype, model_of):
+def test_every_step_of_every_solver_is_the_references(
+    optimizer, hidden, batch_size, dtype, model_of
+):
     X, Y = samples(dtype=dtype)
     params, rule = OPTIMIZERS[optimizer]
-    start = reference.random_network([3, 5, 4, 2], ["logistic", "tanh"])
+    start = reference.random_network([3, *hidden, 2], ["logistic", "tanh"])
     model = model_of(
         start, dtype=dtype, batch_size=batch_size, learning_rate_init=0.02, **params,
         max_iter=EPOCHS,
@@ -66,16 +75,48 @@ def test_every_step_of_every_solver_is_the_references(optimizer, batch_size, dty
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
 @pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("hidden", [12, 3])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_penalty_and_weights_enter_as_in_the_reference(optimizer, weighted, alpha, model_of):
+def test_penalty_and_weights_enter_as_in_the_reference(
+    optimizer, hidden, weighted, alpha, model_of
+):
     X, Y = samples()
     weight = np.random.default_rng(4).integers(0, 4, N).astype(float) if weighted else None
     params, rule = OPTIMIZERS[optimizer]
-    start = reference.random_network([3, 6, 2], ["tanh"])
+    start = reference.random_network([3, hidden, 2], ["tanh"])
     params = params | {"learning_rate_init": 0.05, "alpha": alpha, "batch_size": 10}
     model = model_of(start, **params, max_iter=EPOCHS)
     tolerance = PRECISIONS["float64"]
     assert_same_course(model, start, rule(0.05), X, Y, weight=weight, **tolerance)
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("activation", reference.ACTIVATIONS)
+@pytest.mark.parametrize("batch_size", [32, 40, 64, 150])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_narrow_networks_are_trained_alike_however_vectors_divide_a_batch(
+    weighted, batch_size, activation, dtype, model_of
+):
+    X, Y = samples(dtype=dtype, n=150)
+    weight = np.random.default_rng(4).integers(0, 4, 150).astype(float) if weighted else None
+    start = reference.random_network([3, *NARROW, 2], [activation] * 2)
+    model = model_of(
+        start, dtype=dtype, batch_size=batch_size, solver="adam", learning_rate_init=0.02,
+        max_iter=EPOCHS, alpha=0.1,
+    )  # fmt: skip
+    rule = reference.Adam(0.02)
+    assert_same_course(model, start, rule, X, Y, weight=weight, **PRECISIONS[dtype])
+
+
+def test_which_networks_are_narrow():
+    """The courses above are of both kinds."""
+    kinds = {
+        hidden: is_narrow(network([3, *hidden, 2], ["tanh"] * len(hidden)), 10)
+        for hidden in (WIDE, NARROW, (12,), (3,))
+    }
+    assert kinds == {WIDE: False, NARROW: True, (12,): False, (3,): True}
+    assert is_narrow(network([8, 8, 8], ["tanh"]), 1)
+    assert not is_narrow(network([8, 9, 8], ["tanh"]), 1)
 
 
 @pytest.mark.parametrize("activation", reference.ACTIVATIONS)

@@ -9,7 +9,14 @@ from numba import types
 from numba.extending import overload
 
 from fastbp.kernels.compile import njit
-from fastbp.kernels.vectors import absolute, clamped, elementwise, power_of_two, with_sign_of
+from fastbp.kernels.vectors import (
+    absolute,
+    clamped,
+    elementwise,
+    one_where_positive,
+    power_of_two,
+    with_sign_of,
+)
 from fastbp.kernels.views import vector
 
 IDENTITY, LOGISTIC, TANH, RELU = range(4)
@@ -91,13 +98,13 @@ def tanh_derivative(o):
 @njit
 def relu(z):
     """max(z, 0); NaN stays NaN."""
-    return type(z)(0) if z < 0 else z
+    return clamped(z, type(z)(0), type(z)(np.inf))
 
 
 @njit
 def relu_derivative(o):
     """1 where the unit is on, else 0."""
-    return type(o)(1) if o > 0 else type(o)(0)
+    return one_where_positive(o)
 
 
 @njit

@@ -332,7 +332,7 @@ def gather(A, order, start, stop, T):
     """T ← A[order[start:stop]]ᵀ, and zeros for the samples that pad it."""
     for j in range(T.shape[0]):
         for i in range(start, stop):
-            T[j, i - start] = A[order[i], j]
+            T[j, i - start] = A[np.uint64(order[i]), j]  # unsigned: not counted from the end
         for i in range(stop - start, T.shape[1]):
             T[j, i] = 0
 
