@@ -35,7 +35,7 @@ from fastbp.kernels.network import backward, forward, units
 from fastbp.kernels.optimizers import add_penalty, count_step, update
 from fastbp.kernels.simd import RESUMED, ZERO
 from fastbp.kernels.threads import wait
-from fastbp.kernels.vectors import LANES, padded
+from fastbp.kernels.vectors import LANES, count, gathered, padded, put
 from fastbp.kernels.views import least, matrix, part_of, vector
 
 RECIPE = np.dtype(
@@ -327,12 +327,15 @@ def weight_of(sample_weight, order, start, stop):
     return total
 
 
-@inline
+@njit
 def gather(A, order, start, stop, T):
     """T ← A[order[start:stop]]ᵀ, and zeros for the samples that pad it."""
+    whole, t = (stop - start) // count(T) * count(T), vector(T, 0, T.size)
     for j in range(T.shape[0]):
-        for i in range(start, stop):
-            T[j, i - start] = A[np.uint64(order[i]), j]  # unsigned: not counted from the end
+        for i in range(0, whole, count(T)):
+            put(gathered(A, order, start + i, j), t, j * T.shape[1] + i)
+        for i in range(whole, stop - start):
+            T[j, i] = A[np.uint64(order[start + i]), j]  # unsigned: not counted from the end
         for i in range(stop - start, T.shape[1]):
             T[j, i] = 0
 

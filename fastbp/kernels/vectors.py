@@ -201,7 +201,7 @@ def elementwise(formula):
     @njit
     def kernel(z, o):
         for i in range(0, z.size, count(z)):
-            _store(formula(_load(z, i)), o, i)
+            put(formula(_load(z, i)), o, i)
 
     return kernel
 
@@ -235,7 +235,7 @@ def _load(typingctx, a, i):
 
 
 @intrinsic
-def _store(typingctx, numbers, a, i):
+def put(typingctx, numbers, a, i):
     """Numbers to a[i] and on, as far as a goes."""
 
     def codegen(context, builder, signature, arguments):
@@ -473,6 +473,12 @@ if numba.config.DISABLE_JIT:
             o[:] = [formula(number) for number in z]
 
         return kernel
+
+    def gathered(A, order, start, column):
+        return A[order[start : start + count(A)], column]
+
+    def put(numbers, a, i):
+        a[i : i + numbers.size] = numbers
 
     def as_many(number, x):
         return number
