@@ -120,7 +120,7 @@ def _outer_one(o, d, G, begin):
 # --------------------------------------------------------------- many samples
 
 
-@inline
+@njit
 def _multiply(A, a_row, a_k, bias, begin, B, C):
     """C ← A B, + bias; A[r, k] is A[r·a_row + k·a_k]."""
     n = B.shape[1]
