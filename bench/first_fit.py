@@ -19,8 +19,9 @@ from machine import description
 STAGES = {
     "imports": "import fastbp (with NumPy, Numba and scikit-learn)",
     "first": "first fit",
-    "second_shape": "first fit of another shape, same process",
-    "again": "the same fit again",
+    "second_shape": "another shape, same process",
+    "narrow": "a narrow network, which has kernels of its own, same process",
+    "another_narrow": "another narrow one, same process",
 }
 
 
@@ -33,7 +34,7 @@ def child(dtype):
 
     times = {"imports": time.perf_counter() - start}
     X = np.random.default_rng(0).standard_normal((100, 3))
-    shapes = {"first": 5, "second_shape": (20, 10), "again": (20, 10)}
+    shapes = {"first": 50, "second_shape": (20, 10), "narrow": 2, "another_narrow": (4, 2)}
     for stage, hidden in shapes.items():
         model = BackpropRegressor(hidden, max_iter=1, n_iter_no_change=np.inf, dtype=dtype)
         start = time.perf_counter()

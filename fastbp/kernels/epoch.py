@@ -134,10 +134,11 @@ def train(
             return epoch
         position = 0
         if thread == 0:
-            end_epoch(
-                epoch, net, recipe, state, theta, best_theta, tiles[0],
-                order_val, X_val, y_val, weight_val, spread_val, losses, losses_val, scores,
-            )  # fmt: skip
+            if X_val.shape[0] > 0:
+                losses_val[epoch], scores[epoch] = evaluate(
+                    net, recipe, theta, tiles[0], order_val, X_val, y_val, weight_val, spread_val
+                )
+            end_epoch(epoch, recipe, state, theta, best_theta, X_val, losses, scores)
         if not wait(barrier, n_threads) or state.ended:
             return epoch + 1
     return etas.size
@@ -152,21 +153,14 @@ def begin_epoch(recipe, state, order):
 
 
 @inline
-def end_epoch(
-    epoch, net, recipe, state, theta, best_theta, tiles,
-    order_val, X_val, y_val, weight_val, spread_val, losses, losses_val, scores,
-):  # fmt: skip
-    """Score the validation set, and compare with the best epoch so far."""
+def end_epoch(epoch, recipe, state, theta, best_theta, X_val, losses, scores):
+    """Compare with the best epoch so far."""
     state.position = 0
     losses[epoch] = state.loss / state.weight
-    if X_val.shape[0] > 0:
-        losses_val[epoch], scores[epoch] = evaluate(
-            net, recipe, theta, tiles, order_val, X_val, y_val, weight_val, spread_val
-        )
-        if scores[epoch] > state.best_score:
-            state.best_score = scores[epoch]
-            for i in range(theta.size):
-                best_theta[i] = theta[i]
+    if X_val.shape[0] > 0 and scores[epoch] > state.best_score:
+        state.best_score = scores[epoch]
+        for i in range(theta.size):
+            best_theta[i] = theta[i]
     figure = -scores[epoch] if recipe.early_stopping else losses[epoch]
     if figure > state.best - recipe.tol:
         state.stalled += 1

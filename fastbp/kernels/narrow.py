@@ -68,10 +68,11 @@ def train_narrow(
         if stop < order.size:
             return epoch
         position = 0
-        end_epoch(
-            epoch, net, recipe, state, theta, best_theta, tiles[0],
-            order_val, X_val, y_val, weight_val, spread_val, losses, losses_val, scores,
-        )  # fmt: skip
+        if X_val.shape[0] > 0:
+            losses_val[epoch], scores[epoch] = evaluate(
+                net, recipe, theta, tiles[0, 0], X_val, y_val, weight_val, spread_val
+            )
+        end_epoch(epoch, recipe, state, theta, best_theta, X_val, losses, scores)
         if state.ended:
             return epoch + 1
     return etas.size
@@ -157,6 +158,22 @@ def train_batches(
             step(recipe, state, eta, theta, gradients, memory)
             state.loss += weight * part
             state.weight += weight
+
+
+@njit
+def evaluate(net, recipe, theta, o, X, y, weight, spread):
+    """As `epoch.evaluate`, sample by sample."""
+    outputs = net[net.size - 1].units_at
+    loss_of_all, unexplained = 0.0, 0.0
+    for i in range(X.shape[0]):
+        for j in range(X.shape[1]):
+            o[j] = X[i, j]
+        forward(theta, net, o)
+        for k in range(y.shape[1]):
+            error = o[outputs + k] - y[i, k]
+            unexplained += weight[i] * error * error / spread[k]
+            loss_of_all += weight[i] * loss(recipe.loss, o[outputs + k], y[i, k])
+    return recipe.loss_scale * loss_of_all, 1 - unexplained / y.shape[1]
 
 
 @inline
