@@ -328,7 +328,7 @@ def warm_up(dtype="float32"):
     X = np.zeros((2, 1), dtype)
     X.flags.writeable = False
     samples, order = Samples(X, X), np.arange(2)
-    for batch_size in (1, 2):  # the kernel of single samples is one of its own
+    for batch_size in (1, 2):  # narrow networks have kernels of their own
         settings = Settings(batch_size=batch_size, max_iter=1)
         theta = np.zeros(n_parameters(net), dtype)
         start = OptimizerState.start(settings, theta, seed=0)
