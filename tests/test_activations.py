@@ -21,11 +21,9 @@ PRECISIONS = ["float32", "float64"]
 
 def activated(name, z):
     """σ(z) by the kernel."""
-    Z = np.array(z)
-    O = np.full_like(Z, np.nan)
-    activate(ACTIVATIONS[name], Z, O)
-    assert_array_equal(Z, z)
-    return O
+    o = np.ravel(z).copy()
+    activate(ACTIVATIONS[name], o)
+    return o.reshape(np.shape(z))
 
 
 def grid(dtype):

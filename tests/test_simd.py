@@ -6,9 +6,12 @@ import sys
 
 import numpy as np
 import pytest
+import reference
 from numpy.testing import assert_allclose
 
-from fastbp.kernels.simd import RESUMED, ZERO, affine, outer, product, sums
+from fastbp.kernels.activations import ACTIVATIONS
+from fastbp.kernels.simd import errors, outer, outputs, sums
+from fastbp.kernels.tiles import RESUMED, ZERO
 from fastbp.kernels.vectors import LANES
 
 PRECISIONS = {"float32": 2e-6, "float64": 4e-15}
@@ -34,17 +37,31 @@ def assert_sums(got, terms, expected, dtype):
     assert_allclose(got, expected, rtol=0, atol=PRECISIONS[dtype] * np.sqrt(terms))
 
 
+def assert_products(name, n_in, n_out, n, dtype):
+    """Of a layer with this activation, forward, and of one behind it, backward."""
+    value, derivative = reference.ACTIVATIONS[name]
+    W, b, O_before, D, scratch = matrices(dtype, n_in, n_out, n)
+    exact = [a.astype(np.float64) for a in (W, b, O_before, D)]
+    O, D_before = np.full_like(D, np.nan), np.full_like(O_before, np.nan)
+    outputs(ACTIVATIONS[name], W, b, O_before, O, scratch)
+    assert_sums(O, n_in + 1, value(exact[0].T @ exact[2] + exact[1][:, None]), dtype)
+    errors(ACTIVATIONS[name], W, D, value(O_before), D_before, scratch)
+    assert_sums(D_before, n_out, exact[0] @ exact[3] * derivative(exact[2]), dtype)
+
+
 @pytest.mark.parametrize("dtype", PRECISIONS)
 @pytest.mark.parametrize("n", SAMPLES)
 @pytest.mark.parametrize(("n_in", "n_out"), LAYERS)
 def test_products_are_numpys(n_in, n_out, n, dtype):
-    W, b, O, D, scratch = matrices(dtype, n_in, n_out, n)
-    exact = [a.astype(np.float64) for a in (W, b, O, D)]
-    Z, E = np.full_like(D, np.nan), np.full_like(O, np.nan)
-    affine(W, b, O, Z, scratch)
-    assert_sums(Z, n_in + 1, exact[0].T @ exact[2] + exact[1][:, None], dtype)
-    product(W, D, E, scratch)
-    assert_sums(E, n_out, exact[0] @ exact[3], dtype)
+    assert_products("identity", n_in, n_out, n, dtype)
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("n", [1, 3 * LANES])
+@pytest.mark.parametrize(("n_in", "n_out"), [(3, 2), (6, 7), (300, 19), (301, 520)])
+def test_products_end_with_every_activation(n_in, n_out, n, name, dtype):
+    assert_products(name, n_in, n_out, n, dtype)
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS)

@@ -11,7 +11,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / "fastbp"
 STOREYS = [
     {"kernels.compile"},
     {"kernels.views", "kernels.threads", "kernels.vectors"},
-    {"kernels.activations", "kernels.simd"},
+    {"kernels.activations"},
+    {"kernels.tiles"},
+    {"kernels.simd"},
     {"kernels.network", "kernels.optimizers", "kernels.losses"},
     {"kernels.epoch", "kernels.surrogate"},
     {"kernels.narrow"},

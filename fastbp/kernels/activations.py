@@ -17,7 +17,6 @@ from fastbp.kernels.vectors import (
     power_of_two,
     with_sign_of,
 )
-from fastbp.kernels.views import vector
 
 IDENTITY, LOGISTIC, TANH, RELU = range(4)
 
@@ -30,25 +29,19 @@ ACTIVATIONS = {
 
 
 @njit
-def activate(kind, Z, O):
-    """O ← σ(Z). Z may be O itself, but LLVM would make a slow masked store of relu then."""
-    z, o = vector(Z, 0, Z.size), vector(O, 0, O.size)
+def activate(kind, o):
+    """o ← σ(o)."""
     if kind == LOGISTIC:
-        _logistic(z, o)
+        _logistic(o, o)
     elif kind == TANH:
-        _tanh(z, o)
+        _tanh(o, o)
     elif kind == RELU:
-        for i in range(z.size):
-            o[i] = relu(z[i])
-    else:
-        for i in range(z.size):
-            o[i] = z[i]
+        _relu(o, o)
 
 
 @njit
-def times_derivative(kind, O, D):
-    """D ← D ∘ σ′, where O = σ(Z)."""
-    o, d = vector(O, 0, O.size), vector(D, 0, D.size)
+def times_derivative(kind, o, d):
+    """d ← d ∘ σ′, where o = σ(z)."""
     if kind == LOGISTIC:
         for i in range(o.size):
             d[i] *= logistic_derivative(o[i])
@@ -171,4 +164,4 @@ def _exp_parts64(x):
     return power_of_two(shifted), r + r2 * (a + r4 * (b + r4 * c))
 
 
-_logistic, _tanh = elementwise(logistic), elementwise(tanh)
+_logistic, _tanh, _relu = elementwise(logistic), elementwise(tanh), elementwise(relu)

@@ -33,8 +33,8 @@ from fastbp.kernels.compile import entry, inline, njit
 from fastbp.kernels.losses import loss, loss_and_slope
 from fastbp.kernels.network import backward, forward, units
 from fastbp.kernels.optimizers import add_penalty, count_step, update
-from fastbp.kernels.simd import RESUMED, ZERO
 from fastbp.kernels.threads import wait
+from fastbp.kernels.tiles import RESUMED, ZERO
 from fastbp.kernels.vectors import LANES, count, gathered, padded, put
 from fastbp.kernels.views import least, matrix, part_of, vector
 
@@ -263,9 +263,7 @@ def tile_forward(net, theta, tiles, order, start, stop, X):
     n = padded(stop - start)
     O = part_of(tiles, O_PART, n)
     gather(X, order, start, stop, units(O, net, 0))
-    forward(
-        theta, net, O, part_of(tiles, D_PART, n), vector(tiles, 2 * tiles.shape[1], tiles.shape[1])
-    )
+    forward(theta, net, O, vector(tiles, 2 * tiles.shape[1], tiles.shape[1]))
 
 
 @entry
@@ -281,9 +279,9 @@ def predict(
         stop = least(start + tile, X.shape[0])
         # A row alone is padded as well: the prediction for it is then that of a row among many.
         n = padded(stop - start) if stop - start > 1 else LANES
-        O, Z = part_of(tiles[thread], O_PART, n), part_of(tiles[thread], D_PART, n)
+        O = part_of(tiles[thread], O_PART, n)
         gather_standardized(X, X_mean, X_scale, start, stop, units(O, net, 0))
-        forward(theta, net, O, Z, vector(tiles[thread], 2 * tiles.shape[2], tiles.shape[2]))
+        forward(theta, net, O, vector(tiles[thread], 2 * tiles.shape[2], tiles.shape[2]))
         Y = units(O, net, net.size - 1)
         for i in range(start, stop):
             for k in range(prediction.shape[1]):

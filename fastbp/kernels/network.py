@@ -6,7 +6,6 @@ formula               here
 θ, ∂L/∂θ              ``theta``, ``gradient``: flat, layer after layer, W then b
 Wˡ (n_in, n_out), bˡ  ``weights(theta, net, l)``, ``biases(theta, net, l)``
 Oˡ (n_units, n)       ``units(O, net, l)``: a sample is a column
-Zˡ                    ``units(Z, net, l)``, in the place where Dˡ will be
 Dˡ = ∂L/∂Zˡ           ``units(D, net, l)``
 ====================  ==========================================================
 
@@ -17,19 +16,18 @@ Nature 323 (1986) 533-536.
 import numba
 import numpy as np
 
-from fastbp.kernels.activations import activate, times_derivative
 from fastbp.kernels.compile import inline
-from fastbp.kernels.simd import affine, outer, product, sums
+from fastbp.kernels.simd import errors, outer, outputs, sums
 from fastbp.kernels.views import layer_rows, layer_view
 
 
 @inline
-def forward(theta, net, O, Z, scratch):
-    """O⁰ is given; Zˡ = Wˡᵀ Oˡ⁻¹ + bˡ, Oˡ = σ(Zˡ) for every layer."""
+def forward(theta, net, O, scratch):
+    """O⁰ is given."""
     for l in range(1, net.size):
+        # Oˡ = σ(Wˡᵀ Oˡ⁻¹ + bˡ)
         W, b = weights(theta, net, l), biases(theta, net, l)
-        affine(W, b, units(O, net, l - 1), units(Z, net, l), scratch)
-        activate(net[l].activation, units(Z, net, l), units(O, net, l))
+        outputs(net[l].activation, W, b, units(O, net, l - 1), units(O, net, l), scratch)
 
 
 @inline
@@ -37,12 +35,13 @@ def backward(theta, net, O, D, scratch, gradient, begin):
     """Dᵐ is given; `begin` is ZERO, or RESUMED where other tiles have begun `gradient`."""
     for l in range(net.size - 1, 0, -1):
         # ∂L/∂Wˡ = Oˡ⁻¹ Dˡᵀ,  ∂L/∂bˡ = Σ Dˡ
-        outer(units(O, net, l - 1), units(D, net, l), weights(gradient, net, l), scratch, begin)
-        sums(units(D, net, l), biases(gradient, net, l), begin)
+        O_before, D_here = units(O, net, l - 1), units(D, net, l)
+        outer(O_before, D_here, weights(gradient, net, l), scratch, begin)
+        sums(D_here, biases(gradient, net, l), begin)
         if l > 1:
             # Dˡ⁻¹ = (Wˡ Dˡ) ∘ σ′(Zˡ⁻¹)
-            product(weights(theta, net, l), units(D, net, l), units(D, net, l - 1), scratch)
-            times_derivative(net[l - 1].activation, units(O, net, l - 1), units(D, net, l - 1))
+            W, D_before = weights(theta, net, l), units(D, net, l - 1)
+            errors(net[l - 1].activation, W, D_here, O_before, D_before, scratch)
 
 
 #: The shape of a network as data, so that one compilation serves every shape: an entry a

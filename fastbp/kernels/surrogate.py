@@ -54,4 +54,6 @@ def predict_row(net, theta, o, z):
         affine_one(
             weights(theta, net, l), biases(theta, net, l), vector(o, 0, net[l - 1].width), z_l
         )
-        activate(net[l].activation, z_l, o_l)
+        activate(net[l].activation, z_l)
+        for k in range(z_l.size):
+            o_l[k] = z_l[k]

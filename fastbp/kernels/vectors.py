@@ -1,6 +1,6 @@
-"""What a vector is: its width on this processor, instructions for it, numbers made of lanes.
+"""What a vector is: its width on this processor, and numbers made of lanes.
 
-Only this file and `simd.py` know vectors.
+Only this file and `tiles.py` know vectors.
 """
 
 import operator
@@ -65,104 +65,6 @@ def padded(typingctx, n):
     return types.intp(types.intp), codegen
 
 
-class Emitter:
-    """Vector instructions for the elements of one array type."""
-
-    def __init__(self, context, builder, dtype):
-        self.context, self.builder = context, builder
-        self.element = context.get_data_type(dtype)
-        self.bytes = dtype.bitwidth // 8
-        self.lanes = LANES * 4 // self.bytes
-        self.type = ir.VectorType(self.element, self.lanes)
-        # Fused where the processor can, else a product and a sum.
-        self._multiply_add = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(self.type, [self.type] * 3),
-            f"llvm.fmuladd.v{self.lanes}f{dtype.bitwidth}",
-        )
-
-    def pointer(self, array_type, array, offset):
-        return self.builder.gep(
-            make_array(array_type)(self.context, self.builder, array).data, [offset]
-        )
-
-    def at(self, pointer, offset):
-        """The address `offset` (a number, or a value) elements further."""
-        if isinstance(offset, int):
-            offset = ir.Constant(ir.IntType(64), offset)
-        return self.builder.gep(pointer, [offset])
-
-    def load(self, pointer, type=None):
-        type = type or self.type
-        value = self.builder.load(self.builder.bitcast(pointer, type.as_pointer()))
-        value.align = self.bytes
-        return value
-
-    def store(self, value, pointer):
-        to = self.builder.bitcast(pointer, value.type.as_pointer())
-        self.builder.store(value, to).align = self.bytes
-
-    def broadcast(self, number):
-        none = ir.Constant(self.type, ir.Undefined)
-        first = self.builder.insert_element(none, number, ir.IntType(32)(0))
-        return self.shuffle(first, none, [0] * self.lanes)
-
-    def shuffle(self, x, y, lanes):
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
-        return self.builder.shuffle_vector(x, y, mask)
-
-    def swap_halves(self, x, y, half):
-        """x and y, every second run of `half` lanes of x exchanged for the run before it of y."""
-        first = [j if not j & half else self.lanes + j - half for j in range(self.lanes)]
-        second = [j + half if not j & half else self.lanes + j for j in range(self.lanes)]
-        return self.shuffle(x, y, first), self.shuffle(x, y, second)
-
-    def multiply_add(self, x, y, total):
-        return self.builder.call(self._multiply_add, [x, y, total])
-
-    def put(self, values, pointer, resumed):
-        """Store a number or a vector, added to what is there if `resumed`."""
-        there = self.load(pointer, values.type)
-        there = self.builder.select(resumed, there, ir.Constant(values.type, None))
-        self.store(self.builder.fadd(there, values), pointer)
-
-    def sum(self, x):
-        """The sum over the lanes of one vector."""
-        return self.builder.extract_element(self._over_groups(x, 1), ir.IntType(32)(0))
-
-    def sums(self, four):
-        """One vector of the four sums over the lanes of `four` vectors.
-
-        Neighbours are added within 128-bit groups, which is what processors can do cheaply;
-        groups are added last.
-        """
-        group = 16 // self.bytes
-        pairs = [self._pairwise(*four[:2], group), self._pairwise(*four[2:], group)]
-        if group == 4:
-            return self._over_groups(self._pairwise(*pairs, group), 4)
-        left, right = (self._over_groups(pair, 2) for pair in pairs)
-        return self.shuffle(left, right, [0, 1, 2, 3])
-
-    def _pairwise(self, x, y, group):
-        even = [
-            source + first + i
-            for first in range(0, self.lanes, group)
-            for source in (0, self.lanes)
-            for i in range(0, group, 2)
-        ]
-        odd = [lane + 1 for lane in even]
-        return self.builder.fadd(self.shuffle(x, y, even), self.shuffle(x, y, odd))
-
-    def _over_groups(self, x, group):
-        while x.type.count > group:
-            half = x.type.count // 2
-            x = self.builder.fadd(
-                self.shuffle(x, x, list(range(half))),
-                self.shuffle(x, x, list(range(half, 2 * half))),
-            )
-        return x
-
-
 # ------------------------------------------------ many numbers as if they were one
 
 #: Vectors that a formula is computed for at a time: its steps wait for one another, and the
@@ -174,8 +76,8 @@ TOGETHER = 4
 class Numbers(types.Type):
     """Floats in lanes. A formula that is written for one number can be compiled for these."""
 
-    def __init__(self, dtype):
-        self.dtype, self.count = dtype, TOGETHER * LANES * 32 // dtype.bitwidth
+    def __init__(self, dtype, vectors=TOGETHER):
+        self.dtype, self.count = dtype, vectors * LANES * 32 // dtype.bitwidth
         super().__init__(f"{self.count} × {dtype}")
 
 

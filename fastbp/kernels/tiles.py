@@ -1,0 +1,367 @@
+"""Tiles of products that stay in registers while their sums run, as LLVM IR.
+
+A compiler left to itself stores after every term. Matrices are flat here, and addressed by
+offsets and strides in elements.
+"""
+
+from contextlib import contextmanager
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
+
+from fastbp.kernels.activations import (
+    IDENTITY,
+    LOGISTIC,
+    RELU,
+    TANH,
+    logistic_derivative,
+    relu,
+    relu_derivative,
+    tanh_derivative,
+)
+from fastbp.kernels.vectors import LANES, Numbers
+
+#: Rows × vectors of the tile of a product. Its 8 sums are as many as two units of multiplication
+#: need to be busy, and 4 divides the width of most layers.
+ROWS, VECTORS = 4, 2
+
+#: How a sum begins.
+ZERO, BIAS, RESUMED = range(3)
+
+#: How it ends, before it is stored: as it is, as relu(z), or times σ′ of the activation with that
+#: code; o is the output in the place of z.
+AS_IS, RECTIFIED = IDENTITY, -1
+ENDS = {
+    RECTIFIED: lambda z, o: relu(z),
+    LOGISTIC: lambda z, o: z * logistic_derivative(o),
+    TANH: lambda z, o: z * tanh_derivative(o),
+    RELU: lambda z, o: z * relu_derivative(o),
+}
+
+
+class Emitter:
+    """Vector instructions for the elements of one array type."""
+
+    def __init__(self, context, builder, dtype):
+        self.context, self.builder, self.dtype = context, builder, dtype
+        self.element = context.get_data_type(dtype)
+        self.bytes = dtype.bitwidth // 8
+        self.lanes = LANES * 4 // self.bytes
+        self.type = ir.VectorType(self.element, self.lanes)
+        # Fused where the processor can, else a product and a sum.
+        self._multiply_add = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(self.type, [self.type] * 3),
+            f"llvm.fmuladd.v{self.lanes}f{dtype.bitwidth}",
+        )
+
+    def pointer(self, array_type, array, offset):
+        return self.builder.gep(
+            make_array(array_type)(self.context, self.builder, array).data, [offset]
+        )
+
+    def at(self, pointer, offset):
+        """The address `offset` (a number, or a value) elements further."""
+        if isinstance(offset, int):
+            offset = ir.Constant(ir.IntType(64), offset)
+        return self.builder.gep(pointer, [offset])
+
+    def load(self, pointer, type=None):
+        type = type or self.type
+        value = self.builder.load(self.builder.bitcast(pointer, type.as_pointer()))
+        value.align = self.bytes
+        return value
+
+    def store(self, value, pointer):
+        to = self.builder.bitcast(pointer, value.type.as_pointer())
+        self.builder.store(value, to).align = self.bytes
+
+    def broadcast(self, number):
+        none = ir.Constant(self.type, ir.Undefined)
+        first = self.builder.insert_element(none, number, ir.IntType(32)(0))
+        return self.shuffle(first, none, [0] * self.lanes)
+
+    def shuffle(self, x, y, lanes):
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
+        return self.builder.shuffle_vector(x, y, mask)
+
+    def swap_halves(self, x, y, half):
+        """x and y, every second run of `half` lanes of x exchanged for the run before it of y."""
+        first = [j if not j & half else self.lanes + j - half for j in range(self.lanes)]
+        second = [j + half if not j & half else self.lanes + j for j in range(self.lanes)]
+        return self.shuffle(x, y, first), self.shuffle(x, y, second)
+
+    def zeros(self, rows, columns):
+        """Places in registers for so many sums, which are 0."""
+        return [
+            [cgutils.alloca_once_value(self.builder, ir.Constant(self.type, None)) for _ in columns]
+            for _ in rows
+        ]
+
+    def add_product(self, x, y, total):
+        """Add x·y to the sum in the place `total`."""
+        load, call = self.builder.load, self.builder.call
+        self.builder.store(call(self._multiply_add, [x, y, load(total)]), total)
+
+    def apply(self, formula, *vectors):
+        """A formula of numbers, for vectors of them."""
+        of = Numbers(self.dtype, 1)
+        return self.context.compile_internal(
+            self.builder, formula, of(*[of] * len(vectors)), vectors
+        )
+
+    @contextmanager
+    def loop(self, stop, step, *moving):
+        """``for i in range(0, stop, step)``, with pointers that move on by a stride each time.
+
+        LLVM would unroll it, and lose its few registers to addresses.
+
+        Parameters
+        ----------
+        *moving : tuple of (pointer, stride in elements)
+
+        Yields
+        ------
+        i, and where each pointer is
+        """
+        builder, number = self.builder, stop.type
+        with builder.if_then(builder.icmp_signed(">", stop, number(0))):
+            before, body = builder.block, builder.append_basic_block("loop")
+            builder.branch(body)
+            builder.position_at_end(body)
+            here = [builder.phi(number), *(builder.phi(start.type) for start, _ in moving)]
+            yield here[0], here[1:]
+            further = [
+                builder.add(here[0], number(step)),
+                *(self.at(p, stride) for p, (_, stride) in zip(here[1:], moving, strict=True)),
+            ]
+            starts = [number(0), *(start for start, _ in moving)]
+            for phi, start, then in zip(here, starts, further, strict=True):
+                phi.add_incoming(start, before)
+                phi.add_incoming(then, builder.block)
+            after = builder.append_basic_block("after")
+            more = builder.icmp_signed("<", further[0], stop)
+            builder.cbranch(more, body, after).set_metadata("llvm.loop", self._not_unrolled())
+            builder.position_at_end(after)
+
+    def _not_unrolled(self):
+        module = self.builder.module
+        text = ir.MetaDataString(module, "llvm.loop.unroll.disable")
+        loop = ir.MDValue(module, (), name=str(len(module.metadata)))
+        loop.operands = (
+            loop,
+            module.add_metadata([text]),
+        )  # to be only this loop's, it holds itself
+        return loop
+
+    def put(self, values, pointer, resumed):
+        """Store a number or a vector, added to what is there if `resumed`."""
+        there = self.load(pointer, values.type)
+        there = self.builder.select(resumed, there, ir.Constant(values.type, None))
+        self.store(self.builder.fadd(there, values), pointer)
+
+    def sum(self, x):
+        """The sum over the lanes of one vector."""
+        return self.builder.extract_element(self._over_groups(x, 1), ir.IntType(32)(0))
+
+    def sums(self, four):
+        """One vector of the four sums over the lanes of `four` vectors.
+
+        Neighbours are added within 128-bit groups, which is what processors can do cheaply;
+        groups are added last.
+        """
+        group = 16 // self.bytes
+        pairs = [self._pairwise(*four[:2], group), self._pairwise(*four[2:], group)]
+        if group == 4:
+            return self._over_groups(self._pairwise(*pairs, group), 4)
+        left, right = (self._over_groups(pair, 2) for pair in pairs)
+        return self.shuffle(left, right, [0, 1, 2, 3])
+
+    def _pairwise(self, x, y, group):
+        even = [
+            source + first + i
+            for first in range(0, self.lanes, group)
+            for source in (0, self.lanes)
+            for i in range(0, group, 2)
+        ]
+        odd = [lane + 1 for lane in even]
+        return self.builder.fadd(self.shuffle(x, y, even), self.shuffle(x, y, odd))
+
+    def _over_groups(self, x, group):
+        while x.type.count > group:
+            half = x.type.count // 2
+            x = self.builder.fadd(
+                self.shuffle(x, x, list(range(half))),
+                self.shuffle(x, x, list(range(half, 2 * half))),
+            )
+        return x
+
+
+def _tile(rows, vectors):
+    """C ← end(begin + A B, O) for a tile of rows × vectors; O lies as C does."""
+
+    @intrinsic
+    def tile(
+        typingctx, A, a, a_row, a_k, B, b, b_k, C, c, c_row, depth, begin, bias, bias_at, end, O
+    ):
+        n = types.intp
+        signature = types.void(A, n, n, n, B, n, n, C, n, n, n, n, bias, n, n, O)
+
+        def codegen(context, builder, signature, arguments):
+            A, a, a_row, a_k, B, b, b_k, C, c, c_row, depth, begin, bias, bias_at, end, O = (
+                arguments
+            )
+            type_of = signature.args
+            emit = Emitter(context, builder, type_of[7].dtype)
+            pa = emit.pointer(type_of[0], A, a)
+            pb = emit.pointer(type_of[4], B, b)
+            pc = emit.pointer(type_of[7], C, c)
+            po = emit.pointer(type_of[15], O, c)
+            pbias = emit.pointer(type_of[12], bias, bias_at)
+            rows_of_a = [builder.mul(a_row, n_(r)) for r in R]
+            places = [
+                [builder.add(builder.mul(c_row, n_(r)), n_(v * emit.lanes)) for v in V] for r in R
+            ]
+            sums = emit.zeros(R, V)
+
+            with builder.if_then(builder.icmp_signed("==", begin, n_(BIAS))):
+                for r in R:
+                    number = emit.broadcast(builder.load(emit.at(pbias, r)))
+                    for v in V:
+                        builder.store(number, sums[r][v])
+            with builder.if_then(builder.icmp_signed("==", begin, n_(RESUMED))):
+                for r in R:
+                    for v in V:
+                        builder.store(emit.load(emit.at(pc, places[r][v])), sums[r][v])
+
+            with emit.loop(depth, 1, (pa, a_k), (pb, b_k)) as (_, (column_of_a, row_of_b)):
+                of_b = [emit.load(emit.at(row_of_b, v * emit.lanes)) for v in V]
+                for r in R:
+                    number = emit.broadcast(builder.load(emit.at(column_of_a, rows_of_a[r])))
+                    for v in V:
+                        emit.add_product(number, of_b[v], sums[r][v])
+
+            for code, formula in ENDS.items():
+                with builder.if_then(builder.icmp_signed("==", end, n_(code))):
+                    for r in R:
+                        for v in V:
+                            z, o = builder.load(sums[r][v]), emit.load(emit.at(po, places[r][v]))
+                            builder.store(emit.apply(formula, z, o), sums[r][v])
+            for r in R:
+                for v in V:
+                    emit.store(builder.load(sums[r][v]), emit.at(pc, places[r][v]))
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    R, V, n_ = range(rows), range(vectors), ir.IntType(64)
+    return tile
+
+
+def _dots(rows, columns):
+    """G[p, q] ← begin + row p of A times row q of B, for `rows` × `columns` dot products.
+
+    `columns` is 1 or 4. With `rows` = 0, A is a row of ones: the sums of rows of B.
+    """
+
+    @intrinsic
+    def dots(typingctx, A, a, B, b, n, G, g, g_p, g_q, begin):
+        i = types.intp
+        signature = types.void(A, i, B, i, i, G, i, i, i, i)
+
+        def codegen(context, builder, signature, arguments):
+            A, a, B, b, n, G, g, g_p, g_q, begin = arguments
+            emit = Emitter(context, builder, signature.args[2].dtype)
+            pa = emit.pointer(signature.args[0], A, a)
+            pb = emit.pointer(signature.args[2], B, b)
+            pg = emit.pointer(signature.args[5], G, g)
+            rows_of_a = [emit.at(pa, builder.mul(n, n_(p))) for p in range(rows)]
+            rows_of_b = [emit.at(pb, builder.mul(n, n_(q))) for q in Q]
+            sums = emit.zeros(P, Q)
+
+            with emit.loop(n, emit.lanes) as (i, _):
+                of_b = [emit.load(emit.at(row, i)) for row in rows_of_b]
+                for p in P:
+                    one = ir.Constant(emit.type, [1.0] * emit.lanes)
+                    of_a = emit.load(emit.at(rows_of_a[p], i)) if rows else one
+                    for q in Q:
+                        emit.add_product(of_a, of_b[q], sums[p][q])
+
+            resumed = builder.icmp_signed("==", begin, n_(RESUMED))
+            for p in P:
+                row = emit.at(pg, builder.mul(g_p, n_(p)))
+                totals = [builder.load(total) for total in sums[p]]
+                if columns == 1:
+                    emit.put(emit.sum(totals[0]), row, resumed)
+                    continue
+                totals = emit.sums(totals)
+                with builder.if_else(builder.icmp_signed("==", g_q, n_(1))) as (together, apart):
+                    with together:
+                        emit.put(totals, row, resumed)
+                    with apart:
+                        for q in Q:
+                            total = builder.extract_element(totals, ir.IntType(32)(q))
+                            emit.put(total, emit.at(row, builder.mul(g_q, n_(q))), resumed)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    P, Q, n_ = range(max(rows, 1)), range(columns), ir.IntType(64)
+    return dots
+
+
+@intrinsic
+def turn(typingctx, A, a, a_row, B, b, b_row):
+    """B ← Aᵀ, for a square of as many rows as a vector has lanes."""
+    i = types.intp
+    signature = types.void(A, i, i, B, i, i)
+
+    def codegen(context, builder, signature, arguments):
+        A, a, a_row, B, b, b_row = arguments
+        emit = Emitter(context, builder, signature.args[0].dtype)
+        pa = emit.pointer(signature.args[0], A, a)
+        pb = emit.pointer(signature.args[3], B, b)
+        number, lanes = ir.IntType(64), range(emit.lanes)
+        rows = [emit.load(emit.at(pa, builder.mul(a_row, number(r)))) for r in lanes]
+        # Swap the off-diagonal halves of ever larger squares.
+        half = 1
+        while half < emit.lanes:
+            for r in lanes:
+                if not r & half:
+                    rows[r], rows[r + half] = emit.swap_halves(rows[r], rows[r + half], half)
+            half *= 2
+        for r in lanes:
+            emit.store(rows[r], emit.at(pb, builder.mul(b_row, number(r))))
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _copy(numbers):
+    """B[b:] ← A[a:], as many numbers as `numbers` says, of the lanes of a vector."""
+
+    @intrinsic
+    def copy(typingctx, A, a, B, b):
+        i = types.intp
+
+        def codegen(context, builder, signature, arguments):
+            A, a, B, b = arguments
+            emit = Emitter(context, builder, signature.args[0].dtype)
+            together = ir.VectorType(emit.element, numbers(emit.lanes))
+            values = emit.load(emit.pointer(signature.args[0], A, a), together)
+            emit.store(values, emit.pointer(signature.args[2], B, b))
+            return context.get_dummy_value()
+
+        return types.void(A, i, B, i), codegen
+
+    return copy
+
+
+tile_4x2, tile_4x1 = _tile(ROWS, VECTORS), _tile(ROWS, 1)
+tile_1x4, tile_1x1 = _tile(1, 2 * VECTORS), _tile(1, 1)
+dots_2x4, dots_1x4, dots_1x1 = _dots(2, 4), _dots(1, 4), _dots(1, 1)
+dots_0x4, dots_0x1 = _dots(0, 4), _dots(0, 1)
+copy_rows, copy_vectors = _copy(lambda lanes: ROWS), _copy(lambda lanes: VECTORS * lanes)
