@@ -322,15 +322,15 @@ def clamped(typingctx, x, low, high):
 
 @intrinsic
 def power_of_two(typingctx, shifted):
-    """2ⁿ, where n are the lowest bits of `shifted`."""
+    """2ⁿ, where the lowest bits of `shifted` are those of its exponent."""
     number = getattr(shifted, "dtype", shifted)
-    of_fraction, bias = {32: (23, 127), 64: (52, 1023)}[number.bitwidth]
+    of_fraction = {32: 23, 64: 52}[number.bitwidth]
 
     def codegen(context, builder, signature, arguments):
         of = arguments[0].type
         bits = _with_lanes(of, ir.IntType(number.bitwidth))
-        n = builder.shl(builder.bitcast(arguments[0], bits), _constant(bits, of_fraction))
-        return builder.bitcast(builder.add(n, _constant(bits, bias << of_fraction)), of)
+        places = _constant(bits, of_fraction)
+        return builder.bitcast(builder.shl(builder.bitcast(arguments[0], bits), places), of)
 
     return shifted(shifted), codegen
 
