@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastbp.kernels.epoch import RECIPE
+from fastbp.kernels.epoch import RECIPE, train
 from fastbp.kernels.losses import LOSSES
-from fastbp.kernels.narrow import MOST_PARAMETERS, WIDEST
+from fastbp.kernels.narrow import MOST_PARAMETERS, WIDEST, train_narrow
+from fastbp.kernels.online import train_online
 from fastbp.kernels.optimizers import ADAM, MOMENTUM, NESTEROV, SGD
-from fastbp.kernels.vectors import LANES, TOGETHER
+from fastbp.kernels.vectors import INTERPRETED, LANES, TOGETHER
 from fastbp.parameters import n_parameters
 from fastbp.team import Team, processors
 
@@ -81,10 +82,15 @@ def recipe_of(net, settings, batch_size, itemsize):
     return recipe[0]
 
 
-def is_narrow(net, batch_size):
-    """Whether a fit is one for `kernels/narrow.py`."""
-    few = n_parameters(net) <= MOST_PARAMETERS
-    return net["width"].max() <= WIDEST and (batch_size == 1 or (few and batch_size >= LANES))
+def kernel_for(net, batch_size):
+    """Which of the three kernels trains: they are fast for different sizes."""
+    if INTERPRETED:
+        return train  # the others need lanes
+    if batch_size == 1:
+        return train_online
+    few = n_parameters(net) <= MOST_PARAMETERS and net["width"].max() <= WIDEST
+    alone = step_flops(net, batch_size) < THREADS_FLOPS
+    return train_narrow if few and alone and batch_size >= LANES else train
 
 
 def tile_size(net, batch_size, itemsize):
@@ -133,10 +139,21 @@ def team_for(flops, useful, n_threads):
 
 def tiles_for(net, tile, dtype, n_threads=1):
     """Room for O and D of one tile, and as much to work in, for each thread."""
-    size = tile_rows(net) * tile
-    if net["width"].max() <= WIDEST:  # kernels/narrow.py, a gradient for each of many samples
-        size = max(size, max(tile_rows(net), n_parameters(net)) * TOGETHER * LANES)
-    return aligned_zeros((n_threads, 3, size), dtype)
+    return aligned_zeros((n_threads, 3, tile_rows(net) * tile), dtype)
+
+
+def room_for(kernel, net, tile, dtype, n_threads):
+    """What the kernel that trains works in."""
+    if kernel is train_narrow:
+        # As tiles, and a gradient, of as many samples as it takes at a time.
+        rows = max(tile_rows(net), n_parameters(net))
+        return aligned_zeros((1, 3, rows * TOGETHER * LANES), dtype)
+    if kernel is train_online:
+        # θ, its gradient and two vectors of memory; o and d; eight octets of lanes.
+        octets = -(-net["width"] // 8)
+        n_rows, n_units = (net["width"][:-1] + 1) @ octets[1:], octets.sum()
+        return aligned_zeros((1, 1, 8 * (4 * n_rows + 2 * n_units + 8)), dtype)
+    return tiles_for(net, tile, dtype, n_threads)
 
 
 def aligned_zeros(shape, dtype):

@@ -9,15 +9,16 @@ import numpy as np
 from fastbp.interrupts import CtrlC
 from fastbp.kernels.compile import compiling
 from fastbp.kernels.epoch import STATE, loss_gradient, predict, train
-from fastbp.kernels.narrow import train_narrow
 from fastbp.kernels.optimizers import OPTIMIZERS
+from fastbp.kernels.vectors import LANES
 from fastbp.parameters import n_parameters, network
 from fastbp.plan import (
     Settings,
     aligned_zeros,
-    is_narrow,
+    kernel_for,
     optimizer_code,
     recipe_of,
+    room_for,
     step_flops,
     team_for,
     tile_size,
@@ -143,11 +144,9 @@ class _Loop:
     def __init__(self, net, theta, samples, validation, order, settings, optimizer, seen):
         batch_size = min(settings.batch_size, order.size)
         recipe = recipe_of(net, settings, batch_size, theta.dtype.itemsize)
-        tile = int(recipe.tile)
-        parts = min(int(recipe.parts), -(-batch_size // tile))
-        flops = step_flops(net, batch_size)
-        self.team = team_for(flops, parts, settings.n_threads)
-        self.kernel = train_narrow if is_narrow(net, batch_size) else train
+        tile, self.kernel = int(recipe.tile), kernel_for(net, batch_size)
+        parts = min(int(recipe.parts), -(-batch_size // tile)) if self.kernel is train else 1
+        self.team = team_for(step_flops(net, batch_size), parts, settings.n_threads)
         self.settings, self.optimizer, self.theta = settings, optimizer, theta
         self.state, self.best_theta = optimizer.state[0], theta.copy()
         self.n_samples, self.seen = order.size, seen
@@ -158,7 +157,7 @@ class _Loop:
         self.arrays = (
             net, recipe, self.state, theta, self.best_theta, optimizer.memory,
             aligned_zeros((parts, theta.size), theta.dtype), np.zeros(parts),
-            tiles_for(net, tile, theta.dtype, self.team.n_threads), order,
+            room_for(self.kernel, net, tile, theta.dtype, self.team.n_threads), order,
             samples.X, samples.y, samples.weights(), *_held_out(validation, samples),
         )  # fmt: skip
 
@@ -325,10 +324,10 @@ def warm_up(dtype="float32"):
     if dtype not in (np.float32, np.float64):
         raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype.name!r}.")
     net = network((1, 1, 1), ("identity",))
-    X = np.zeros((2, 1), dtype)
+    X = np.zeros((LANES, 1), dtype)
     X.flags.writeable = False
-    samples, order = Samples(X, X), np.arange(2)
-    for batch_size in (1, 2):  # narrow networks have kernels of their own
+    samples, order = Samples(X, X), np.arange(LANES)
+    for batch_size in (1, 2, LANES):  # there are three kernels: see `plan.kernel_for`
         settings = Settings(batch_size=batch_size, max_iter=1)
         theta = np.zeros(n_parameters(net), dtype)
         start = OptimizerState.start(settings, theta, seed=0)
@@ -336,6 +335,6 @@ def warm_up(dtype="float32"):
     one = np.ones(1)
     for given in (X.astype(np.float32), X.astype(np.float64)):
         given.flags.writeable = False
-        y = np.empty((2, 1), np.result_type(given, dtype))
+        y = np.empty((LANES, 1), np.result_type(given, dtype))
         predictions(net, theta, given, (one, one, one, one), y, n_threads=1)
     loss_and_gradient(net, theta, samples, settings)

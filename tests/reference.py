@@ -171,10 +171,16 @@ def batches(n_samples, batch_size):
 
 
 def train(network, loss, optimizer, X, Y, batches, weight=None, alpha=0.0):
-    """The network after a step on each of the batches, and each batch's loss before its step."""
+    """The network after a step on each of the batches, and each batch's loss before its step.
+
+    A batch of no weight is passed over; its loss is written as 0.
+    """
     losses = []
     for rows in batches:
         s = None if weight is None else weight[rows]
+        if s is not None and s.sum() == 0:
+            losses.append(0.0)
+            continue
         L, dW, db = loss_gradient(network, loss, X[rows], Y[rows], s, alpha)
         theta = optimizer.step(pack(network.coefs, network.intercepts), pack(dW, db))
         network = unpack(theta, network)

@@ -12,7 +12,7 @@ import pytest
 import fastbp
 from fastbp import BackpropRegressor
 from fastbp.kernels import compile as compilation
-from fastbp.kernels import epoch, narrow
+from fastbp.kernels import epoch, narrow, online
 
 #: Tells what `import fastbp` imports beyond its dependencies (scikit-learn itself imports pandas
 #: and rich, if they are there), which kernels are compiled then, and how many threads there are.
@@ -45,16 +45,18 @@ def test_import_loads_and_compiles_nothing_that_may_not_be_needed():
 @pytest.mark.skipif(not hasattr(epoch.train, "signatures"), reason="nothing is compiled")
 def test_after_warm_up_no_fit_compiles(dtype):
     fastbp.warm_up(dtype)
-    entries = epoch.train, narrow.train_narrow, epoch.predict, epoch.loss_gradient
+    entries = (
+        epoch.train, narrow.train_narrow, online.train_online, epoch.predict, epoch.loss_gradient,
+    )  # fmt: skip
     before = [list(kernel.signatures) for kernel in entries]
     X, y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(40.0).reshape(20, 2)
-    for batch_size in (1, 7):
+    for batch_size in (1, 7, 16):
         model = BackpropRegressor(4, dtype=dtype, batch_size=batch_size, max_iter=2, tol=0)
         model.set_params(n_iter_no_change=np.inf).fit(X, y, X_val=X, y_val=y).predict(X)
         model.loss_gradient(X, y)
     # loss_gradient works in float64 for any precision of training
     after = [list(kernel.signatures) for kernel in entries]
-    assert after[:3] == before[:3]
+    assert after[:4] == before[:4]
 
 
 def test_warm_up_refuses_other_precisions():

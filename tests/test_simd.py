@@ -9,10 +9,14 @@ import pytest
 import reference
 from numpy.testing import assert_allclose
 
+from fastbp.kernels import simd
 from fastbp.kernels.activations import ACTIVATIONS
-from fastbp.kernels.simd import errors, outer, outputs, sums
+from fastbp.kernels.compile import from_python
+from fastbp.kernels.simd import errors, outputs
 from fastbp.kernels.tiles import RESUMED, ZERO
 from fastbp.kernels.vectors import LANES
+
+outer, sums = from_python(simd.outer), from_python(simd.sums)
 
 PRECISIONS = {"float32": 2e-6, "float64": 4e-15}
 
@@ -22,7 +26,7 @@ LAYERS = [
     (1, 1), (2, 2), (1, 7), (7, 1), (3, 5), (6, 6), (5, 13), (8, 50), (13, 6), (25, 16),
     (30, 31), (48, 17), (33, 100), (300, 19), (19, 300), (530, 23), (40, 561), (301, 520),
 ]  # fmt: skip
-SAMPLES = [1, LANES, 2 * LANES, 3 * LANES, 5 * LANES]
+SAMPLES = [LANES, 2 * LANES, 3 * LANES, 5 * LANES]
 
 
 def matrices(dtype, n_in, n_out, n):
@@ -58,7 +62,7 @@ def test_products_are_numpys(n_in, n_out, n, dtype):
 
 @pytest.mark.parametrize("dtype", PRECISIONS)
 @pytest.mark.parametrize("name", ACTIVATIONS)
-@pytest.mark.parametrize("n", [1, 3 * LANES])
+@pytest.mark.parametrize("n", [LANES, 3 * LANES])
 @pytest.mark.parametrize(("n_in", "n_out"), [(3, 2), (6, 7), (300, 19), (301, 520)])
 def test_products_end_with_every_activation(n_in, n_out, n, name, dtype):
     assert_products(name, n_in, n_out, n, dtype)

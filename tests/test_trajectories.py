@@ -5,13 +5,17 @@ import pytest
 import reference
 from numpy.testing import assert_allclose
 
+from fastbp.kernels.epoch import train
+from fastbp.kernels.narrow import train_narrow
+from fastbp.kernels.online import train_online
 from fastbp.parameters import network
-from fastbp.plan import is_narrow
+from fastbp.plan import kernel_for
 
 EPOCHS = 5
 N = 23
 
-#: Hidden widths of networks that tiles, and of those that numbers in lanes are used for.
+#: Hidden widths of networks that tiles are used for, and of narrow ones; with two octets of units
+#: in a layer, and with one.
 WIDE, NARROW = (5, 9), (2, 3)
 
 #: solver's parameters, and the same rule in the reference.
@@ -75,19 +79,20 @@ def test_every_step_of_every_solver_is_the_references(
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
 @pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("batch_size", [1, 10])
 @pytest.mark.parametrize("hidden", [12, 3])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_penalty_and_weights_enter_as_in_the_reference(
-    optimizer, hidden, weighted, alpha, model_of
+    optimizer, hidden, batch_size, weighted, alpha, model_of
 ):
     X, Y = samples()
     weight = np.random.default_rng(4).integers(0, 4, N).astype(float) if weighted else None
     params, rule = OPTIMIZERS[optimizer]
     start = reference.random_network([3, hidden, 2], ["tanh"])
-    params = params | {"learning_rate_init": 0.05, "alpha": alpha, "batch_size": 10}
+    params = params | {"learning_rate_init": 0.01, "alpha": alpha, "batch_size": batch_size}
     model = model_of(start, **params, max_iter=EPOCHS)
     tolerance = PRECISIONS["float64"]
-    assert_same_course(model, start, rule(0.05), X, Y, weight=weight, **tolerance)
+    assert_same_course(model, start, rule(0.01), X, Y, weight=weight, **tolerance)
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS)
@@ -109,14 +114,13 @@ def test_narrow_networks_are_trained_alike_however_vectors_divide_a_batch(
 
 
 def test_which_networks_are_narrow():
-    """The courses above are of both kinds."""
+    """The courses above are of all kinds."""
     kinds = {
-        hidden: is_narrow(network([3, *hidden, 2], ["tanh"] * len(hidden)), 10)
+        hidden: kernel_for(network([3, *hidden, 2], ["tanh"] * len(hidden)), 16)
         for hidden in (WIDE, NARROW, (12,), (3,))
     }
-    assert kinds == {WIDE: False, NARROW: True, (12,): False, (3,): True}
-    assert is_narrow(network([8, 8, 8], ["tanh"]), 1)
-    assert not is_narrow(network([8, 9, 8], ["tanh"]), 1)
+    assert kinds == {WIDE: train, NARROW: train_narrow, (12,): train, (3,): train_narrow}
+    assert kernel_for(network([3, *WIDE, 2], ["tanh"] * len(WIDE)), 1) is train_online
 
 
 @pytest.mark.parametrize("activation", reference.ACTIVATIONS)

@@ -8,9 +8,10 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from fastbp.kernels.compile import njit
+from fastbp.kernels.compile import inline, njit
 from fastbp.kernels.vectors import (
     absolute,
+    as_many,
     clamped,
     elementwise,
     one_where_positive,
@@ -28,29 +29,30 @@ ACTIVATIONS = {
 }
 
 
-@njit
-def activate(kind, o):
-    """o ← σ(o)."""
+@inline
+def activation(kind, z):
+    """σ(z)."""
+    o = z
     if kind == LOGISTIC:
-        _logistic(o, o)
+        o = logistic(z)
     elif kind == TANH:
-        _tanh(o, o)
+        o = tanh(z)
     elif kind == RELU:
-        _relu(o, o)
+        o = relu(z)
+    return o
 
 
-@njit
-def times_derivative(kind, o, d):
-    """d ← d ∘ σ′, where o = σ(z)."""
+@inline
+def derivative(kind, o):
+    """σ′(z), where o = σ(z)."""
+    slope = as_many(type(o)(1), o)
     if kind == LOGISTIC:
-        for i in range(o.size):
-            d[i] *= logistic_derivative(o[i])
+        slope = logistic_derivative(o)
     elif kind == TANH:
-        for i in range(o.size):
-            d[i] *= tanh_derivative(o[i])
+        slope = tanh_derivative(o)
     elif kind == RELU:
-        for i in range(o.size):
-            d[i] *= relu_derivative(o[i])
+        slope = relu_derivative(o)
+    return slope
 
 
 @njit
@@ -181,4 +183,13 @@ def _exp_parts64(x):
     return power_of_two(shifted), r + r2 * (a + r4 * (b + r4 * c))
 
 
-_logistic, _tanh, _relu = elementwise(logistic), elementwise(tanh), elementwise(relu)
+_logistic, _tanh = elementwise(logistic), elementwise(tanh)
+
+
+@njit
+def activate(kind, o):
+    """o ← σ(o), for those that are worth a pass of their own; relu is done where sums end."""
+    if kind == LOGISTIC:
+        _logistic(o, o)
+    elif kind == TANH:
+        _tanh(o, o)

@@ -35,7 +35,7 @@ from fastbp.kernels.network import backward, forward, units
 from fastbp.kernels.optimizers import add_penalty, count_step, update
 from fastbp.kernels.threads import wait
 from fastbp.kernels.tiles import RESUMED, ZERO
-from fastbp.kernels.vectors import LANES, count, gathered, padded, put
+from fastbp.kernels.vectors import count, gathered, padded, put
 from fastbp.kernels.views import least, matrix, part_of, vector
 
 RECIPE = np.dtype(
@@ -140,6 +140,44 @@ def train(
                 )
             end_epoch(epoch, recipe, state, theta, best_theta, X_val, losses, scores)
         if not wait(barrier, n_threads) or state.ended:
+            return epoch + 1
+    return etas.size
+
+
+@inline
+def train_alone(
+    take_steps, score,
+    net, recipe, state, theta, best_theta, memory, gradients, tiles, order,
+    X, y, sample_weight, order_val, X_val, y_val, weight_val, spread_val,
+    steps, etas, losses, losses_val, scores,
+):  # fmt: skip
+    """As `train`, for kernels of small networks, which have nothing for a second thread.
+
+    Parameters
+    ----------
+    take_steps, score : kernels
+        Train on the samples of `order` between two positions; score the held-out ones.
+    """
+    position = state.position
+    for epoch in range(etas.size):
+        if position == 0:
+            begin_epoch(recipe, state, order)
+        stop = least(position + steps * recipe.batch_size, order.size)
+        take_steps(
+            net, recipe, state, etas[epoch], theta, memory, gradients, tiles, order,
+            position, stop, X, y, sample_weight,
+        )  # fmt: skip
+        steps -= (stop - position + recipe.batch_size - 1) // recipe.batch_size
+        state.position = stop
+        if stop < order.size:
+            return epoch
+        position = 0
+        if X_val.shape[0] > 0:
+            losses_val[epoch], scores[epoch] = score(
+                net, recipe, theta, tiles, order_val, X_val, y_val, weight_val, spread_val
+            )
+        end_epoch(epoch, recipe, state, theta, best_theta, X_val, losses, scores)
+        if state.ended:
             return epoch + 1
     return etas.size
 
@@ -277,8 +315,7 @@ def predict(
     """
     for start in range(thread * tile, X.shape[0], n_threads * tile):
         stop = least(start + tile, X.shape[0])
-        # A row alone is padded as well: the prediction for it is then that of a row among many.
-        n = padded(stop - start) if stop - start > 1 else LANES
+        n = padded(stop - start)
         O = part_of(tiles[thread], O_PART, n)
         gather_standardized(X, X_mean, X_scale, start, stop, units(O, net, 0))
         forward(theta, net, O, vector(tiles[thread], 2 * tiles.shape[2], tiles.shape[2]))

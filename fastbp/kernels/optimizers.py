@@ -31,7 +31,13 @@ def update(recipe, eta, state, theta, gradients, memory, first, last):
     """
     real, n = theta.dtype.type, last - first
     theta, g = vector(theta, first, n), vector(gradients, first, n)
-    m = vector(memory, first, n)
+    m, v = vector(memory, first, n), vector(memory, memory.shape[1] + first, n)
+    move(recipe, eta, state, real, theta, g, m, v)
+
+
+@inline
+def move(recipe, eta, state, real, theta, g, m, v):
+    """θ makes a step against g; m and v are what is remembered."""
     if recipe.optimizer == SGD:
         sgd(real(eta), theta, g)
     elif recipe.optimizer == MOMENTUM:
@@ -48,7 +54,7 @@ def update(recipe, eta, state, theta, gradients, memory, first, last):
             theta,
             g,
             m,
-            vector(memory, memory.shape[1] + first, n),
+            v,
         )
 
 

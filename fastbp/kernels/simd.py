@@ -2,15 +2,14 @@
 
 O and D are (units, n), C-contiguous, with n a multiple of `LANES`. The samples lie in the lanes:
 whatever the width of a layer, no lane is wasted. A tile of the result stays in registers while
-its sum runs, and is stored once, with what follows on the sum done to it (`tiles.py`). A single
-sample (n = 1, online training) has none to share, and the units of a layer take the lanes.
+its sum runs, and is stored once, with what follows on the sum done to it (`tiles.py`).
 """
 
 import numba
 import numpy as np
 
-from fastbp.kernels.activations import RELU, activate, times_derivative
-from fastbp.kernels.compile import inline, njit, njit_sum
+from fastbp.kernels.activations import RELU, activate, activation, derivative
+from fastbp.kernels.compile import inline, njit
 from fastbp.kernels.tiles import (
     AS_IS,
     BIAS,
@@ -49,94 +48,23 @@ WIDE, PACKED = 2**15, 8 * ROWS
 @inline
 def outputs(kind, W, b, O_before, O, scratch):
     """O ← σ(Wᵀ O_before + b), with the activation of this kind."""
-    if O.shape[1] == 1:
-        o = vector(O, 0, O.size)
-        affine_one(W, b, vector(O_before, 0, O_before.size), o)
-        activate(kind, o)
+    end = np.int64(RECTIFIED) if kind == RELU else np.int64(AS_IS)
+    w, begin = vector(W, 0, W.size), np.int64(BIAS)
+    if is_packed(W, O_before, scratch):
+        _multiply_packed(w, np.int64(1), W.shape[1], O_before, O, begin, b, end, O, scratch)
     else:
-        end = np.int64(RECTIFIED) if kind == RELU else np.int64(AS_IS)
-        w, begin = vector(W, 0, W.size), np.int64(BIAS)
-        if is_packed(W, O_before, scratch):
-            _multiply_packed(w, np.int64(1), W.shape[1], O_before, O, begin, b, end, O, scratch)
-        else:
-            _multiply(w, np.int64(1), W.shape[1], O_before, O, begin, b, end, O)
-        if kind != RELU:
-            activate(kind, vector(O, 0, O.size))
+        _multiply(w, np.int64(1), W.shape[1], O_before, O, begin, b, end, O)
+    activate(kind, vector(O, 0, O.size))
 
 
 @inline
 def errors(kind, W, D, O_before, D_before, scratch):
     """D_before ← (W D) ∘ σ′, with the activation of this kind, whose outputs are O_before."""
-    if D.shape[1] == 1:
-        d = vector(D_before, 0, D_before.size)
-        _product_one(W, vector(D, 0, D.size), d)
-        times_derivative(kind, vector(O_before, 0, O_before.size), d)
+    w, begin = vector(W, 0, W.size), np.int64(ZERO)
+    if is_packed(W, D, scratch):
+        _multiply_packed(w, W.shape[1], np.int64(1), D, D_before, begin, w, kind, O_before, scratch)
     else:
-        w, begin = vector(W, 0, W.size), np.int64(ZERO)
-        if is_packed(W, D, scratch):
-            _multiply_packed(
-                w, W.shape[1], np.int64(1), D, D_before, begin, w, kind, O_before, scratch
-            )
-        else:
-            _multiply(w, W.shape[1], np.int64(1), D, D_before, begin, w, kind, O_before)
-
-
-@inline
-def outer(O, D, G, scratch, begin):
-    """G ← O Dᵀ, or G + O Dᵀ where the sum is RESUMED; `scratch` has as much room as D."""
-    if O.shape[1] == 1:
-        _outer_one(vector(O, 0, O.size), vector(D, 0, D.size), G, begin)
-    else:
-        _outer_many(O, D, G, scratch, begin)
-
-
-@inline
-def sums(D, g, begin):
-    """g ← Σ over the samples of D, or g + Σ where the sum is RESUMED."""
-    if D.shape[1] == 1:
-        for k in range(D.shape[0]):
-            g[k] = D[k, 0] if begin == ZERO else g[k] + D[k, 0]
-    else:
-        _sums_many(D, g, begin)
-
-
-# ------------------------------------------------------------------ one sample
-
-
-@njit_sum
-def affine_one(W, b, o, z):
-    """z ← Wᵀ o + b; a narrow layer's sums stay in registers, a wide one's lie in the lanes."""
-    for k in range(z.size):
-        z[k] = b[k]
-    if z.size < LANES:
-        for k in range(z.size):
-            total = z[k]
-            for j in range(o.size):
-                total += W[j, k] * o[j]
-            z[k] = total
-    else:
-        for j in range(o.size):
-            for k in range(z.size):
-                z[k] += W[j, k] * o[j]
-
-
-@njit_sum
-def _product_one(W, d, e):
-    for j in range(e.size):
-        total = type(d[0])(0)
-        for k in range(d.size):
-            total += W[j, k] * d[k]
-        e[j] = total
-
-
-@inline
-def _outer_one(o, d, G, begin):
-    for j in range(o.size):
-        for k in range(d.size):
-            G[j, k] = o[j] * d[k] if begin == ZERO else G[j, k] + o[j] * d[k]
-
-
-# --------------------------------------------------------------- many samples
+        _multiply(w, W.shape[1], np.int64(1), D, D_before, begin, w, kind, O_before)
 
 
 @njit
@@ -262,7 +190,7 @@ def _turn_over(A, a_row, rows, columns, B, b_row):
 
 
 @njit
-def _outer_many(O, D, G, scratch, begin):
+def outer(O, D, G, scratch, begin):
     """G ← begin + O Dᵀ, as a product with D turned over where many rows share the turning."""
     n_in, n_out, n = O.shape[0], D.shape[0], O.shape[1]
     k = 0
@@ -299,7 +227,8 @@ def _outer_many(O, D, G, scratch, begin):
 
 
 @njit
-def _sums_many(D, g, begin):
+def sums(D, g, begin):
+    """g ← begin + Σ over the samples of D."""
     n_out, n = D.shape
     k = 0
     while k + 4 <= n_out:
@@ -314,12 +243,12 @@ if numba.config.DISABLE_JIT:
     # What the above computes, in NumPy.
 
     def outputs(kind, W, b, O_before, O, scratch):
-        O[:] = W.T @ O_before + b[:, None]
-        activate(kind, O.reshape(-1))
+        Z = W.T @ O_before + b[:, None]
+        O[:] = np.reshape([activation(kind, z) for z in Z.flat], O.shape)
 
     def errors(kind, W, D, O_before, D_before, scratch):
-        D_before[:] = W @ D
-        times_derivative(kind, O_before.reshape(-1), D_before.reshape(-1))
+        slopes = [derivative(kind, o) for o in O_before.flat]
+        D_before[:] = (W @ D) * np.reshape(slopes, D_before.shape)
 
     def outer(O, D, G, scratch, begin):
         G[:] = O @ D.T + (G if begin == RESUMED else 0)

@@ -1,16 +1,14 @@
-"""A trained network as one function of one row, to be called in a user's own compiled loops.
+"""A trained network as one function of one row, to be called in a user's own compiled loops."""
 
-The formulas of `network.py` for a single sample, whose units take the lanes.
-"""
+from itertools import pairwise
 
 import numba
 import numpy as np
 
-from fastbp.kernels.activations import activate
+from fastbp.kernels.activations import activation
 from fastbp.kernels.compile import entry
-from fastbp.kernels.network import biases, weights
-from fastbp.kernels.simd import affine_one
-from fastbp.kernels.views import vector
+from fastbp.kernels.online import forward
+from fastbp.kernels.vectors import octets, singles
 
 
 def function_of_row(net, theta, X_mean, X_scale, y_mean, y_scale):
@@ -27,33 +25,51 @@ def function_of_row(net, theta, X_mean, X_scale, y_mean, y_scale):
     -------
     function of an array of shape (n_features,), returns an array of shape (n_outputs,), float64
     """
-    n_features, n_outputs, widest = X_mean.size, y_mean.size, net["width"].max()
+    n_features, n_outputs, wide = X_mean.size, y_mean.size, spread(net, theta)
     real, wrong = theta.dtype, f"x must be a row of {X_mean.size} features"
+    n_octets = -(-net["width"] // 8)
+    size, outputs = 8 * n_octets.sum(), 8 * n_octets[:-1].sum()
 
     @numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})
     def f(x):
         if x.ndim != 1 or x.size != n_features:
             raise ValueError(wrong)
-        y, room = np.empty(n_outputs), np.empty(2 * widest, real)
-        o, z = room[:widest], room[widest:]
+        y, room = np.empty(n_outputs), np.empty(n_features + size, real)
+        row, o = room[:n_features], room[n_features:]
         for j in range(n_features):
-            o[j] = (x[j] - X_mean[j]) / X_scale[j]
-        predict_row(net, theta, o, z)
+            row[j] = (x[j] - X_mean[j]) / X_scale[j]
+        predict_row(net, wide, row, o)
         for k in range(n_outputs):
-            y[k] = y_scale[k] * o[k] + y_mean[k]
+            y[k] = y_scale[k] * o[outputs + k] + y_mean[k]
         return y
 
     return f
 
 
+def spread(net, theta):
+    """θ as `online.py` has it: b and each row of W are filled up to octets."""
+    rows, at = [], 0
+    for n_in, n_out in pairwise(net["width"]):
+        W = theta[at : at + (n_in + 1) * n_out].reshape(n_in + 1, n_out)
+        rows.append(np.pad(W, ((0, 0), (0, -n_out % 8))).ravel())
+        at += W.size
+    return np.concatenate(rows)
+
+
 @entry
-def predict_row(net, theta, o, z):
-    """o ← ŷ, where o was x; both o and z have room for the widest layer."""
-    for l in range(1, net.size):
-        z_l, o_l = vector(z, 0, net[l].width), vector(o, 0, net[l].width)
-        affine_one(
-            weights(theta, net, l), biases(theta, net, l), vector(o, 0, net[l - 1].width), z_l
-        )
-        activate(net[l].activation, z_l)
-        for k in range(z_l.size):
-            o_l[k] = z_l[k]
+def predict_row(net, theta, x, o):
+    """The units of every layer for the inputs x; θ and o are made of octets."""
+    forward(net, octets(theta, 0, theta.size), singles(x, 0, x.size), octets(o, 0, o.size))
+
+
+if numba.config.DISABLE_JIT:
+
+    def predict_row(net, theta, x, o):
+        """As above, in NumPy."""
+        before, at, here = x, 0, -(-net["width"][0] // 8) * 8
+        for l in range(1, net.size):
+            n_in, n_out = net["width"][l - 1], -(-net["width"][l] // 8) * 8
+            W = theta[at : at + (n_in + 1) * n_out].reshape(n_in + 1, n_out)
+            z = before[:n_in] @ W[:-1] + W[-1]
+            before = o[here : here + n_out] = [activation(net["activation"][l], each) for each in z]
+            before, at, here = np.array(before), at + W.size, here + n_out

@@ -108,7 +108,7 @@ class Emitter:
 
     def apply(self, formula, *vectors):
         """A formula of numbers, for vectors of them."""
-        of = Numbers(self.dtype, 1)
+        of = Numbers(self.dtype, self.lanes)
         return self.context.compile_internal(
             self.builder, formula, of(*[of] * len(vectors)), vectors
         )

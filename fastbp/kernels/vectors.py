@@ -11,7 +11,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.datamodel import PrimitiveModel
+from numba.core.datamodel import PrimitiveModel, StructModel
 from numba.core.typing.templates import (
     AbstractTemplate,
     AttributeTemplate,
@@ -19,8 +19,14 @@ from numba.core.typing.templates import (
     infer_global,
     signature,
 )
-from numba.extending import intrinsic, lower_builtin, overload, register_model
-from numba.np.arrayobj import make_array, populate_array
+from numba.extending import (
+    intrinsic,
+    lower_builtin,
+    make_attribute_wrapper,
+    overload,
+    register_model,
+)
+from numba.np.arrayobj import make_array
 
 from fastbp.kernels.compile import njit
 
@@ -54,13 +60,12 @@ def _lanes_of(a):
 
 @intrinsic
 def padded(typingctx, n):
-    """n rounded up to whole vectors; a single sample stays single."""
+    """n rounded up to whole vectors."""
 
     def codegen(context, builder, signature, arguments):
         n, number = arguments[0], ir.IntType(64)
         vectors = builder.sdiv(builder.add(n, number(LANES - 1)), number(LANES))
-        whole = builder.mul(vectors, number(LANES))
-        return builder.select(builder.icmp_signed("==", n, number(1)), n, whole)
+        return builder.mul(vectors, number(LANES))
 
     return types.intp(types.intp), codegen
 
@@ -76,8 +81,8 @@ TOGETHER = 4
 class Numbers(types.Type):
     """Floats in lanes. A formula that is written for one number can be compiled for these."""
 
-    def __init__(self, dtype, vectors=TOGETHER):
-        self.dtype, self.count = dtype, vectors * LANES * 32 // dtype.bitwidth
+    def __init__(self, dtype, count=None):
+        self.dtype, self.count = dtype, count or TOGETHER * LANES * 32 // dtype.bitwidth
         super().__init__(f"{self.count} × {dtype}")
 
 
@@ -188,6 +193,7 @@ def _operator(function, instruction):
 _operator(operator.add, "fadd")
 _operator(operator.iadd, "fadd")
 _operator(operator.sub, "fsub")
+_operator(operator.isub, "fsub")
 _operator(operator.mul, "fmul")
 _operator(operator.truediv, "fdiv")
 _operator(operator.neg, "fneg")
@@ -212,29 +218,94 @@ def _constant(of, value):
     return ir.Constant(of, [value] * of.count if isinstance(of, ir.VectorType) else value)
 
 
-@intrinsic
-def numbers(typingctx, buffer, start, size):
-    """Numbers, as many as `size`, lying in a flat buffer from its element `start` on: a view."""
-    to = types.Array(Numbers(buffer.dtype), 1, "C", aligned=False)
+#: Whether kernels run as plain Python, where there are no Numbers.
+INTERPRETED = bool(numba.config.DISABLE_JIT)
 
-    def codegen(context, builder, signature, arguments):
-        buffer, start, size = arguments
-        source = make_array(signature.args[0])(context, builder, buffer)
-        view = make_array(to)(context, builder)
-        of = context.get_value_type(to.dtype)
-        bytes_of_one = builder.mul(source.itemsize, start.type(of.count))
-        populate_array(
-            view,
-            data=builder.bitcast(builder.gep(source.data, [start]), of.as_pointer()),
-            shape=[size],
-            strides=[bytes_of_one],
-            itemsize=bytes_of_one,
-            meminfo=None,
-            parent=None,
-        )
-        return view._getvalue()
 
-    return to(buffer, types.intp, types.intp), codegen
+class Run(types.Type):
+    """Numbers one behind the other: a pointer and a size. An index is what it says, and is not
+    looked at; Numba's own arrays ask of each whether it is counted from the end."""
+
+    def __init__(self, dtype):
+        self.dtype = dtype
+        super().__init__(f"run of {dtype}")
+
+
+@register_model(Run)
+class _RunModel(StructModel):
+    def __init__(self, manager, run):
+        super().__init__(manager, run, [("data", types.CPointer(run.dtype)), ("size", types.intp)])
+
+
+make_attribute_wrapper(Run, "size", "size")
+
+
+@infer_global(operator.getitem)
+class _GetItem(AbstractTemplate):
+    def generic(self, args, kws):
+        run, i = args
+        if isinstance(run, Run) and isinstance(i, types.Integer):
+            return signature(run.dtype, run, types.intp)
+
+
+@infer_global(operator.setitem)
+class _SetItem(AbstractTemplate):
+    def generic(self, args, kws):
+        run, i, _ = args
+        if isinstance(run, Run) and isinstance(i, types.Integer):
+            return signature(types.none, run, types.intp, run.dtype)
+
+
+def _item(context, builder, run_type, run, i):
+    """The address of run[i], and what it is aligned to."""
+    data = cgutils.create_struct_proxy(run_type)(context, builder, run).data
+    number = getattr(run_type.dtype, "dtype", run_type.dtype)
+    return builder.gep(data, [i]), number.bitwidth // 8
+
+
+@lower_builtin(operator.getitem, Run, types.intp)
+def _get_item(context, builder, signature, arguments):
+    run, i = arguments
+    place, alignment = _item(context, builder, signature.args[0], run, i)
+    value = builder.load(place)
+    value.align = alignment
+    return value
+
+
+@lower_builtin(operator.setitem, Run, types.intp, types.Any)
+def _set_item(context, builder, signature, arguments):
+    run, i, value = arguments
+    place, alignment = _item(context, builder, signature.args[0], run, i)
+    builder.store(value, place).align = alignment
+
+
+def _run_of(element):
+    """A function of a flat buffer or a run, where to begin and how many: a Run of elements."""
+
+    @intrinsic
+    def run_of(typingctx, buffer, start, size):
+        to = Run(element(getattr(buffer.dtype, "dtype", buffer.dtype)))
+
+        def codegen(context, builder, signature, arguments):
+            buffer, start, size = arguments
+            if isinstance(signature.args[0], Run):
+                data = cgutils.create_struct_proxy(signature.args[0])(context, builder, buffer).data
+            else:
+                data = make_array(signature.args[0])(context, builder, buffer).data
+            run = cgutils.create_struct_proxy(to)(context, builder)
+            run.data = builder.bitcast(builder.gep(data, [start]), run.data.type)
+            run.size = size
+            return run._getvalue()
+
+        return to(buffer, types.intp, types.intp), codegen
+
+    return run_of
+
+
+#: Numbers, octets (eight numbers together), and single numbers.
+numbers, octets, singles = (
+    _run_of(element) for element in (Numbers, lambda dtype: Numbers(dtype, 8), lambda dtype: dtype)
+)
 
 
 @intrinsic
@@ -273,6 +344,24 @@ def as_many(typingctx, number, x):
         return _spread(builder, number, x.type)
 
     return x(number, x), codegen
+
+
+@overload(np.sqrt)
+def _sqrt(x):
+    if isinstance(x, Numbers):
+        return lambda x: _root(x)
+
+
+@intrinsic
+def _root(typingctx, x):
+    def codegen(context, builder, signature, arguments):
+        of = arguments[0].type
+        root = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(of, [of]), f"llvm.sqrt.v{x.count}f{x.dtype.bitwidth}"
+        )
+        return builder.call(root, arguments)
+
+    return x(x), codegen
 
 
 @intrinsic
@@ -368,7 +457,7 @@ if numba.config.DISABLE_JIT:
     # What the above computes, in NumPy.
 
     def padded(n):
-        return n if n == 1 else -(-n // LANES) * LANES
+        return -(-n // LANES) * LANES
 
     def elementwise(formula):
         def kernel(z, o):

@@ -1,0 +1,237 @@
+"""Online training, a step for each sample.
+
+The formulas of `network.py`, for one sample. A layer's units lie in the lanes of octets, eight
+numbers each, and so do b and every row of W, whose last octet is filled up with zeros: a layer of
+up to eight units is one vector wherever it goes. What a step costs is then the latency of its own
+chain, input to output and back; views and tiles of the general machinery would cost several
+times as much.
+
+=============  =====================================================================
+formula        here
+=============  =====================================================================
+Wⱼ, b          ``theta[row + j * n_out:]`` with b the row below W, n_out octets each
+o of a layer   ``o[here:]``, n_out octets; ``singles(o, here, width)``, one by one
+=============  =====================================================================
+"""
+
+from fastbp.kernels.activations import activation, derivative
+from fastbp.kernels.compile import entry, inline, njit, njit_exact
+from fastbp.kernels.epoch import train_alone
+from fastbp.kernels.losses import loss, slope
+from fastbp.kernels.optimizers import SGD, count_step, move, sgd
+from fastbp.kernels.vectors import as_many, octets, singles, total
+from fastbp.kernels.views import least
+
+
+@entry
+def train_online(
+    thread, n_threads, barrier,
+    net, recipe, state, theta, best_theta, memory, gradients, part_losses, tiles, order,
+    X, y, sample_weight, order_val, X_val, y_val, weight_val, spread_val,
+    steps, etas, losses, losses_val, scores,
+):  # fmt: skip
+    """As `epoch.train`."""
+    return train_alone(
+        train_samples, evaluate,
+        net, recipe, state, theta, best_theta, memory, gradients, tiles, order,
+        X, y, sample_weight, order_val, X_val, y_val, weight_val, spread_val,
+        steps, etas, losses, losses_val, scores,
+    )  # fmt: skip
+
+
+@njit
+def train_samples(
+    net, recipe, state, eta, theta, memory, gradients, tiles, order, start, stop,
+    X, y, sample_weight,
+):  # fmt: skip
+    """A step of θ for each of the samples order[start:stop]."""
+    # Read once: for all the compiler knows, a store to θ could change any of these.
+    code, scale, alpha, plain = (
+        recipe.loss, recipe.loss_scale, recipe.alpha, recipe.optimizer == SGD
+    )  # fmt: skip
+    n_rows, n_units, real = rows_of(net), units_of(net), theta.dtype.type
+    everything = octets(tiles, 0, tiles.size)
+    W, G = octets(everything, 0, n_rows), octets(everything, n_rows, n_rows)
+    M, V = octets(everything, 2 * n_rows, n_rows), octets(everything, 3 * n_rows, n_rows)
+    o = octets(everything, 4 * n_rows, n_units)
+    d = octets(everything, 4 * n_rows + n_units, n_units)
+    lane = octets(everything, 4 * n_rows + 2 * n_units, 8)
+    number_lanes(singles(lane, 0, 64))
+    spread(net, singles(theta, 0, theta.size), singles(W, 0, 8 * n_rows))
+    for i in range(memory.shape[0]):
+        row = singles(memory, i * theta.size, theta.size)
+        spread(net, row, singles(everything, (2 + i) * n_rows, 8 * n_rows))
+    n_in, n_outputs = net[0].width, net[net.size - 1].width
+    outputs = n_units - octets_of(n_outputs)
+    weighted, weight = sample_weight.size > 0, 1.0
+    sum_of_losses, sum_of_weights = state.loss, state.weight
+    for i in range(start, stop):
+        sample = order[i]
+        if weighted:
+            weight = sample_weight[sample]
+        if weight > 0:
+            x, y_sample = singles(X, sample * n_in, n_in), singles(y, sample * n_outputs, n_outputs)
+            forward(net, W, x, o)
+            part = 0.0
+            for k in range(outputs, n_units):
+                first = 8 * (k - outputs)
+                target = as_many(real(0), o[k])
+                for u in range(first, least(first + 8, n_outputs)):
+                    target += y_sample[u] * lane[u - first]
+                part += scale * total(loss(code, o[k], target))
+                d[k] = slope(code, o[k], target)
+            backward(net, W, G, x, o, d, lane)
+            if alpha > 0:
+                part += add_penalty(net, real(alpha / weight), W, G)
+            if plain:
+                sgd(real(eta), W, G)
+            else:
+                step(recipe, eta, state, real, W, G, M, V)
+            sum_of_losses += weight * part
+            sum_of_weights += weight
+    state.loss, state.weight = sum_of_losses, sum_of_weights
+    collect(net, singles(W, 0, 8 * n_rows), singles(theta, 0, theta.size))
+    for i in range(memory.shape[0]):
+        row = singles(memory, i * theta.size, theta.size)
+        collect(net, singles(everything, (2 + i) * n_rows, 8 * n_rows), row)
+
+
+@njit_exact
+def step(recipe, eta, state, real, W, G, M, V):
+    """θ makes a step."""
+    count_step(recipe, state)
+    move(recipe, eta, state, real, W, G, M, V)
+
+
+@njit
+def evaluate(net, recipe, theta, tiles, order, X, y, weight, spread_of_y):
+    """As `epoch.evaluate`, sample by sample."""
+    n_rows, n_units = rows_of(net), units_of(net)
+    n_in, n_outputs = X.shape[1], y.shape[1]
+    W = octets(tiles, 0, n_rows)
+    o = octets(W, n_rows, n_units)
+    spread(net, singles(theta, 0, theta.size), singles(W, 0, 8 * n_rows))
+    prediction = singles(o, n_units - octets_of(n_outputs), n_outputs)
+    loss_of_all, unexplained = 0.0, 0.0
+    for i in range(X.shape[0]):
+        forward(net, W, singles(X, i * n_in, n_in), o)
+        for k in range(n_outputs):
+            error = prediction[k] - y[i, k]
+            unexplained += weight[i] * error * error / spread_of_y[k]
+            loss_of_all += weight[i] * loss(recipe.loss, prediction[k], y[i, k])
+    return recipe.loss_scale * loss_of_all, 1 - unexplained / n_outputs
+
+
+@inline
+def forward(net, theta, x, o):
+    """z = Σⱼ Wⱼ oⱼ + b,  o = σ(z), for every layer; o of the inputs is x."""
+    row, here, before, real = 0, octets_of(net[0].width), x, type(x[0])
+    for l in range(1, net.size):
+        n_in, n_out = net[l - 1].width, octets_of(net[l].width)
+        for k in range(n_out):
+            # Two sums side by side: each term waits for the one before it.
+            z, odd, last = theta[row + n_in * n_out + k], as_many(real(0), o[here]), n_in - 1
+            for j in range(0, last, 2):
+                z += theta[row + j * n_out + k] * before[j]
+                odd += theta[row + (j + 1) * n_out + k] * before[j + 1]
+            if n_in % 2:
+                z += theta[row + last * n_out + k] * before[last]
+            o[here + k] = activation(net[l].activation, z + odd)
+        before = singles(o, here, net[l].width)
+        row, here = row + (n_in + 1) * n_out, here + n_out
+
+
+@inline
+def backward(net, theta, gradient, x, o, d, lane):
+    """∂L/∂Wⱼ = oⱼ d,  ∂L/∂b = d,  dⱼ = σ′(zⱼ) Wⱼ·d;  d of the outputs is given."""
+    row, here = gradient.size, o.size - octets_of(net[net.size - 1].width)
+    for l in range(net.size - 1, 0, -1):
+        n_in, n_out = net[l - 1].width, octets_of(net[l].width)
+        row -= (n_in + 1) * n_out
+        below = here - octets_of(n_in)
+        before = singles(o, below, n_in) if l > 1 else x
+        for j in range(n_in):
+            for k in range(n_out):
+                gradient[row + j * n_out + k] = before[j] * d[here + k]
+        for k in range(n_out):
+            gradient[row + n_in * n_out + k] = d[here + k]
+        for u in range(below, here if l > 1 else below):
+            first = 8 * (u - below)
+            e = as_many(type(x[0])(0), d[here])
+            for j in range(first, least(first + 8, n_in)):
+                part = theta[row + j * n_out] * d[here]
+                for k in range(1, n_out):
+                    part += theta[row + j * n_out + k] * d[here + k]
+                e += total(part) * lane[j - first]
+            d[u] = e * derivative(net[l - 1].activation, o[u])
+        here = below
+
+
+@inline
+def add_penalty(net, alpha, theta, gradient):
+    """gradient ← gradient + α W, for weights only; returns ½ α ‖W‖²."""
+    row, squares = 0, 0.0
+    for l in range(1, net.size):
+        n_in, n_out = net[l - 1].width, octets_of(net[l].width)
+        for i in range(row, row + n_in * n_out):
+            gradient[i] += alpha * theta[i]
+            squares += total(theta[i] * theta[i])
+        row += (n_in + 1) * n_out
+    return 0.5 * alpha * squares
+
+
+@inline
+def octets_of(width):
+    """Octets of a layer of so many units."""
+    return (width + 7) // 8
+
+
+@inline
+def rows_of(net):
+    """Octets of θ."""
+    n_rows = 0
+    for l in range(1, net.size):
+        n_rows += (net[l - 1].width + 1) * octets_of(net[l].width)
+    return n_rows
+
+
+@inline
+def units_of(net):
+    """Octets of o."""
+    n_units = 0
+    for l in range(net.size):
+        n_units += octets_of(net[l].width)
+    return n_units
+
+
+@njit
+def number_lanes(lanes):
+    """1 in lane j of octet j, else 0."""
+    for i in range(lanes.size):
+        lanes[i] = 1 if i // 8 == i % 8 else 0
+
+
+@njit
+def spread(net, theta, wide):
+    """wide ← θ, with a new octet for b and each row of W."""
+    at, to = 0, 0
+    for l in range(1, net.size):
+        n_out, width = net[l].width, 8 * octets_of(net[l].width)
+        for _ in range(net[l - 1].width + 1):
+            for k in range(n_out):
+                wide[to + k] = theta[at + k]
+            for k in range(n_out, width):
+                wide[to + k] = 0
+            at, to = at + n_out, to + width
+
+
+@njit
+def collect(net, wide, theta):
+    """θ ← wide."""
+    at, to = 0, 0
+    for l in range(1, net.size):
+        n_out, width = net[l].width, 8 * octets_of(net[l].width)
+        for _ in range(net[l - 1].width + 1):
+            for k in range(n_out):
+                theta[at + k] = wide[to + k]
+            at, to = at + n_out, to + width
