@@ -1,7 +1,9 @@
 """The promises of the mathematics: labels are not touched, the mean is a mean, units are raw."""
 
+import math
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,10 @@ import reference
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastbp import BackpropRegressor
+from fastbp.kernels import epoch
+from fastbp.kernels.compile import from_python
+from fastbp.kernels.epoch import STATE
+from fastbp.kernels.network import as_layers
 from fastbp.scaling import measure
 
 QUICK = {"hidden_layer_sizes": (4,), "max_iter": 5, "n_iter_no_change": np.inf, "random_state": 0}
@@ -276,6 +282,20 @@ def test_every_sample_of_a_shuffled_epoch_is_taken_once():
     model.coefs_[0][:], model.intercepts_[0][:] = 0, 0
     model.fit(X, y)
     assert_allclose(model.coefs_[0][:, 0], 1e-9 * 2 * y, rtol=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
+def test_every_order_of_a_shuffle_is_equally_likely(n):
+    """Of 1,000 n! shuffles each of the n! orders comes 1,000 times, to five deviations."""
+    shuffle = from_python(epoch.shuffle)
+    state, counts = as_layers(np.zeros(1, STATE))[0], Counter()
+    orders, repeats, order = math.factorial(n), 1000, np.arange(n)
+    for _ in range(orders * repeats):
+        order[:] = range(n)
+        shuffle(order, state)
+        counts[tuple(order)] += 1
+    assert len(counts) == orders
+    assert_allclose(list(counts.values()), repeats, rtol=0, atol=5 * np.sqrt(repeats))
 
 
 def test_without_momentum_sgd_is_plain_whatever_nesterov_says(standard_table):
