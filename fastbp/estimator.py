@@ -345,7 +345,7 @@ default="logistic"
         else:
             theta = parameters.initialize(net, activations, random_state, self._like_hidden())
 
-        order = np.arange(len(y))
+        order = training.row_numbers(len(y))
         if self.early_stopping and held_out is None:
             order, rows = self._split(order, random_state)
             held_out = X[rows], y[rows], None if sample_weight is None else sample_weight[rows]

@@ -18,6 +18,7 @@ from fastbp.kernels.compile import from_python
 from fastbp.kernels.epoch import STATE
 from fastbp.kernels.network import as_layers
 from fastbp.scaling import measure
+from fastbp.training import row_numbers
 
 QUICK = {"hidden_layer_sizes": (4,), "max_iter": 5, "n_iter_no_change": np.inf, "random_state": 0}
 PLAIN = QUICK | {"standardize": False, "dtype": "float64"}
@@ -284,12 +285,17 @@ def test_every_sample_of_a_shuffled_epoch_is_taken_once():
     assert_allclose(model.coefs_[0][:, 0], 1e-9 * 2 * y, rtol=1e-6)
 
 
+def test_more_rows_than_can_be_numbered_are_an_error():
+    with pytest.raises(ValueError, match="4,294,967,297 rows are more than"):
+        row_numbers(2**32 + 1)
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
 def test_every_order_of_a_shuffle_is_equally_likely(n):
     """Of 1,000 n! shuffles each of the n! orders comes 1,000 times, to five deviations."""
     shuffle = from_python(epoch.shuffle)
     state, counts = as_layers(np.zeros(1, STATE))[0], Counter()
-    orders, repeats, order = math.factorial(n), 1000, np.arange(n)
+    orders, repeats, order = math.factorial(n), 1000, row_numbers(n)
     for _ in range(orders * repeats):
         order[:] = range(n)
         shuffle(order, state)

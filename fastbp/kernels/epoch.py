@@ -15,7 +15,7 @@ The caller allocates all arrays, nothing is allocated here:
 barrier         (64,)                    see `threads.py`
 X, y            (n_samples, ·)           in the precision of training, read-only
 sample_weight   (n_samples,)             or empty: all samples weigh the same
-order           (n_samples,)             the order in which samples are taken
+order           (n_samples,) uint32      the order in which samples are taken
 net             (n_layers,) LAYER        the shape of the network, see `network.py`
 recipe          RECIPE                   how to train
 state           STATE                    what is carried from step to step
@@ -364,7 +364,7 @@ def gather(A, order, start, stop, T):
         for i in range(0, whole, count(T)):
             put(gathered(A, order, start + i, j), t, j * T.shape[1] + i)
         for i in range(whole, stop - start):
-            T[j, i] = A[np.uint64(order[start + i]), j]  # unsigned: not counted from the end
+            T[j, i] = A[order[start + i], j]
         for i in range(stop - start, T.shape[1]):
             T[j, i] = 0
 

@@ -327,7 +327,8 @@ def gathered(typingctx, A, order, start, column):
         numbers = ir.Constant(of, ir.Undefined)
         for lane in range(to.count):
             place = builder.gep(order.data, [builder.add(start, start.type(lane))])
-            address = builder.gep(first, [builder.mul(builder.load(place), below)])
+            row = builder.zext(builder.load(place), below.type)
+            address = builder.gep(first, [builder.mul(row, below)])
             number = builder.load(builder.bitcast(address, of.element.as_pointer()))
             numbers = builder.insert_element(numbers, number, ir.IntType(32)(lane))
         return numbers
