@@ -4,7 +4,8 @@ The formulas of `network.py`, for one sample. A layer's units lie in the lanes o
 numbers each, and so do b and every row of W, whose last octet is filled up with zeros: a layer of
 up to eight units is one vector wherever it goes. What a step costs is then the latency of its own
 chain, input to output and back; views and tiles of the general machinery would cost several
-times as much.
+times as much. What is stored must be waited for when it is loaded again: the octets of o and d
+that are needed first are handed on in registers.
 
 =============  =====================================================================
 formula        here
@@ -18,7 +19,7 @@ from fastbp.kernels.activations import activation, derivative
 from fastbp.kernels.compile import entry, inline, njit, njit_exact
 from fastbp.kernels.epoch import train_alone
 from fastbp.kernels.losses import loss, slope
-from fastbp.kernels.optimizers import SGD, count_step, move, sgd
+from fastbp.kernels.optimizers import SGD, count_step, move
 from fastbp.kernels.vectors import as_many, octets, singles, total
 from fastbp.kernels.views import least
 
@@ -46,9 +47,8 @@ def train_samples(
 ):  # fmt: skip
     """A step of θ for each of the samples order[start:stop]."""
     # Read once: for all the compiler knows, a store to θ could change any of these.
-    code, scale, alpha, plain = (
-        recipe.loss, recipe.loss_scale, recipe.alpha, recipe.optimizer == SGD
-    )  # fmt: skip
+    code, scale, alpha = recipe.loss, recipe.loss_scale, recipe.alpha
+    at_once = recipe.optimizer == SGD and alpha == 0
     n_rows, n_units, real = rows_of(net), units_of(net), theta.dtype.type
     everything = octets(tiles, 0, tiles.size)
     W, G = octets(everything, 0, n_rows), octets(everything, n_rows, n_rows)
@@ -71,21 +71,22 @@ def train_samples(
             weight = sample_weight[sample]
         if weight > 0:
             x, y_sample = singles(X, sample * n_in, n_in), singles(y, sample * n_outputs, n_outputs)
-            forward(net, W, x, o)
-            part = 0.0
+            o_last = forward(net, W, x, o)
+            part, d_first = 0.0, o_last
             for k in range(outputs, n_units):
-                first = 8 * (k - outputs)
-                target = as_many(real(0), o[k])
-                for u in range(first, least(first + 8, n_outputs)):
-                    target += y_sample[u] * lane[u - first]
-                part += scale * total(loss(code, o[k], target))
-                d[k] = slope(code, o[k], target)
-            backward(net, W, G, x, o, d, lane)
+                prediction = o_last if k == n_units - 1 else o[k]
+                first, target = 8 * (k - outputs), as_many(real(0), prediction)
+                for u in range(least(8, n_outputs - first)):
+                    target += y_sample[first + u] * lane[u]
+                part += scale * total(loss(code, prediction, target))
+                d_k = slope(code, prediction, target)
+                d[k] = d_k
+                if k == outputs:
+                    d_first = d_k
+            backward(net, W, G, x, o, d, d_first, lane, at_once, real(eta))
             if alpha > 0:
                 part += add_penalty(net, real(alpha / weight), W, G)
-            if plain:
-                sgd(real(eta), W, G)
-            else:
+            if not at_once:
                 step(recipe, eta, state, real, W, G, M, V)
             sum_of_losses += weight * part
             sum_of_weights += weight
@@ -124,47 +125,72 @@ def evaluate(net, recipe, theta, tiles, order, X, y, weight, spread_of_y):
 
 @inline
 def forward(net, theta, x, o):
-    """z = Σⱼ Wⱼ oⱼ + b,  o = σ(z), for every layer; o of the inputs is x."""
+    """z = Σⱼ Wⱼ oⱼ + b,  o = σ(z), for every layer; o of the inputs is x.
+
+    Returns the last octet, in a register.
+    """
     row, here, before, real = 0, octets_of(net[0].width), x, type(x[0])
     for l in range(1, net.size):
         n_in, n_out = net[l - 1].width, octets_of(net[l].width)
         for k in range(n_out):
             # Two sums side by side: each term waits for the one before it.
-            z, odd, last = theta[row + n_in * n_out + k], as_many(real(0), o[here]), n_in - 1
+            z, odd, last = theta[row + n_in * n_out + k], as_many(real(0), theta[row]), n_in - 1
             for j in range(0, last, 2):
                 z += theta[row + j * n_out + k] * before[j]
                 odd += theta[row + (j + 1) * n_out + k] * before[j + 1]
             if n_in % 2:
                 z += theta[row + last * n_out + k] * before[last]
-            o[here + k] = activation(net[l].activation, z + odd)
+            output = activation(net[l].activation, z + odd)
+            o[here + k] = output
         before = singles(o, here, net[l].width)
         row, here = row + (n_in + 1) * n_out, here + n_out
+    return output
 
 
 @inline
-def backward(net, theta, gradient, x, o, d, lane):
-    """∂L/∂Wⱼ = oⱼ d,  ∂L/∂b = d,  dⱼ = σ′(zⱼ) Wⱼ·d;  d of the outputs is given."""
+def backward(net, theta, gradient, x, o, d, d_first, lane, at_once, eta):
+    """∂L/∂Wⱼ = oⱼ d,  ∂L/∂b = d,  dⱼ = σ′(zⱼ) Wⱼ·d;  d of the outputs is given.
+
+    Where nothing else is done to the gradient, θ moves by −η times it `at_once`. `d_first` is the
+    first octet of d, in a register.
+    """
     row, here = gradient.size, o.size - octets_of(net[net.size - 1].width)
     for l in range(net.size - 1, 0, -1):
         n_in, n_out = net[l - 1].width, octets_of(net[l].width)
         row -= (n_in + 1) * n_out
-        below = here - octets_of(n_in)
-        before = singles(o, below, n_in) if l > 1 else x
-        for j in range(n_in):
-            for k in range(n_out):
-                gradient[row + j * n_out + k] = before[j] * d[here + k]
-        for k in range(n_out):
-            gradient[row + n_in * n_out + k] = d[here + k]
+        below, d_before = here - octets_of(n_in), d_first
         for u in range(below, here if l > 1 else below):
             first = 8 * (u - below)
-            e = as_many(type(x[0])(0), d[here])
-            for j in range(first, least(first + 8, n_in)):
-                part = theta[row + j * n_out] * d[here]
+            e = as_many(type(x[0])(0), d_first)
+            at = row + first * n_out
+            for j in range(least(8, n_in - first)):
+                part = theta[at] * d_first
                 for k in range(1, n_out):
-                    part += theta[row + j * n_out + k] * d[here + k]
-                e += total(part) * lane[j - first]
-            d[u] = e * derivative(net[l - 1].activation, o[u])
-        here = below
+                    part += theta[at + k] * d[here + k]
+                e += total(part) * lane[j]
+                at += n_out
+            d_u = e * derivative(net[l - 1].activation, o[u])
+            d[u] = d_u
+            if u == below:
+                d_before = d_u
+        before, at = singles(o, below, n_in) if l > 1 else x, row
+        for j in range(n_in):
+            for k in range(n_out):
+                g = before[j] * d_first
+                if k > 0:
+                    g = before[j] * d[here + k]
+                if at_once:
+                    theta[at + k] -= eta * g
+                else:
+                    gradient[at + k] = g
+            at += n_out
+        for k in range(n_out):
+            g = d_first if k == 0 else d[here + k]
+            if at_once:
+                theta[at + k] -= eta * g
+            else:
+                gradient[at + k] = g
+        here, d_first = below, d_before
 
 
 @inline
