@@ -34,8 +34,8 @@ from fastbp.kernels.losses import loss, loss_and_slope
 from fastbp.kernels.network import backward, forward, units
 from fastbp.kernels.optimizers import add_penalty, count_step, update
 from fastbp.kernels.threads import wait
-from fastbp.kernels.tiles import RESUMED, ZERO
-from fastbp.kernels.vectors import count, gathered, padded, put
+from fastbp.kernels.tiles import RESUMED, ZERO, turn_gathered
+from fastbp.kernels.vectors import count, gathered, lanes, padded, put
 from fastbp.kernels.views import least, matrix, part_of, vector
 
 RECIPE = np.dtype(
@@ -359,13 +359,19 @@ def weight_of(sample_weight, order, start, stop):
 @njit
 def gather(A, order, start, stop, T):
     """T ← A[order[start:stop]]ᵀ, and zeros for the samples that pad it."""
-    whole, t = (stop - start) // count(T) * count(T), vector(T, 0, T.size)
+    n, t, width = T.shape[1], vector(T, 0, T.size), lanes(T)
+    whole, columns = (stop - start) // width * width, T.shape[0] // width * width
+    for i in range(0, whole, width):
+        for j in range(0, columns, width):
+            turn_gathered(A, order, start + i, j, t, j * n + i, n)
+    of_numbers = whole // count(T) * count(T)
+    for j in range(columns, T.shape[0]):
+        for i in range(0, of_numbers, count(T)):
+            put(gathered(A, order, start + i, j), t, j * n + i)
     for j in range(T.shape[0]):
-        for i in range(0, whole, count(T)):
-            put(gathered(A, order, start + i, j), t, j * T.shape[1] + i)
-        for i in range(whole, stop - start):
+        for i in range(whole if j < columns else of_numbers, stop - start):
             T[j, i] = A[order[start + i], j]
-        for i in range(stop - start, T.shape[1]):
+        for i in range(stop - start, n):
             T[j, i] = 0
 
 

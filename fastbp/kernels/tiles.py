@@ -88,7 +88,19 @@ class Emitter:
         mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
         return self.builder.shuffle_vector(x, y, mask)
 
-    def swap_halves(self, x, y, half):
+    def store_turned(self, rows, pointer, stride):
+        """Store the columns of a square of as many `rows` as there are lanes."""
+        # Swap the off-diagonal halves of ever larger squares.
+        half = 1
+        while half < self.lanes:
+            for r in range(self.lanes):
+                if not r & half:
+                    rows[r], rows[r + half] = self._swap_halves(rows[r], rows[r + half], half)
+            half *= 2
+        for r, row in enumerate(rows):
+            self.store(row, self.at(pointer, self.builder.mul(stride, stride.type(r))))
+
+    def _swap_halves(self, x, y, half):
         """x and y, every second run of `half` lanes of x exchanged for the run before it of y."""
         first = [j if not j & half else self.lanes + j - half for j in range(self.lanes)]
         second = [j + half if not j & half else self.lanes + j for j in range(self.lanes)]
@@ -323,18 +335,31 @@ def turn(typingctx, A, a, a_row, B, b, b_row):
         A, a, a_row, B, b, b_row = arguments
         emit = Emitter(context, builder, signature.args[0].dtype)
         pa = emit.pointer(signature.args[0], A, a)
-        pb = emit.pointer(signature.args[3], B, b)
         number, lanes = ir.IntType(64), range(emit.lanes)
         rows = [emit.load(emit.at(pa, builder.mul(a_row, number(r)))) for r in lanes]
-        # Swap the off-diagonal halves of ever larger squares.
-        half = 1
-        while half < emit.lanes:
-            for r in lanes:
-                if not r & half:
-                    rows[r], rows[r + half] = emit.swap_halves(rows[r], rows[r + half], half)
-            half *= 2
-        for r in lanes:
-            emit.store(rows[r], emit.at(pb, builder.mul(b_row, number(r))))
+        emit.store_turned(rows, emit.pointer(signature.args[3], B, b), b_row)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def turn_gathered(typingctx, A, order, start, column, B, b, b_row):
+    """B ← A[order[start:], column:]ᵀ, a square as in `turn`; a row of A lies in one piece."""
+    i = types.intp
+    signature = types.void(A, order, i, i, B, i, i)
+
+    def codegen(context, builder, signature, arguments):
+        A, order, start, column, B, b, b_row = arguments
+        emit = Emitter(context, builder, signature.args[0].dtype)
+        first = emit.pointer(signature.args[0], A, column)
+        numbers = emit.pointer(signature.args[1], order, start)
+        width = builder.extract_value(make_array(signature.args[0])(context, builder, A).shape, 1)
+        rows = []
+        for r in range(emit.lanes):
+            row = builder.zext(builder.load(emit.at(numbers, r)), width.type)
+            rows.append(emit.load(emit.at(first, builder.mul(row, width))))
+        emit.store_turned(rows, emit.pointer(signature.args[4], B, b), b_row)
         return context.get_dummy_value()
 
     return signature, codegen
