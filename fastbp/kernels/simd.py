@@ -18,6 +18,7 @@ from fastbp.kernels.tiles import (
     ROWS,
     VECTORS,
     ZERO,
+    add_turned,
     copy_rows,
     copy_vectors,
     dots_0x1,
@@ -29,6 +30,7 @@ from fastbp.kernels.tiles import (
     tile_1x4,
     tile_4x1,
     tile_4x2,
+    tile_square,
     turn,
 )
 from fastbp.kernels.vectors import LANES, lanes
@@ -37,8 +39,9 @@ from fastbp.kernels.views import least, vector
 #: Terms of a sum taken at a time, so that the part of A at work stays in the first cache.
 DEPTH = 256
 
-#: From how many rows of the gradient on it pays to turn D over, and to multiply by it.
-TURNED_ROWS = 24
+#: From how many rows of the gradient on it pays to turn D over, and to multiply by it; with fewer,
+#: O is turned, where the squares that come of it have at least so many rows and columns.
+TURNED_ROWS, SQUARE = 24, 8
 
 #: From how many weights on W no longer stays in the first cache when it is read by columns (each
 #: of its numbers then lies in a line of its own), and is packed first, PACKED columns at a time.
@@ -183,7 +186,7 @@ def _turn_over(A, a_row, rows, columns, B, b_row):
     whole_rows, whole_columns = rows // lanes(A) * lanes(A), columns // lanes(A) * lanes(A)
     for r in range(0, whole_rows, lanes(A)):
         for c in range(0, whole_columns, lanes(A)):
-            turn(A, r * a_row + c, a_row, B, c * b_row + r, b_row)
+            turn(A, r * a_row + c, a_row, B, c * b_row + r, b_row, ZERO)
     for r in range(rows):
         for c in range(whole_columns if r < whole_rows else 0, columns):
             B[c * b_row + r] = A[r * a_row + c]
@@ -191,23 +194,61 @@ def _turn_over(A, a_row, rows, columns, B, b_row):
 
 @njit
 def outer(O, D, G, scratch, begin):
-    """G ← begin + O Dᵀ, as a product with D turned over where many rows share the turning."""
-    n_in, n_out, n = O.shape[0], D.shape[0], O.shape[1]
-    k = 0
+    """G ← begin + O Dᵀ, as a product with the one of O and D turned over that has fewer rows."""
+    n_in, n_out = O.shape[0], D.shape[0]
+    rows, columns = 0, 0  # of G, that are done
     if n_in >= TURNED_ROWS:
-        o, one = vector(O, 0, O.size), np.int64(1)
-        while k + lanes(G) <= n_out:
-            # As many columns as the widest tile has: what is turned over stays in the first cache.
-            columns = least(2 * VECTORS * lanes(G), (n_out - k) // lanes(G) * lanes(G))
-            _turn_over(vector(D, k * n, D.size), n, columns, n, scratch, columns)
-            g = vector(G, k, G.size)
-            _multiply_part(
-                o, n, one, ROWS * n, n, scratch, columns, one, g, n_out, n_in, columns,
-                begin, o, np.int64(AS_IS), g,
+        rows, columns = n_in, _outer_by_D_turned(O, D, G, scratch, begin)
+    elif lanes(G) >= SQUARE:
+        rows, columns = _outer_by_O_turned(O, D, G, scratch, begin)
+    if rows < n_in:
+        _outer_by_dots(O, D, G, rows, 0, columns, begin)
+    _outer_by_dots(O, D, G, 0, columns, n_out, begin)
+
+
+@inline
+def _outer_by_D_turned(O, D, G, scratch, begin):
+    """All rows of G, and as many columns as are whole vectors; returns how many."""
+    n_in, n_out, n = O.shape[0], D.shape[0], O.shape[1]
+    o, one, k = vector(O, 0, O.size), np.int64(1), 0
+    while k + lanes(G) <= n_out:
+        # As many columns as the widest tile has: what is turned over stays in the first cache.
+        columns = least(2 * VECTORS * lanes(G), (n_out - k) // lanes(G) * lanes(G))
+        _turn_over(vector(D, k * n, D.size), n, columns, n, scratch, columns)
+        g = vector(G, k, G.size)
+        _multiply_part(
+            o, n, one, ROWS * n, n, scratch, columns, one, g, n_out, n_in, columns,
+            begin, o, np.int64(AS_IS), g,
+        )  # fmt: skip
+        k += columns
+    return k
+
+
+@inline
+def _outer_by_O_turned(O, D, G, scratch, begin):
+    """As many rows and columns of G as are whole squares; returns both."""
+    n_in, n_out, n, side, zero = O.shape[0], D.shape[0], O.shape[1], lanes(G), np.int64(0)
+    rows, columns = n_in // side * side, n_out // side * side
+    d, g, o = vector(D, 0, D.size), vector(G, 0, G.size), vector(scratch, 0, side * n)
+    square = vector(scratch, side * n, side * side)
+    for j in range(0, rows, side):
+        _turn_over(vector(O, j * n, O.size), n, side, n, o, side)
+        for k in range(0, columns, side):
+            tile_square(
+                d, k * n, n, np.int64(1), o, zero, side, square, zero, side, n,
+                np.int64(ZERO), d, zero, np.int64(AS_IS), square,
             )  # fmt: skip
-            k += columns
-    while k + 4 <= n_out:
-        j = 0
+            add_turned(square, zero, side, g, j * n_out + k, n_out, begin)
+    return rows, columns
+
+
+@njit
+def _outer_by_dots(O, D, G, j_first, k_first, k_stop, begin):
+    """The rows of G from j_first on, and the columns from k_first to k_stop: sum by sum."""
+    n_in, n_out, n = O.shape[0], D.shape[0], O.shape[1]
+    k = k_first
+    while k + 4 <= k_stop:
+        j = j_first
         while j + 2 <= n_in:
             dots_2x4(O, j * n, D, k * n, n, G, j * n_out + k, n_out, 1, begin)
             j += 2
@@ -215,8 +256,8 @@ def outer(O, D, G, scratch, begin):
             dots_1x4(O, j * n, D, k * n, n, G, j * n_out + k, n_out, 1, begin)
             j += 1
         k += 4
-    while k < n_out:
-        j = 0
+    while k < k_stop:
+        j = j_first
         while j + 4 <= n_in:
             dots_1x4(D, k * n, O, j * n, n, G, j * n_out + k, 1, n_out, begin)
             j += 4

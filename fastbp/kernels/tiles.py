@@ -88,8 +88,8 @@ class Emitter:
         mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
         return self.builder.shuffle_vector(x, y, mask)
 
-    def store_turned(self, rows, pointer, stride):
-        """Store the columns of a square of as many `rows` as there are lanes."""
+    def store_turned(self, rows, pointer, stride, resumed=None):
+        """Store the columns of a square of as many `rows` as there are lanes; see `put`."""
         # Swap the off-diagonal halves of ever larger squares.
         half = 1
         while half < self.lanes:
@@ -98,7 +98,8 @@ class Emitter:
                     rows[r], rows[r + half] = self._swap_halves(rows[r], rows[r + half], half)
             half *= 2
         for r, row in enumerate(rows):
-            self.store(row, self.at(pointer, self.builder.mul(stride, stride.type(r))))
+            place = self.at(pointer, self.builder.mul(stride, stride.type(r)))
+            self.store(row, place) if resumed is None else self.put(row, place, resumed)
 
     def _swap_halves(self, x, y, half):
         """x and y, every second run of `half` lanes of x exchanged for the run before it of y."""
@@ -213,7 +214,10 @@ class Emitter:
 
 
 def _tile(rows, vectors):
-    """C ← end(begin + A B, O) for a tile of rows × vectors; O lies as C does."""
+    """C ← end(begin + A B, O) for a tile of rows × vectors; O lies as C does.
+
+    Without a number of rows it is a square: as many as a vector has lanes.
+    """
 
     @intrinsic
     def tile(
@@ -228,6 +232,7 @@ def _tile(rows, vectors):
             )
             type_of = signature.args
             emit = Emitter(context, builder, type_of[7].dtype)
+            R = range(rows or emit.lanes)
             pa = emit.pointer(type_of[0], A, a)
             pb = emit.pointer(type_of[4], B, b)
             pc = emit.pointer(type_of[7], C, c)
@@ -269,7 +274,7 @@ def _tile(rows, vectors):
 
         return signature, codegen
 
-    R, V, n_ = range(rows), range(vectors), ir.IntType(64)
+    V, n_ = range(vectors), ir.IntType(64)
     return tile
 
 
@@ -325,22 +330,27 @@ def _dots(rows, columns):
     return dots
 
 
-@intrinsic
-def turn(typingctx, A, a, a_row, B, b, b_row):
-    """B ← Aᵀ, for a square of as many rows as a vector has lanes."""
-    i = types.intp
-    signature = types.void(A, i, i, B, i, i)
+def _turn(begins):
+    """B ← Aᵀ, or begin + Aᵀ, for a square of as many rows as a vector has lanes."""
 
-    def codegen(context, builder, signature, arguments):
-        A, a, a_row, B, b, b_row = arguments
-        emit = Emitter(context, builder, signature.args[0].dtype)
-        pa = emit.pointer(signature.args[0], A, a)
-        number, lanes = ir.IntType(64), range(emit.lanes)
-        rows = [emit.load(emit.at(pa, builder.mul(a_row, number(r)))) for r in lanes]
-        emit.store_turned(rows, emit.pointer(signature.args[3], B, b), b_row)
-        return context.get_dummy_value()
+    @intrinsic
+    def turn(typingctx, A, a, a_row, B, b, b_row, begin):
+        i = types.intp
+        signature = types.void(A, i, i, B, i, i, i)
 
-    return signature, codegen
+        def codegen(context, builder, signature, arguments):
+            A, a, a_row, B, b, b_row, begin = arguments
+            emit = Emitter(context, builder, signature.args[0].dtype)
+            pa = emit.pointer(signature.args[0], A, a)
+            number, lanes = ir.IntType(64), range(emit.lanes)
+            rows = [emit.load(emit.at(pa, builder.mul(a_row, number(r)))) for r in lanes]
+            resumed = builder.icmp_signed("==", begin, number(RESUMED)) if begins else None
+            emit.store_turned(rows, emit.pointer(signature.args[3], B, b), b_row, resumed)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return turn
 
 
 @intrinsic
@@ -387,6 +397,7 @@ def _copy(numbers):
 
 tile_4x2, tile_4x1 = _tile(ROWS, VECTORS), _tile(ROWS, 1)
 tile_1x4, tile_1x1 = _tile(1, 2 * VECTORS), _tile(1, 1)
+tile_square, turn, add_turned = _tile(None, 1), _turn(False), _turn(True)
 dots_2x4, dots_1x4, dots_1x1 = _dots(2, 4), _dots(1, 4), _dots(1, 1)
 dots_0x4, dots_0x1 = _dots(0, 4), _dots(0, 1)
 copy_rows, copy_vectors = _copy(lambda lanes: ROWS), _copy(lambda lanes: VECTORS * lanes)
