@@ -1,5 +1,6 @@
 """How a fit is laid out: the recipe of the kernels, tiles, parts and threads."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -162,7 +163,7 @@ def aligned_zeros(shape, dtype):
     A vector that lies across two lines is loaded twice: the products of a large network are a
     fifth slower where NumPy's own arrays begin, 16 bytes into a line.
     """
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    size = math.prod(map(int, shape)) * np.dtype(dtype).itemsize
     room = np.zeros(size + LINE_BYTES, np.uint8)
-    first = -room.ctypes.data % LINE_BYTES
+    first = -room.__array_interface__["data"][0] % LINE_BYTES
     return room[first : first + size].view(dtype).reshape(shape)

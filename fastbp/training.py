@@ -292,7 +292,7 @@ def predictions(net, theta, X, units, y, n_threads):
     flops = step_flops(net, n_rows) / 3  # one of three products
     team = team_for(flops, -(-n_rows // tile), n_threads)
     tiles = tiles_for(net, tile, theta.dtype, team.n_threads)
-    with compiling() if not getattr(predict, "signatures", True) else nullcontext():
+    with compiling() if not getattr(predict, "overloads", True) else nullcontext():
         team.run(predict, net, tile, theta, tiles, X, *units, y)
 
 
