@@ -7,15 +7,16 @@ import sys
 import numpy as np
 import pytest
 import reference
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
-from fastbp.kernels import simd
+from fastbp.kernels import epoch, simd
 from fastbp.kernels.activations import ACTIVATIONS
 from fastbp.kernels.compile import from_python
 from fastbp.kernels.simd import errors, outputs
 from fastbp.kernels.tiles import RESUMED, ZERO
 from fastbp.kernels.vectors import LANES
 
+gather = from_python(epoch.gather)
 outer, sums = from_python(simd.outer), from_python(simd.sums)
 
 PRECISIONS = {"float32": 2e-6, "float64": 4e-15}
@@ -85,6 +86,20 @@ def test_gradients_begin_or_are_added_to_what_is_there(n_in, n_out, n, dtype):
     assert_sums(b, n, exact[3].sum(axis=1), dtype)
 
 
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("width", [*range(1, 20), 33])
+def test_gathered_rows_are_numpys_and_padding_is_zero(width, dtype):
+    random = np.random.default_rng(width)
+    A = random.normal(size=(100, width)).astype(dtype)
+    order = random.permutation(100).astype(np.uint32)
+    for start, stop in [(0, 1), (3, 3 + LANES), (7, 60), (99, 100), (90, 100)]:
+        n = -(-(stop - start) // LANES) * LANES
+        T = np.full((width, n), np.nan, dtype)
+        gather(A, order, start, stop, T)
+        assert_array_equal(T[:, : stop - start], A[order[start:stop]].T)
+        assert_array_equal(T[:, stop - start :], 0)
+
+
 @pytest.mark.parametrize(
     "processor",
     [
@@ -102,4 +117,4 @@ def test_products_are_right_when_compiled_for_another_processor(processor):
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{4 * len(LAYERS) * len(SAMPLES)} passed" in done.stdout
+    assert f"{4 * len(LAYERS) * len(SAMPLES) + 40} passed" in done.stdout

@@ -34,7 +34,7 @@ from fastbp.kernels.losses import loss, loss_and_slope
 from fastbp.kernels.network import backward, forward, units
 from fastbp.kernels.optimizers import add_penalty, count_step, update
 from fastbp.kernels.threads import wait
-from fastbp.kernels.tiles import RESUMED, ZERO, turn_gathered
+from fastbp.kernels.tiles import RESUMED, ZERO, turn_gathered, turn_gathered_half
 from fastbp.kernels.vectors import count, gathered, lanes, padded, put
 from fastbp.kernels.views import least, matrix, part_of, vector
 
@@ -360,16 +360,20 @@ def weight_of(sample_weight, order, start, stop):
 def gather(A, order, start, stop, T):
     """T ← A[order[start:stop]]ᵀ, and zeros for the samples that pad it."""
     n, t, width = T.shape[1], vector(T, 0, T.size), lanes(T)
-    whole, columns = (stop - start) // width * width, T.shape[0] // width * width
+    whole, done = (stop - start) // width * width, T.shape[0] // width * width
     for i in range(0, whole, width):
-        for j in range(0, columns, width):
+        for j in range(0, done, width):
             turn_gathered(A, order, start + i, j, t, j * n + i, n)
+    if T.shape[0] - done >= width // 2:
+        for i in range(0, whole, width):
+            turn_gathered_half(A, order, start + i, done, t, done * n + i, n)
+        done += width // 2
     of_numbers = whole // count(T) * count(T)
-    for j in range(columns, T.shape[0]):
+    for j in range(done, T.shape[0]):
         for i in range(0, of_numbers, count(T)):
             put(gathered(A, order, start + i, j), t, j * n + i)
     for j in range(T.shape[0]):
-        for i in range(whole if j < columns else of_numbers, stop - start):
+        for i in range(whole if j < done else of_numbers, stop - start):
             T[j, i] = A[order[start + i], j]
         for i in range(stop - start, n):
             T[j, i] = 0

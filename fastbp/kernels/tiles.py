@@ -85,15 +85,15 @@ class Emitter:
         return self.shuffle(first, none, [0] * self.lanes)
 
     def shuffle(self, x, y, lanes):
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
         return self.builder.shuffle_vector(x, y, mask)
 
     def store_turned(self, rows, pointer, stride, resumed=None):
-        """Store the columns of a square of as many `rows` as there are lanes; see `put`."""
+        """Store the columns of a square of `rows`, or of two squares side by side; see `put`."""
         # Swap the off-diagonal halves of ever larger squares.
         half = 1
-        while half < self.lanes:
-            for r in range(self.lanes):
+        while half < len(rows):
+            for r in range(len(rows)):
                 if not r & half:
                     rows[r], rows[r + half] = self._swap_halves(rows[r], rows[r + half], half)
             half *= 2
@@ -353,26 +353,37 @@ def _turn(begins):
     return turn
 
 
-@intrinsic
-def turn_gathered(typingctx, A, order, start, column, B, b, b_row):
-    """B ← A[order[start:], column:]ᵀ, a square as in `turn`; a row of A lies in one piece."""
-    i = types.intp
-    signature = types.void(A, order, i, i, B, i, i)
+def _turn_gathered(pieces):
+    """B ← A[order[start:], column:]ᵀ, for as many samples as a vector has lanes, and as many
+    columns over `pieces`, 1 or 2; a row of A lies in one piece."""
 
-    def codegen(context, builder, signature, arguments):
-        A, order, start, column, B, b, b_row = arguments
-        emit = Emitter(context, builder, signature.args[0].dtype)
-        first = emit.pointer(signature.args[0], A, column)
-        numbers = emit.pointer(signature.args[1], order, start)
-        width = builder.extract_value(make_array(signature.args[0])(context, builder, A).shape, 1)
-        rows = []
-        for r in range(emit.lanes):
-            row = builder.zext(builder.load(emit.at(numbers, r)), width.type)
-            rows.append(emit.load(emit.at(first, builder.mul(row, width))))
-        emit.store_turned(rows, emit.pointer(signature.args[4], B, b), b_row)
-        return context.get_dummy_value()
+    @intrinsic
+    def turn_gathered(typingctx, A, order, start, column, B, b, b_row):
+        i = types.intp
+        signature = types.void(A, order, i, i, B, i, i)
 
-    return signature, codegen
+        def codegen(context, builder, signature, arguments):
+            A, order, start, column, B, b, b_row = arguments
+            array = make_array(signature.args[0])(context, builder, A)
+            width = builder.extract_value(array.shape, 1)
+            emit = Emitter(context, builder, signature.args[0].dtype)
+            first = emit.pointer(signature.args[0], A, column)
+            numbers = emit.pointer(signature.args[1], order, start)
+            columns = emit.lanes // pieces
+            rows = []
+            for r in range(emit.lanes):
+                row = builder.zext(builder.load(emit.at(numbers, r)), width.type)
+                place = emit.at(first, builder.mul(row, width))
+                rows.append(emit.load(place, ir.VectorType(emit.element, columns)))
+            if pieces == 2:  # two rows side by side
+                pairs = zip(rows[:columns], rows[columns:], strict=True)
+                rows = [emit.shuffle(*pair, range(emit.lanes)) for pair in pairs]
+            emit.store_turned(rows, emit.pointer(signature.args[4], B, b), b_row)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return turn_gathered
 
 
 def _copy(numbers):
@@ -401,3 +412,4 @@ tile_square, turn, add_turned = _tile(None, 1), _turn(False), _turn(True)
 dots_2x4, dots_1x4, dots_1x1 = _dots(2, 4), _dots(1, 4), _dots(1, 1)
 dots_0x4, dots_0x1 = _dots(0, 4), _dots(0, 1)
 copy_rows, copy_vectors = _copy(lambda lanes: ROWS), _copy(lambda lanes: VECTORS * lanes)
+turn_gathered, turn_gathered_half = _turn_gathered(1), _turn_gathered(2)
