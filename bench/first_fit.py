@@ -20,8 +20,20 @@ STAGES = {
     "imports": "import fastbp (with NumPy, Numba and scikit-learn)",
     "first": "first fit",
     "second_shape": "another shape, same process",
-    "narrow": "a narrow network, which has kernels of its own, same process",
+    "narrow": "a narrow network, which has a kernel of its own, same process",
     "another_narrow": "another narrow one, same process",
+    "online": "batch size 1, which has a kernel of its own, same process",
+    "another_online": "batch size 1, another shape, same process",
+}
+
+#: Hidden layers and batch size of each fit.
+FITS = {
+    "first": (50, 32),
+    "second_shape": ((20, 10), 32),
+    "narrow": (2, 32),
+    "another_narrow": ((4, 2), 32),
+    "online": (2, 1),
+    "another_online": (50, 1),
 }
 
 
@@ -34,9 +46,10 @@ def child(dtype):
 
     times = {"imports": time.perf_counter() - start}
     X = np.random.default_rng(0).standard_normal((100, 3))
-    shapes = {"first": 50, "second_shape": (20, 10), "narrow": 2, "another_narrow": (4, 2)}
-    for stage, hidden in shapes.items():
-        model = BackpropRegressor(hidden, max_iter=1, n_iter_no_change=np.inf, dtype=dtype)
+    for stage, (hidden, batch_size) in FITS.items():
+        model = BackpropRegressor(
+            hidden, batch_size=batch_size, max_iter=1, n_iter_no_change=np.inf, dtype=dtype
+        )
         start = time.perf_counter()
         model.fit(X, X[:, 0])
         times[stage] = time.perf_counter() - start

@@ -195,15 +195,15 @@ def _turn_over(A, a_row, rows, columns, B, b_row):
 @njit
 def outer(O, D, G, scratch, begin):
     """G ← begin + O Dᵀ, as a product with the one of O and D turned over that has fewer rows."""
-    n_in, n_out = O.shape[0], D.shape[0]
-    rows, columns = 0, 0  # of G, that are done
+    n_in, n_out, zero = O.shape[0], D.shape[0], np.int64(0)
+    rows, columns = zero, zero  # of G, that are done
     if n_in >= TURNED_ROWS:
         rows, columns = n_in, _outer_by_D_turned(O, D, G, scratch, begin)
     elif lanes(G) >= SQUARE:
         rows, columns = _outer_by_O_turned(O, D, G, scratch, begin)
     if rows < n_in:
-        _outer_by_dots(O, D, G, rows, 0, columns, begin)
-    _outer_by_dots(O, D, G, 0, columns, n_out, begin)
+        _outer_by_dots(O, D, G, rows, zero, columns, begin)
+    _outer_by_dots(O, D, G, zero, columns, n_out, begin)
 
 
 @inline
@@ -227,7 +227,8 @@ def _outer_by_D_turned(O, D, G, scratch, begin):
 @inline
 def _outer_by_O_turned(O, D, G, scratch, begin):
     """As many rows and columns of G as are whole squares; returns both."""
-    n_in, n_out, n, side, zero = O.shape[0], D.shape[0], O.shape[1], lanes(G), np.int64(0)
+    n_in, n_out, n, zero = O.shape[0], D.shape[0], O.shape[1], np.int64(0)
+    side = np.int64(lanes(G))  # a literal number would be a type of its own to compile for
     rows, columns = n_in // side * side, n_out // side * side
     d, g, o = vector(D, 0, D.size), vector(G, 0, G.size), vector(scratch, 0, side * n)
     square = vector(scratch, side * n, side * side)
