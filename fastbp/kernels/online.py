@@ -20,7 +20,7 @@ from fastbp.kernels.compile import entry, inline, njit, njit_exact
 from fastbp.kernels.epoch import train_alone
 from fastbp.kernels.losses import loss, slope
 from fastbp.kernels.optimizers import SGD, count_step, move
-from fastbp.kernels.vectors import as_many, octets, singles, total
+from fastbp.kernels.vectors import as_many, first, octets, singles, total
 from fastbp.kernels.views import least
 
 
@@ -75,9 +75,9 @@ def train_samples(
             part, d_first = 0.0, o_last
             for k in range(outputs, n_units):
                 prediction = o_last if k == n_units - 1 else o[k]
-                first, target = 8 * (k - outputs), as_many(real(0), prediction)
-                for u in range(least(8, n_outputs - first)):
-                    target += y_sample[first + u] * lane[u]
+                u_first, target = 8 * (k - outputs), as_many(real(0), prediction)
+                for u in range(least(8, n_outputs - u_first)):
+                    target += y_sample[u_first + u] * lane[u]
                 part += scale * total(loss(code, prediction, target))
                 d_k = slope(code, prediction, target)
                 d[k] = d_k
@@ -160,14 +160,14 @@ def backward(net, theta, gradient, x, o, d, d_first, lane, at_once, eta):
         row -= (n_in + 1) * n_out
         below, d_before = here - octets_of(n_in), d_first
         for u in range(below, here if l > 1 else below):
-            first = 8 * (u - below)
-            e = as_many(type(x[0])(0), d_first)
-            at = row + first * n_out
-            for j in range(least(8, n_in - first)):
+            j_first, e = 8 * (u - below), as_many(type(x[0])(0), d_first)
+            at = row + j_first * n_out
+            for j in range(least(8, n_in - j_first)):
                 part = theta[at] * d_first
                 for k in range(1, n_out):
                     part += theta[at + k] * d[here + k]
-                e += total(part) * lane[j]
+                # A sum over lanes takes as long as four products; a single unit needs none.
+                e += (first(part) if net[l].width == 1 else total(part)) * lane[j]
                 at += n_out
             d_u = e * derivative(net[l - 1].activation, o[u])
             d[u] = d_u

@@ -387,6 +387,16 @@ def total(typingctx, x):
 
 
 @intrinsic
+def first(typingctx, x):
+    """The first of Numbers."""
+
+    def codegen(context, builder, signature, arguments):
+        return builder.extract_element(arguments[0], ir.IntType(32)(0))
+
+    return x.dtype(x), codegen
+
+
+@intrinsic
 def one_where_positive(typingctx, x):
     """1 where x > 0, else 0."""
 
