@@ -29,6 +29,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numba
+from llvmlite import ir
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.registry import cpu_target
@@ -122,6 +123,19 @@ class _Part(JITCodeLibrary):
     storey, which is never run: only an entry's is. Left out, that is a third of the first
     compilation.
     """
+
+    def add_ir_module(self, module):
+        """Leave loops as they are written: LLVM would unroll those that it can't vectorise, four
+        or eight times, and lose its few registers to addresses. A small network's loops run
+        twice or three times. (A tenth of the online step of 2-2-1.)"""
+        text = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+        loop = ir.MDValue(module, (), name=str(len(module.metadata)))
+        loop.operands = (loop, text)  # that is how LLVM tells it from other metadata
+        for function in module.functions:
+            for block in function.blocks:
+                if isinstance(block.terminator, ir.Branch | ir.ConditionalBranch):
+                    block.terminator.set_metadata("llvm.loop", loop)
+        super().add_ir_module(module)
 
     def finalize(self):
         for library in dict.fromkeys(self._linking_libraries):

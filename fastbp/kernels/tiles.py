@@ -22,7 +22,7 @@ from fastbp.kernels.activations import (
     relu_derivative,
     tanh_derivative,
 )
-from fastbp.kernels.vectors import LANES, Numbers
+from fastbp.kernels.vectors import INTERPRETED, LANES, Numbers, lanes
 
 #: Rows × vectors of the tile of a product. Its 8 sums are as many as two units of multiplication
 #: need to be busy, and 4 divides the width of most layers.
@@ -130,8 +130,6 @@ class Emitter:
     def loop(self, stop, step, *moving):
         """``for i in range(0, stop, step)``, with pointers that move on by a stride each time.
 
-        LLVM would unroll it, and lose its few registers to addresses.
-
         Parameters
         ----------
         *moving : tuple of (pointer, stride in elements)
@@ -157,18 +155,8 @@ class Emitter:
                 phi.add_incoming(then, builder.block)
             after = builder.append_basic_block("after")
             more = builder.icmp_signed("<", further[0], stop)
-            builder.cbranch(more, body, after).set_metadata("llvm.loop", self._not_unrolled())
+            builder.cbranch(more, body, after)
             builder.position_at_end(after)
-
-    def _not_unrolled(self):
-        module = self.builder.module
-        text = ir.MetaDataString(module, "llvm.loop.unroll.disable")
-        loop = ir.MDValue(module, (), name=str(len(module.metadata)))
-        loop.operands = (
-            loop,
-            module.add_metadata([text]),
-        )  # to be only this loop's, it holds itself
-        return loop
 
     def put(self, values, pointer, resumed):
         """Store a number or a vector, added to what is there if `resumed`."""
@@ -413,3 +401,18 @@ dots_2x4, dots_1x4, dots_1x1 = _dots(2, 4), _dots(1, 4), _dots(1, 1)
 dots_0x4, dots_0x1 = _dots(0, 4), _dots(0, 1)
 copy_rows, copy_vectors = _copy(lambda lanes: ROWS), _copy(lambda lanes: VECTORS * lanes)
 turn_gathered, turn_gathered_half = _turn_gathered(1), _turn_gathered(2)
+
+
+if INTERPRETED:
+    # What the above computes, in NumPy.
+
+    def _turn_gathered(pieces):
+        def turn_gathered(A, order, start, column, B, b, b_row):
+            n, columns = lanes(A), lanes(A) // pieces
+            square = A[order[start : start + n], column : column + columns]
+            for c in range(columns):
+                B[b + c * b_row :][:n] = square[:, c]
+
+        return turn_gathered
+
+    turn_gathered, turn_gathered_half = _turn_gathered(1), _turn_gathered(2)
