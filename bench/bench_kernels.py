@@ -19,7 +19,7 @@ from fastbp.kernels.vectors import LANES
 activate = from_python(activations.activate)
 
 PRECISIONS = ["float32", "float64"]
-BATCHES = [1, 32, 256]
+BATCHES = [32, 256]
 
 #: Each rule, its numbers, and how many vectors it remembers.
 RULES = {
@@ -35,8 +35,7 @@ def network(batch, dtype):
     names = ["logistic"]
     net = parameters.network((8, 50, 1), names)
     theta = parameters.initialize(net, names, np.random.RandomState(0)).astype(dtype)
-    # A single sample is a tile of one column, more are padded to whole vectors.
-    columns = 1 if batch == 1 else -(-batch // LANES) * LANES
+    columns = -(-batch // LANES) * LANES  # padded to whole vectors
     O = np.random.default_rng(0).random((net["width"].sum(), columns)).astype(dtype)
     return net, theta, O, O.copy(), np.empty(O.size, dtype)
 
