@@ -113,6 +113,22 @@ def test_narrow_networks_are_trained_alike_however_vectors_divide_a_batch(
     assert_same_course(model, start, rule, X, Y, weight=weight, **PRECISIONS[dtype])
 
 
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+@pytest.mark.parametrize("widths", [(17, 9, 11), (8, 16, 8), (1, 1, 9), (9, 19)])
+def test_one_by_one_every_layer_may_have_any_number_of_octets(widths, solver, dtype, model_of):
+    random = np.random.default_rng(5)
+    X, Y = random.normal(size=(N, widths[0])), random.normal(size=(N, widths[-1]))
+    X, Y = X.astype(dtype), Y.astype(dtype)
+    params, rule = OPTIMIZERS[solver]
+    start = reference.random_network(widths, ["tanh"] * (len(widths) - 2))
+    model = model_of(
+        start, dtype=dtype, batch_size=1, learning_rate_init=0.003, alpha=0.01, **params,
+        max_iter=EPOCHS,
+    )  # fmt: skip
+    assert_same_course(model, start, rule(0.003), X, Y, **PRECISIONS[dtype])
+
+
 def test_which_networks_are_narrow():
     """The courses above are of all kinds."""
     kinds = {
