@@ -179,6 +179,12 @@ def njit(function):
     return _compile(function, {"contract"}, **_INTERNAL)
 
 
+def njit_copied(function):
+    """Compile a kernel into each of its callers, where arguments that are constants take out of
+    it what they rule out."""
+    return _compile(function, {"contract"}, forceinline=True, **_INTERNAL)
+
+
 def njit_exact(function):
     """Compile a kernel whose every operation is rounded as it is written."""
     return _compile(function, set(), **_INTERNAL)

@@ -7,7 +7,7 @@ import numpy as np
 
 from fastbp.kernels.activations import activation
 from fastbp.kernels.compile import entry
-from fastbp.kernels.online import forward
+from fastbp.kernels.online import forward, is_wide
 from fastbp.kernels.vectors import octets, singles
 
 
@@ -47,11 +47,12 @@ def function_of_row(net, theta, X_mean, X_scale, y_mean, y_scale):
 
 
 def spread(net, theta):
-    """θ as `online.py` has it: b and each row of W are filled up to octets."""
+    """θ as `online.py` has it, octet by octet of each layer."""
     rows, at = [], 0
     for n_in, n_out in pairwise(net["width"]):
         W = theta[at : at + (n_in + 1) * n_out].reshape(n_in + 1, n_out)
-        rows.append(np.pad(W, ((0, 0), (0, -n_out % 8))).ravel())
+        wide = np.pad(W, ((0, 0), (0, -n_out % 8)))
+        rows.append(wide.reshape(n_in + 1, -1, 8).swapaxes(0, 1).ravel())
         at += W.size
     return np.concatenate(rows)
 
@@ -59,7 +60,8 @@ def spread(net, theta):
 @entry
 def predict_row(net, theta, x, o):
     """The units of every layer for the inputs x; θ and o are made of octets."""
-    forward(net, octets(theta, 0, theta.size), singles(x, 0, x.size), octets(o, 0, o.size))
+    theta, o = octets(theta, 0, theta.size), octets(o, 0, o.size)
+    forward(is_wide(net), net, theta, singles(x, 0, x.size), o)
 
 
 if numba.config.DISABLE_JIT:
@@ -69,7 +71,8 @@ if numba.config.DISABLE_JIT:
         before, at, here = x, 0, -(-net["width"][0] // 8) * 8
         for l in range(1, net.size):
             n_in, n_out = net["width"][l - 1], -(-net["width"][l] // 8) * 8
-            W = theta[at : at + (n_in + 1) * n_out].reshape(n_in + 1, n_out)
+            panels = theta[at : at + (n_in + 1) * n_out].reshape(-1, n_in + 1, 8)
+            W = panels.swapaxes(0, 1).reshape(n_in + 1, n_out)
             z = before[:n_in] @ W[:-1] + W[-1]
             before = o[here : here + n_out] = [activation(net["activation"][l], each) for each in z]
             before, at, here = np.array(before), at + W.size, here + n_out
