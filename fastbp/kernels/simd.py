@@ -26,6 +26,8 @@ from fastbp.kernels.tiles import (
     dots_1x1,
     dots_1x4,
     dots_2x4,
+    outer_rows_1,
+    outer_rows_4,
     tile_1x1,
     tile_1x4,
     tile_4x1,
@@ -64,10 +66,25 @@ def outputs(kind, W, b, O_before, O, scratch):
 def errors(kind, W, D, O_before, D_before, scratch):
     """D_before ← (W D) ∘ σ′, with the activation of this kind, whose outputs are O_before."""
     w, begin = vector(W, 0, W.size), np.int64(ZERO)
-    if is_packed(W, D, scratch):
+    if D.shape[0] == 1:
+        _outer_of_one(w, D, D_before, kind, O_before)
+    elif is_packed(W, D, scratch):
         _multiply_packed(w, W.shape[1], np.int64(1), D, D_before, begin, w, kind, O_before, scratch)
     else:
         _multiply(w, W.shape[1], np.int64(1), D, D_before, begin, w, kind, O_before)
+
+
+@njit
+def _outer_of_one(a, B, C, end, O):
+    """C ← end(a B, O), for a single row B: there is no sum to begin, only rows to write."""
+    n, i = B.shape[1], 0
+    b, c, o = vector(B, 0, n), vector(C, 0, C.size), vector(O, 0, O.size)
+    while i + 2 * VECTORS * lanes(C) <= n:
+        outer_rows_4(a, 0, 1, b, i, c, i, n, C.shape[0], end, o)
+        i += 2 * VECTORS * lanes(C)
+    while i < n:
+        outer_rows_1(a, 0, 1, b, i, c, i, n, C.shape[0], end, o)
+        i += lanes(C)
 
 
 @njit

@@ -69,6 +69,12 @@ class Emitter:
             offset = ir.Constant(ir.IntType(64), offset)
         return self.builder.gep(pointer, [offset])
 
+    def apart(self, pointer):
+        """The same address, as far from others as LLVM knows: it would keep one of them, and
+        compute the distances from it anew in every turn of a loop."""
+        to = ir.FunctionType(pointer.type, [pointer.type])
+        return self.builder.call(ir.InlineAsm(to, "", "=r,0"), [pointer])
+
     def load(self, pointer, type=None):
         type = type or self.type
         value = self.builder.load(self.builder.bitcast(pointer, type.as_pointer()))
@@ -242,10 +248,13 @@ def _tile(rows, vectors):
                     for v in V:
                         builder.store(emit.load(emit.at(pc, places[r][v])), sums[r][v])
 
-            with emit.loop(depth, 1, (pa, a_k), (pb, b_k)) as (_, (column_of_a, row_of_b)):
+            # A pointer for each four rows: an address has room for three distances from it.
+            fours = [(emit.apart(emit.at(pa, rows_of_a[r])), a_k) for r in R[::4]]
+            with emit.loop(depth, 1, (pb, b_k), *fours) as (_, (row_of_b, *columns_of_a)):
                 of_b = [emit.load(emit.at(row_of_b, v * emit.lanes)) for v in V]
                 for r in R:
-                    number = emit.broadcast(builder.load(emit.at(column_of_a, rows_of_a[r])))
+                    place = emit.at(columns_of_a[r // 4], rows_of_a[r % 4])
+                    number = emit.broadcast(builder.load(place))
                     for v in V:
                         emit.add_product(number, of_b[v], sums[r][v])
 
@@ -264,6 +273,42 @@ def _tile(rows, vectors):
 
     V, n_ = range(vectors), ir.IntType(64)
     return tile
+
+
+def _outer_rows(vectors):
+    """C ← end(a bᵀ, O), for rows of so many vectors, of which b stays in registers."""
+
+    @intrinsic
+    def outer_rows(typingctx, A, a, a_row, B, b, C, c, c_row, rows, end, O):
+        n = types.intp
+        signature = types.void(A, n, n, B, n, C, n, n, n, n, O)
+
+        def codegen(context, builder, signature, arguments):
+            A, a, a_row, B, b, C, c, c_row, rows, end, O = arguments
+            type_of = signature.args
+            emit = Emitter(context, builder, type_of[5].dtype)
+            places = [v * emit.lanes for v in range(vectors)]
+            pb = emit.pointer(type_of[3], B, b)
+            of_b = [emit.load(emit.at(pb, place)) for place in places]
+            moving = (
+                (emit.pointer(type_of[0], A, a), a_row),
+                (emit.pointer(type_of[5], C, c), c_row),
+                (emit.pointer(type_of[10], O, c), c_row),
+            )
+            for code, formula in {AS_IS: lambda z, o: z, **ENDS}.items():
+                with (
+                    builder.if_then(builder.icmp_signed("==", end, end.type(code))),
+                    emit.loop(rows, 1, *moving) as (_, (pa, pc, po)),
+                ):
+                    number = emit.broadcast(builder.load(pa))
+                    for x, place in zip(of_b, places, strict=True):
+                        z, o = builder.fmul(number, x), emit.load(emit.at(po, place))
+                        emit.store(emit.apply(formula, z, o), emit.at(pc, place))
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return outer_rows
 
 
 def _dots(rows, columns):
@@ -397,6 +442,7 @@ def _copy(numbers):
 tile_4x2, tile_4x1 = _tile(ROWS, VECTORS), _tile(ROWS, 1)
 tile_1x4, tile_1x1 = _tile(1, 2 * VECTORS), _tile(1, 1)
 tile_square, turn, add_turned = _tile(None, 1), _turn(False), _turn(True)
+outer_rows_4, outer_rows_1 = _outer_rows(2 * VECTORS), _outer_rows(1)
 dots_2x4, dots_1x4, dots_1x1 = _dots(2, 4), _dots(1, 4), _dots(1, 1)
 dots_0x4, dots_0x1 = _dots(0, 4), _dots(0, 1)
 copy_rows, copy_vectors = _copy(lambda lanes: ROWS), _copy(lambda lanes: VECTORS * lanes)
