@@ -269,9 +269,11 @@ def part_gradient(
 @inline
 def sum_parts(gradients, parts, first, last):
     """gradients[0] ← the sum of all parts, between the parameters `first` and `last`."""
+    whole = vector(gradients, first, last - first)
     for part in range(1, parts):
-        for i in range(first, last):
-            gradients[0, i] += gradients[part, i]
+        more = vector(gradients, part * gradients.shape[1] + first, last - first)
+        for i in range(whole.size):
+            whole[i] += more[i]
 
 
 @njit
