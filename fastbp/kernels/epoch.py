@@ -4,15 +4,15 @@ A batch is cut into tiles of a fixed number of samples. A tile is gathered from 
 forward through all layers and back through all layers while it is in cache, and adds its
 part to the gradient; after the last tile of the batch θ moves, once.
 
-Threads run the same code side by side (`thread` is which one this is, of `n_threads`). Each
-takes some of a batch's parts, which are runs of tiles with a gradient of their own; then each
-sums and updates its share of θ. Parts are cut by the shape of the network and the batch alone,
+Threads run the same code side by side (`thread` is which one this is, of `n_threads`). Whoever is
+free takes the next of a batch's parts, which are runs of tiles with a gradient of their own; then
+each sums and updates its share of θ. Parts are cut by the shape of the network and the batch alone,
 and summed in their order: the result is the same, to the last bit, for any number of threads.
 
 The caller allocates all arrays, nothing is allocated here:
 
 ==============  =======================  ==============================================
-barrier         (64,)                    see `threads.py`
+barrier         (80,)                    see `threads.py`
 X, y            (n_samples, ·)           in the precision of training, read-only
 sample_weight   (n_samples,)             or empty: all samples weigh the same
 order           (n_samples,) uint32      the order in which samples are taken
@@ -33,7 +33,7 @@ from fastbp.kernels.compile import entry, inline, njit
 from fastbp.kernels.losses import loss, loss_and_slope
 from fastbp.kernels.network import backward, forward, units
 from fastbp.kernels.optimizers import add_penalty, count_step, update
-from fastbp.kernels.threads import wait
+from fastbp.kernels.threads import lay_out_pieces, next_piece, wait
 from fastbp.kernels.tiles import RESUMED, ZERO, turn_gathered, turn_gathered_half
 from fastbp.kernels.vectors import count, gathered, lanes, padded, put
 from fastbp.kernels.views import least, matrix, part_of, vector
@@ -217,11 +217,13 @@ def train_batch(
     weight = weight_of(sample_weight, order, start, stop)
     if weight > 0:  # else nobody is there
         parts = parts_of(recipe, stop - start)
-        for part in range(thread, parts, n_threads):
+        part = thread
+        while part < parts:
             part_losses[part] = part_gradient(
                 part, parts, net, recipe, weight, theta, gradients[part], tiles[thread],
                 order, start, stop, X, y, sample_weight,
             )  # fmt: skip
+            part = next_piece(barrier, part, n_threads)
         if thread == 0:
             count_step(recipe, state)
         wait(barrier, n_threads)
@@ -234,6 +236,7 @@ def train_batch(
             update(recipe, eta, state, theta, gradients, memory, first, end)
             first = end
         if thread == 0:
+            lay_out_pieces(barrier)
             state.weight += weight
             for part in range(parts):
                 state.loss += weight * part_losses[part]
@@ -315,8 +318,9 @@ def predict(
 
     X_mean, X_scale, y_mean and y_scale are float64, one for each column.
     """
-    for start in range(thread * tile, X.shape[0], n_threads * tile):
-        stop = least(start + tile, X.shape[0])
+    piece = thread
+    while piece * tile < X.shape[0]:
+        start, stop = piece * tile, least(piece * tile + tile, X.shape[0])
         n = padded(stop - start)
         O = part_of(tiles[thread], O_PART, n)
         gather_standardized(X, X_mean, X_scale, start, stop, units(O, net, 0))
@@ -325,6 +329,7 @@ def predict(
         for i in range(start, stop):
             for k in range(prediction.shape[1]):
                 prediction[i, k] = y_scale[k] * Y[k, i - start] + y_mean[k]
+        piece = next_piece(barrier, piece, n_threads)
 
 
 @njit

@@ -18,7 +18,7 @@ from numba.np.arrayobj import make_array
 from fastbp.kernels.compile import njit
 
 # Places in the array that threads share, a cache line apart.
-ARRIVED, GENERATION, CALLED_OFF, CROWDED = 0, 16, 32, 48
+ARRIVED, GENERATION, CALLED_OFF, CROWDED, TAKEN = 0, 16, 32, 48, 64
 
 #: Looks at the barrier before giving way to other threads of the machine; where there are fewer
 #: processors than threads, none.
@@ -32,7 +32,7 @@ YIELDS, NAP = 50, 20
 
 def new_barrier():
     """What the threads of one fit share."""
-    return np.zeros(64, np.int64)
+    return np.zeros(80, np.int64)
 
 
 def call_off(barrier):
@@ -66,6 +66,23 @@ def wait(barrier, n_threads):
         elif looks > PATIENCE:
             give_way()
     return True
+
+
+@njit
+def next_piece(barrier, piece, n_threads):
+    """The piece of work for a thread that has done `piece`, its first being the thread's number.
+
+    Whoever is free takes it: processors differ in speed, by what they are and by their neighbours.
+    """
+    if n_threads == 1:
+        return piece + 1
+    return n_threads + add(barrier, TAKEN, 1)
+
+
+@njit
+def lay_out_pieces(barrier):
+    """Begin other work; for one thread, between two barriers."""
+    barrier[TAKEN] = 0
 
 
 @intrinsic
@@ -134,3 +151,7 @@ if numba.config.DISABLE_JIT:
     def wait(barrier, n_threads):
         """Interpreted kernels run in one thread."""
         return True
+
+    def next_piece(barrier, piece, n_threads):
+        """As above, for one thread."""
+        return piece + 1
