@@ -114,44 +114,24 @@ def train(
     int
         Epochs completed. One whose loss isn't finite is the last.
     """
-    position = state.position
-    for epoch in range(etas.size):
-        if thread == 0 and position == 0:
-            begin_epoch(recipe, state, order)
-        if not wait(barrier, n_threads):
-            return epoch
-        while steps > 0 and position < order.size:
-            stop = least(position + recipe.batch_size, order.size)
-            train_batch(
-                thread, n_threads, barrier, net, recipe, state, etas[epoch], theta, memory,
-                gradients, part_losses, tiles, order, position, stop, X, y, sample_weight,
-            )  # fmt: skip
-            position = stop
-            steps -= 1
-        if position < order.size:
-            if thread == 0:
-                state.position = position
-            return epoch
-        position = 0
-        if thread == 0:
-            if X_val.shape[0] > 0:
-                losses_val[epoch], scores[epoch] = evaluate(
-                    net, recipe, theta, tiles[0], order_val, X_val, y_val, weight_val, spread_val
-                )
-            end_epoch(epoch, recipe, state, theta, best_theta, X_val, losses, scores)
-        if not wait(barrier, n_threads) or state.ended:
-            return epoch + 1
-    return etas.size
+    return train_epochs(
+        train_batches, evaluate,
+        thread, n_threads, barrier,
+        net, recipe, state, theta, best_theta, memory, gradients, part_losses, tiles, order,
+        X, y, sample_weight, order_val, X_val, y_val, weight_val, spread_val,
+        steps, etas, losses, losses_val, scores,
+    )  # fmt: skip
 
 
 @inline
-def train_alone(
+def train_epochs(
     take_steps, score,
-    net, recipe, state, theta, best_theta, memory, gradients, tiles, order,
+    thread, n_threads, barrier,
+    net, recipe, state, theta, best_theta, memory, gradients, part_losses, tiles, order,
     X, y, sample_weight, order_val, X_val, y_val, weight_val, spread_val,
     steps, etas, losses, losses_val, scores,
 ):  # fmt: skip
-    """As `train`, for kernels of small networks, which have nothing for a second thread.
+    """As `train`, for any kernel that trains.
 
     Parameters
     ----------
@@ -160,24 +140,28 @@ def train_alone(
     """
     position = state.position
     for epoch in range(etas.size):
-        if position == 0:
+        if thread == 0 and position == 0:
             begin_epoch(recipe, state, order)
+        if not wait(barrier, n_threads):
+            return epoch
         stop = least(position + steps * recipe.batch_size, order.size)
         take_steps(
-            net, recipe, state, etas[epoch], theta, memory, gradients, tiles, order,
-            position, stop, X, y, sample_weight,
+            thread, n_threads, barrier, net, recipe, state, etas[epoch], theta, memory,
+            gradients, part_losses, tiles, order, position, stop, X, y, sample_weight,
         )  # fmt: skip
         steps -= (stop - position + recipe.batch_size - 1) // recipe.batch_size
-        state.position = stop
         if stop < order.size:
+            if thread == 0:
+                state.position = stop
             return epoch
         position = 0
-        if X_val.shape[0] > 0:
-            losses_val[epoch], scores[epoch] = score(
-                net, recipe, theta, tiles, order_val, X_val, y_val, weight_val, spread_val
-            )
-        end_epoch(epoch, recipe, state, theta, best_theta, X_val, losses, scores)
-        if state.ended:
+        if thread == 0:
+            if X_val.shape[0] > 0:
+                losses_val[epoch], scores[epoch] = score(
+                    net, recipe, theta, tiles, order_val, X_val, y_val, weight_val, spread_val
+                )
+            end_epoch(epoch, recipe, state, theta, best_theta, X_val, losses, scores)
+        if not wait(barrier, n_threads) or state.ended:
             return epoch + 1
     return etas.size
 
@@ -206,6 +190,21 @@ def end_epoch(epoch, recipe, state, theta, best_theta, X_val, losses, scores):
         state.stalled = 0
     state.best = figure if figure < state.best else state.best
     state.ended = state.stalled > recipe.patience or not np.isfinite(losses[epoch])
+
+
+@inline
+def train_batches(
+    thread, n_threads, barrier, net, recipe, state, eta, theta, memory,
+    gradients, part_losses, tiles, order, start, stop, X, y, sample_weight,
+):  # fmt: skip
+    """A step of θ for each batch of the samples order[start:stop]."""
+    while start < stop:
+        end = least(start + recipe.batch_size, stop)
+        train_batch(
+            thread, n_threads, barrier, net, recipe, state, eta, theta, memory,
+            gradients, part_losses, tiles, order, start, end, X, y, sample_weight,
+        )  # fmt: skip
+        start = end
 
 
 @inline
@@ -342,8 +341,8 @@ def evaluate(net, recipe, theta, tiles, order, X, y, weight, spread):
     total, unexplained = 0.0, 0.0
     for start in range(0, X.shape[0], recipe.tile):
         stop = least(start + recipe.tile, X.shape[0])
-        tile_forward(net, theta, tiles, order, start, stop, X)
-        prediction = units(part_of(tiles, O_PART, padded(stop - start)), net, net.size - 1)
+        tile_forward(net, theta, tiles[0], order, start, stop, X)
+        prediction = units(part_of(tiles[0], O_PART, padded(stop - start)), net, net.size - 1)
         for i in range(start, stop):
             for k in range(y.shape[1]):
                 error = prediction[k, i - start] - y[i, k]

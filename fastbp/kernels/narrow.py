@@ -9,7 +9,7 @@ import numpy as np
 
 from fastbp.kernels.activations import activation, derivative
 from fastbp.kernels.compile import entry, inline, njit
-from fastbp.kernels.epoch import gather, gather_shares, train_alone, weight_of
+from fastbp.kernels.epoch import gather, gather_shares, train_epochs, weight_of
 from fastbp.kernels.losses import loss, slope
 from fastbp.kernels.optimizers import SGD, add_penalty, count_step, sgd, update
 from fastbp.kernels.vectors import as_many, count, gathered, numbers, total
@@ -28,9 +28,10 @@ def train_narrow(
     steps, etas, losses, losses_val, scores,
 ):  # fmt: skip
     """As `epoch.train`."""
-    return train_alone(
+    return train_epochs(
         train_batches, evaluate,
-        net, recipe, state, theta, best_theta, memory, gradients, tiles, order,
+        thread, n_threads, barrier,
+        net, recipe, state, theta, best_theta, memory, gradients, part_losses, tiles, order,
         X, y, sample_weight, order_val, X_val, y_val, weight_val, spread_val,
         steps, etas, losses, losses_val, scores,
     )  # fmt: skip
@@ -38,8 +39,8 @@ def train_narrow(
 
 @njit
 def train_batches(
-    net, recipe, state, eta, theta, memory, gradients, tiles, order, start, stop,
-    X, y, sample_weight,
+    thread, n_threads, barrier, net, recipe, state, eta, theta, memory,
+    gradients, part_losses, tiles, order, start, stop, X, y, sample_weight,
 ):  # fmt: skip
     """A step of θ for each batch of the samples order[start:stop]."""
     code, scale, alpha, gradient = recipe.loss, recipe.loss_scale, recipe.alpha, gradients[0]

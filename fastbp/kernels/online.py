@@ -17,7 +17,7 @@ o of a layer   ``o[here:]``, its octets; ``singles(o, here, width)``, one by one
 
 from fastbp.kernels.activations import activation, derivative
 from fastbp.kernels.compile import entry, inline, njit, njit_copied, njit_exact
-from fastbp.kernels.epoch import train_alone
+from fastbp.kernels.epoch import train_epochs
 from fastbp.kernels.losses import loss, slope
 from fastbp.kernels.optimizers import SGD, count_step, move
 from fastbp.kernels.vectors import as_many, first, octets, singles, total
@@ -32,9 +32,10 @@ def train_online(
     steps, etas, losses, losses_val, scores,
 ):  # fmt: skip
     """As `epoch.train`."""
-    return train_alone(
+    return train_epochs(
         train_samples, evaluate,
-        net, recipe, state, theta, best_theta, memory, gradients, tiles, order,
+        thread, n_threads, barrier,
+        net, recipe, state, theta, best_theta, memory, gradients, part_losses, tiles, order,
         X, y, sample_weight, order_val, X_val, y_val, weight_val, spread_val,
         steps, etas, losses, losses_val, scores,
     )  # fmt: skip
@@ -42,8 +43,8 @@ def train_online(
 
 @njit
 def train_samples(
-    net, recipe, state, eta, theta, memory, gradients, tiles, order, start, stop,
-    X, y, sample_weight,
+    thread, n_threads, barrier, net, recipe, state, eta, theta, memory,
+    gradients, part_losses, tiles, order, start, stop, X, y, sample_weight,
 ):  # fmt: skip
     """A step of θ for each of the samples order[start:stop]."""
     # What a literal True or False is passed to would be compiled for each.
