@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "fastbp"
 STOREYS = [
     {"kernels.compile"},
     {"kernels.views", "kernels.threads", "kernels.vectors"},
-    {"kernels.activations"},
+    {"kernels.activations", "kernels.runs"},
     {"kernels.tiles"},
     {"kernels.simd"},
     {"kernels.network", "kernels.optimizers", "kernels.losses"},

@@ -12,7 +12,8 @@ from fastbp.kernels.compile import entry, inline, njit
 from fastbp.kernels.epoch import gather, gather_shares, train_epochs, weight_of
 from fastbp.kernels.losses import loss, slope
 from fastbp.kernels.optimizers import SGD, add_penalty, count_step, sgd, update
-from fastbp.kernels.vectors import as_many, count, gathered, numbers, total
+from fastbp.kernels.runs import numbers
+from fastbp.kernels.vectors import as_many, count, gathered, total
 from fastbp.kernels.views import least, matrix, vector
 
 #: The widest layer, and the most parameters, for which units one by one are faster than tiles of

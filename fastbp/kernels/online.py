@@ -20,7 +20,8 @@ from fastbp.kernels.compile import entry, inline, njit, njit_copied, njit_exact
 from fastbp.kernels.epoch import train_epochs
 from fastbp.kernels.losses import loss, slope
 from fastbp.kernels.optimizers import SGD, count_step, move
-from fastbp.kernels.vectors import as_many, first, octets, singles, total
+from fastbp.kernels.runs import octets, singles
+from fastbp.kernels.vectors import as_many, first, total
 from fastbp.kernels.views import least
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from fastbp.kernels.activations import activation
 from fastbp.kernels.compile import entry
 from fastbp.kernels.online import forward, is_wide
-from fastbp.kernels.vectors import octets, singles
+from fastbp.kernels.runs import octets, singles
 
 
 def function_of_row(net, theta, X_mean, X_scale, y_mean, y_scale):
