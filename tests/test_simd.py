@@ -63,8 +63,8 @@ def test_products_are_numpys(n_in, n_out, n, dtype):
 
 @pytest.mark.parametrize("dtype", PRECISIONS)
 @pytest.mark.parametrize("name", ACTIVATIONS)
-@pytest.mark.parametrize("n", [LANES, 3 * LANES])
-@pytest.mark.parametrize(("n_in", "n_out"), [(3, 2), (6, 7), (300, 19), (301, 520)])
+@pytest.mark.parametrize("n", [LANES, 3 * LANES, 5 * LANES])
+@pytest.mark.parametrize(("n_in", "n_out"), [(3, 2), (7, 1), (6, 7), (300, 19), (301, 520)])
 def test_products_end_with_every_activation(n_in, n_out, n, name, dtype):
     assert_products(name, n_in, n_out, n, dtype)
 

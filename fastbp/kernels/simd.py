@@ -26,8 +26,7 @@ from fastbp.kernels.tiles import (
     dots_1x1,
     dots_1x4,
     dots_2x4,
-    outer_rows_1,
-    outer_rows_4,
+    outer_rows,
     tile_1x1,
     tile_1x4,
     tile_4x1,
@@ -77,14 +76,10 @@ def errors(kind, W, D, O_before, D_before, scratch):
 @njit
 def _outer_of_one(a, B, C, end, O):
     """C ← end(a B, O), for a single row B: there is no sum to begin, only rows to write."""
-    n, i = B.shape[1], 0
+    n = B.shape[1]
     b, c, o = vector(B, 0, n), vector(C, 0, C.size), vector(O, 0, O.size)
-    while i + 2 * VECTORS * lanes(C) <= n:
-        outer_rows_4(a, 0, 1, b, i, c, i, n, C.shape[0], end, o)
-        i += 2 * VECTORS * lanes(C)
-    while i < n:
-        outer_rows_1(a, 0, 1, b, i, c, i, n, C.shape[0], end, o)
-        i += lanes(C)
+    for i in range(0, n, lanes(C)):
+        outer_rows(a, 0, 1, b, i, c, i, n, C.shape[0], end, o)
 
 
 @njit

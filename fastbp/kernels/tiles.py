@@ -275,40 +275,34 @@ def _tile(rows, vectors):
     return tile
 
 
-def _outer_rows(vectors):
-    """C ← end(a bᵀ, O), for rows of so many vectors, of which b stays in registers."""
+@intrinsic
+def outer_rows(typingctx, A, a, a_row, B, b, C, c, c_row, rows, end, O):
+    """C ← end(a bᵀ, O), for rows of one vector: b stays in its register."""
+    n = types.intp
+    signature = types.void(A, n, n, B, n, C, n, n, n, n, O)
 
-    @intrinsic
-    def outer_rows(typingctx, A, a, a_row, B, b, C, c, c_row, rows, end, O):
-        n = types.intp
-        signature = types.void(A, n, n, B, n, C, n, n, n, n, O)
+    def codegen(context, builder, signature, arguments):
+        A, a, a_row, B, b, C, c, c_row, rows, end, O = arguments
+        type_of = signature.args
+        emit = Emitter(context, builder, type_of[5].dtype)
+        of_b = emit.load(emit.pointer(type_of[3], B, b))
+        moving = (
+            (emit.pointer(type_of[0], A, a), a_row),
+            (emit.pointer(type_of[5], C, c), c_row),
+            (emit.pointer(type_of[10], O, c), c_row),
+        )
+        for code, formula in {AS_IS: lambda z, o: z, **ENDS}.items():
+            if code == RECTIFIED:
+                continue  # that is how the way forward ends
+            with (
+                builder.if_then(builder.icmp_signed("==", end, end.type(code))),
+                emit.loop(rows, 1, *moving) as (_, (pa, pc, po)),
+            ):
+                z = builder.fmul(emit.broadcast(builder.load(pa)), of_b)
+                emit.store(emit.apply(formula, z, emit.load(po)), pc)
+        return context.get_dummy_value()
 
-        def codegen(context, builder, signature, arguments):
-            A, a, a_row, B, b, C, c, c_row, rows, end, O = arguments
-            type_of = signature.args
-            emit = Emitter(context, builder, type_of[5].dtype)
-            places = [v * emit.lanes for v in range(vectors)]
-            pb = emit.pointer(type_of[3], B, b)
-            of_b = [emit.load(emit.at(pb, place)) for place in places]
-            moving = (
-                (emit.pointer(type_of[0], A, a), a_row),
-                (emit.pointer(type_of[5], C, c), c_row),
-                (emit.pointer(type_of[10], O, c), c_row),
-            )
-            for code, formula in {AS_IS: lambda z, o: z, **ENDS}.items():
-                with (
-                    builder.if_then(builder.icmp_signed("==", end, end.type(code))),
-                    emit.loop(rows, 1, *moving) as (_, (pa, pc, po)),
-                ):
-                    number = emit.broadcast(builder.load(pa))
-                    for x, place in zip(of_b, places, strict=True):
-                        z, o = builder.fmul(number, x), emit.load(emit.at(po, place))
-                        emit.store(emit.apply(formula, z, o), emit.at(pc, place))
-            return context.get_dummy_value()
-
-        return signature, codegen
-
-    return outer_rows
+    return signature, codegen
 
 
 def _dots(rows, columns):
@@ -442,7 +436,6 @@ def _copy(numbers):
 tile_4x2, tile_4x1 = _tile(ROWS, VECTORS), _tile(ROWS, 1)
 tile_1x4, tile_1x1 = _tile(1, 2 * VECTORS), _tile(1, 1)
 tile_square, turn, add_turned = _tile(None, 1), _turn(False), _turn(True)
-outer_rows_4, outer_rows_1 = _outer_rows(2 * VECTORS), _outer_rows(1)
 dots_2x4, dots_1x4, dots_1x1 = _dots(2, 4), _dots(1, 4), _dots(1, 1)
 dots_0x4, dots_0x1 = _dots(0, 4), _dots(0, 1)
 copy_rows, copy_vectors = _copy(lambda lanes: ROWS), _copy(lambda lanes: VECTORS * lanes)
