@@ -123,7 +123,8 @@ def bounded(x):
 
 def exp_parts(x, sign):
     """2ⁿ and eʳ − 1, of which eˣ = 2ⁿ eʳ and eˣ − 1 are sums; |r| ≤ ln 2 / 2, x = n ln 2 + r.
-    With the sign −1, those of e⁻ˣ.
+    With the sign −1, those of e⁻ˣ: LLVM turns −clamp(x) into a comparison and a blend, while a
+    sign goes into the multiplications.
 
     Compiled, it is straight code for any number of lanes, where ``np.exp`` would be a call for
     each element.

@@ -13,6 +13,7 @@ Flags, chosen once for every kernel:
   rounded, and choose otherwise in another place of the same code.
 - `njit_sum` adds ``reassoc`` and ``nsz``, for the loops that reduce: only so can a sum
   be spread over the lanes of a vector.
+- ``forceinline``, for `njit_copied`: a copy in each caller, without what its constants rule out.
 - ``cache``, for `entry`: machine code is kept on disk, in a folder named by a hash of the
   kernels' sources. Numba looks only at the file of the function it loads, and would run stale
   code after an edit of a callee in another file.

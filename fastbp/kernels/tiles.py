@@ -34,12 +34,12 @@ ZERO, BIAS, RESUMED = range(3)
 #: How it ends, before it is stored: as it is, as relu(z), or times σ′ of the activation with that
 #: code; o is the output in the place of z.
 AS_IS, RECTIFIED = IDENTITY, -1
-ENDS = {
-    RECTIFIED: lambda z, o: relu(z),
+SLOPES = {
     LOGISTIC: lambda z, o: z * logistic_derivative(o),
     TANH: lambda z, o: z * tanh_derivative(o),
     RELU: lambda z, o: z * relu_derivative(o),
 }
+ENDS = {RECTIFIED: lambda z, o: relu(z), **SLOPES}
 
 
 class Emitter:
@@ -277,7 +277,7 @@ def _tile(rows, vectors):
 
 @intrinsic
 def outer_rows(typingctx, A, a, a_row, B, b, C, c, c_row, rows, end, O):
-    """C ← end(a bᵀ, O), for rows of one vector: b stays in its register."""
+    """C ← end(a bᵀ, O), on the way back, for rows of one vector: b stays in its register."""
     n = types.intp
     signature = types.void(A, n, n, B, n, C, n, n, n, n, O)
 
@@ -291,9 +291,7 @@ def outer_rows(typingctx, A, a, a_row, B, b, C, c, c_row, rows, end, O):
             (emit.pointer(type_of[5], C, c), c_row),
             (emit.pointer(type_of[10], O, c), c_row),
         )
-        for code, formula in {AS_IS: lambda z, o: z, **ENDS}.items():
-            if code == RECTIFIED:
-                continue  # that is how the way forward ends
+        for code, formula in {AS_IS: lambda z, o: z, **SLOPES}.items():
             with (
                 builder.if_then(builder.icmp_signed("==", end, end.type(code))),
                 emit.loop(rows, 1, *moving) as (_, (pa, pc, po)),
