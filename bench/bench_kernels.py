@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 
 from fastbp import parameters
-from fastbp.kernels import activations
+from fastbp.kernels import activations, optimizers
 from fastbp.kernels.activations import ACTIVATIONS
 from fastbp.kernels.compile import from_python
 from fastbp.kernels.network import backward, forward
-from fastbp.kernels.optimizers import adam, momentum, nesterov, sgd
 from fastbp.kernels.tiles import ZERO
 from fastbp.kernels.vectors import LANES
 
 activate = from_python(activations.activate)
+sgd, momentum = from_python(optimizers.sgd), from_python(optimizers.momentum)
+nesterov, adam = from_python(optimizers.nesterov), from_python(optimizers.adam)
 
 PRECISIONS = ["float32", "float64"]
 BATCHES = [32, 256]

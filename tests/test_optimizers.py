@@ -5,15 +5,12 @@ import pytest
 import reference
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastbp.kernels.optimizers import (
-    MOMENTUM,
-    NESTEROV,
-    OPTIMIZERS,
-    SGD,
-    adam,
-    momentum,
-    nesterov,
-    sgd,
+from fastbp.kernels import optimizers
+from fastbp.kernels.compile import from_python
+from fastbp.kernels.optimizers import MOMENTUM, NESTEROV, OPTIMIZERS, SGD
+
+sgd, momentum, nesterov, adam = (
+    from_python(getattr(optimizers, name)) for name in ("sgd", "momentum", "nesterov", "adam")
 )
 
 PRECISIONS = {"float64": 1e-14, "float32": 1e-5}

@@ -199,7 +199,9 @@ def njit_sum(function):
 def inline(function):
     """Write a kernel into its callers, with their flags, before types are known.
 
-    LLVM does it too where it thinks that it pays. This is for where it does, and doesn't pay.
+    LLVM does it too where it thinks that it pays. This is for where it does, and doesn't pay, and
+    for short ones: a long one that is written into another, and that into a third, is copied each
+    time, which takes Numba longer than to compile it once. (A second of the first fit.)
     """
     return _compile(function, {"contract"}, inline="always")
 

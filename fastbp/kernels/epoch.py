@@ -166,7 +166,7 @@ def train_epochs(
     return etas.size
 
 
-@inline
+@njit
 def begin_epoch(recipe, state, order):
     """A new order, and sums from zero."""
     state.loss, state.weight = 0.0, 0.0
@@ -174,7 +174,7 @@ def begin_epoch(recipe, state, order):
         shuffle(order, state)
 
 
-@inline
+@njit
 def end_epoch(epoch, recipe, state, theta, best_theta, X_val, losses, scores):
     """Compare with the best epoch so far."""
     state.position = 0
@@ -207,7 +207,7 @@ def train_batches(
         start = end
 
 
-@inline
+@njit
 def train_batch(
     thread, n_threads, barrier, net, recipe, state, eta, theta, memory,
     gradients, part_losses, tiles, order, start, stop, X, y, sample_weight,
@@ -248,7 +248,7 @@ def parts_of(recipe, n_samples):
     return least(recipe.parts, (n_samples + recipe.tile - 1) // recipe.tile)
 
 
-@inline
+@njit
 def part_gradient(
     part, parts, net, recipe, weight, theta, gradient, tiles, order, start, stop,
     X, y, sample_weight,
@@ -268,7 +268,7 @@ def part_gradient(
     return total
 
 
-@inline
+@njit
 def sum_parts(gradients, parts, first, last):
     """gradients[0] ← the sum of all parts, between the parameters `first` and `last`."""
     whole = vector(gradients, first, last - first)

@@ -58,14 +58,14 @@ def move(recipe, eta, state, real, theta, g, m, v):
         )
 
 
-@inline
+@njit_exact
 def sgd(eta, theta, g):
     """θ ← θ − η g."""
     for i in range(theta.size):
         theta[i] -= eta * g[i]
 
 
-@inline
+@njit_exact
 def momentum(eta, mu, theta, g, v):
     """v ← μ v − η g;  θ ← θ + v."""
     for i in range(theta.size):
@@ -73,7 +73,7 @@ def momentum(eta, mu, theta, g, v):
         theta[i] += v[i]
 
 
-@inline
+@njit_exact
 def nesterov(eta, mu, theta, g, v):
     """v ← μ v − η g;  θ ← θ + μ v − η g."""
     for i in range(theta.size):
@@ -81,7 +81,7 @@ def nesterov(eta, mu, theta, g, v):
         theta[i] += mu * v[i] - eta * g[i]
 
 
-@inline
+@njit_exact
 def adam(eta, beta_1, beta_2, epsilon, theta, g, m, v):
     """m, v ← running means of g, g²;  θ ← θ − η m / (√v + ε)  (Kingma & Ba, 2014)."""
     one = type(eta)(1)
