@@ -18,7 +18,7 @@ from fastbp.team import Team, processors
 #: a tile (packing, turning over, beginning a sum) then costs little.
 TILE_BYTES, LEAST_SAMPLES = 64 * 1024, 16 * LANES
 
-#: Bytes of weights that no longer stay in a core's cache: they should serve twice as many
+#: Bytes of weights that no longer stay in a core's cache: they should serve four times as many
 #: samples each time they are read.
 WEIGHTS_BYTES = 2**20
 
@@ -98,7 +98,7 @@ def tile_size(net, batch_size, itemsize):
     """Samples in a tile: as many as fit the cache, in tiles of equal size."""
     samples = max(TILE_BYTES // (2 * tile_rows(net) * itemsize), LEAST_SAMPLES)
     if n_parameters(net) * itemsize > WEIGHTS_BYTES:
-        samples = max(samples, 2 * LEAST_SAMPLES)
+        samples = max(samples, 4 * LEAST_SAMPLES)
     tiles = -(-batch_size // samples)
     if step_flops(net, batch_size) >= THREADS_FLOPS:
         tiles = max(tiles, 2)  # something for a second thread

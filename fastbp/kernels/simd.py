@@ -13,6 +13,7 @@ from fastbp.kernels.compile import inline, njit
 from fastbp.kernels.tiles import (
     AS_IS,
     BIAS,
+    MORE_VECTORS,
     RECTIFIED,
     RESUMED,
     ROWS,
@@ -20,7 +21,7 @@ from fastbp.kernels.tiles import (
     ZERO,
     add_turned,
     copy_rows,
-    copy_vectors,
+    copy_vector,
     dots_0x1,
     dots_0x4,
     dots_1x1,
@@ -31,22 +32,26 @@ from fastbp.kernels.tiles import (
     tile_1x4,
     tile_4x1,
     tile_4x2,
+    tile_4x3,
     tile_square,
     turn,
 )
-from fastbp.kernels.vectors import LANES, lanes
+from fastbp.kernels.vectors import lanes
 from fastbp.kernels.views import least, vector
 
-#: Terms of a sum taken at a time, so that the part of A at work stays in the first cache.
-DEPTH = 256
+#: Terms of a sum taken at a time, so that the part of B at work stays in the first cache; and from
+#: how many on a sum is long enough for the tile of more vectors.
+DEPTH, LONG = 256, 128
 
 #: From how many rows of the gradient on it pays to turn D over, and to multiply by it; with fewer,
 #: O is turned, where the squares that come of it have at least so many rows and columns.
 TURNED_ROWS, SQUARE = 24, 8
 
 #: From how many weights on W no longer stays in the first cache when it is read by columns (each
-#: of its numbers then lies in a line of its own), and is packed first, PACKED columns at a time.
-WIDE, PACKED = 2**15, 8 * ROWS
+#: of its numbers then lies in a line of its own), and is packed first, PACKED columns at a time,
+#: which stay in the second cache. Strips of them lie a LINE further apart than they are long: that
+#: is often a power of two, and a cache has few places for addresses which differ by one.
+WIDE, PACKED, LINE = 2**15, 16 * ROWS, 16
 
 
 @inline
@@ -98,40 +103,73 @@ def _multiply(A, a_row, a_k, B, C, begin, bias, end, O):
 @inline
 def is_packed(W, B, scratch):
     """Whether a product with W is one for `_multiply_packed`."""
-    return W.size > WIDE and scratch.size >= DEPTH * (PACKED + B.shape[1] + LANES)
+    room = PACKED * (DEPTH + LINE) + DEPTH * (B.shape[1] + lanes(W))  # a strip may not be full
+    return W.size > WIDE and scratch.size >= room
 
 
 @njit
 def _multiply_packed(A, a_row, a_k, B, C, begin, bias, end, O, scratch):
     """As `_multiply`: what a tile needs of B lies side by side, and of A where it has columns."""
-    rows, n, one, apart = C.shape[0], C.shape[1], np.int64(1), np.int64(ROWS)
-    whole, width = rows // ROWS * ROWS, VECTORS * lanes(C)
-    of_a, of_b = vector(scratch, 0, PACKED * DEPTH), vector(scratch, PACKED * DEPTH, scratch.size)
+    rows, n, one = C.shape[0], C.shape[1], np.int64(1)
+    whole, long, width = rows // ROWS * ROWS, long_columns(C, n), VECTORS * lanes(C)
+    of_a = vector(scratch, 0, PACKED * (DEPTH + LINE))
+    of_b = vector(scratch, of_a.size, DEPTH * n)
     last, resumed, as_is = end, np.int64(RESUMED), np.int64(AS_IS)
     for k in range(0, B.shape[0], DEPTH):
         depth, begin = least(DEPTH, B.shape[0] - k), begin if k == 0 else resumed
         end = last if k + depth == B.shape[0] else as_is
-        a, b = vector(A, k * a_k, A.size), vector(B, k * n, B.size)
-        _pack(b, n, depth, n, width, of_b)
-        if a_k == 1:
+        b, of_rest = vector(B, k * n, B.size), vector(of_b, long * depth, of_b.size)
+        _pack_columns(b, n, depth, long, MORE_VECTORS, of_b)
+        _pack_columns(vector(b, long, b.size), n, depth, n - long, VECTORS, of_rest)
+        for r in range(0, whole, PACKED):
+            n_rows, row, column, strip = least(PACKED, whole - r), a_row, a_k, ROWS * a_row
+            a = vector(A, r * a_row + k * a_k, A.size)
+            if a_k != 1:
+                row, column, strip = one, np.int64(ROWS), ROWS * depth + LINE
+                _pack_rows(a, a_k, depth, n_rows, of_a, strip)
+                a = of_a
+            c, o = vector(C, r * n, C.size), vector(O, r * n, O.size)
+            bias_of_r = vector(bias, r, bias.size)
+            _multiply_strips(
+                a, row, column, strip, depth, of_b, c, n, n_rows, long, begin, bias_of_r, end, o
+            )
             _multiply_part(
-                a, a_row, a_k, ROWS * a_row, depth, of_b, width, depth,
-                vector(C, 0, C.size), n, whole, n, begin, bias, end, vector(O, 0, O.size),
+                a, row, column, strip, depth, of_rest, width, depth,
+                vector(c, long, c.size), n, n_rows, n - long,
+                begin, bias_of_r, end, vector(o, long, o.size),
             )  # fmt: skip
-        else:
-            for r in range(0, whole, PACKED):
-                stop = least(r + PACKED, whole)
-                _pack(vector(a, r, A.size), a_k, depth, stop - r, apart, of_a)
-                _multiply_part(
-                    of_a, one, apart, ROWS * depth, depth, of_b, width, depth,
-                    vector(C, r * n, C.size), n, stop - r, n,
-                    begin, vector(bias, r, bias.size), end, vector(O, r * n, O.size),
-                )  # fmt: skip
         _multiply_part(
-            vector(a, whole * a_row, A.size), a_row, a_k, one, depth, b, n, one,
+            vector(A, whole * a_row + k * a_k, A.size), a_row, a_k, one, depth, b, n, one,
             vector(C, whole * n, C.size), n, rows - whole, n,
             begin, vector(bias, whole, bias.size), end, vector(O, whole * n, O.size),
         )  # fmt: skip
+
+
+@inline
+def long_columns(A, columns):
+    """How many of the columns, whole vectors, are for the tile of MORE_VECTORS.
+
+    None or one or two tiles of VECTORS are left, nothing narrower if it can be helped.
+    """
+    left = VECTORS * columns // lanes(A) % MORE_VECTORS * VECTORS * lanes(A)
+    return columns - least(left, columns)
+
+
+@njit
+def _multiply_strips(
+    A, a_row, a_k, a_strip, depth, B, C, c_row, rows, columns, begin, bias, end, O
+):  # fmt: skip
+    """As `_multiply_part`, for whole tiles of MORE_VECTORS, and B in strips as wide as they are.
+
+    A strip of B stays in the first cache while A, which is in the second, goes by.
+    """
+    width = MORE_VECTORS * lanes(C)
+    for i in range(0, columns, width):
+        for r in range(0, rows, ROWS):
+            tile_4x3(
+                A, r // ROWS * a_strip, a_row, a_k, B, i * depth, width, C, r * c_row + i, c_row,
+                depth, begin, bias, r, end, O,
+            )  # fmt: skip
 
 
 @njit
@@ -178,18 +216,21 @@ def _multiply_part(
 
 
 @njit
-def _pack(A, a_row, rows, columns, width, B):
-    """B ← A of (rows, columns), cut into strips one below the other; `width` is that of a tile's
-    rows or its vectors."""
-    whole = columns // width * width
+def _pack_columns(A, a_row, rows, columns, vectors, B):
+    """B ← A of (rows, columns), in strips of so many vectors, one below the other."""
+    width = vectors * lanes(A)
     for k in range(rows):
-        for c in range(0, whole, width):
-            if width == ROWS:
-                copy_rows(A, k * a_row + c, B, c * rows + k * width)
-            else:
-                copy_vectors(A, k * a_row + c, B, c * rows + k * width)
-        for c in range(whole, columns):
-            B[whole * rows + k * width + c - whole] = A[k * a_row + c]
+        for c in range(0, columns, width):
+            for i in range(c, least(c + width, columns), lanes(A)):
+                copy_vector(A, k * a_row + i, B, c * rows + k * width + i - c)
+
+
+@njit
+def _pack_rows(A, a_k, depth, rows, B, strip):
+    """B ← A of (depth, rows), in strips of as many rows as a tile has, `strip` from one another."""
+    for k in range(depth):
+        for r in range(0, rows, ROWS):
+            copy_rows(A, k * a_k + r, B, r // ROWS * strip + k * ROWS)
 
 
 @njit
@@ -210,7 +251,7 @@ def outer(O, D, G, scratch, begin):
     n_in, n_out, zero = O.shape[0], D.shape[0], np.int64(0)
     rows, columns = zero, zero  # of G, that are done
     if n_in >= TURNED_ROWS:
-        rows, columns = n_in, _outer_by_D_turned(O, D, G, scratch, begin)
+        rows, columns = _outer_by_D_turned(O, D, G, scratch, begin)
     elif lanes(G) >= SQUARE:
         rows, columns = _outer_by_O_turned(O, D, G, scratch, begin)
     if rows < n_in:
@@ -218,25 +259,33 @@ def outer(O, D, G, scratch, begin):
     _outer_by_dots(O, D, G, zero, columns, n_out, begin)
 
 
-@inline
+@njit
 def _outer_by_D_turned(O, D, G, scratch, begin):
-    """All rows of G, and as many columns as are whole vectors; returns how many."""
-    n_in, n_out, n = O.shape[0], D.shape[0], O.shape[1]
-    o, one, k = vector(O, 0, O.size), np.int64(1), 0
-    while k + lanes(G) <= n_out:
+    """As many rows and columns of G as are whole tiles or vectors; returns both."""
+    n_in, n_out, n, k = O.shape[0], D.shape[0], O.shape[1], 0
+    o, one, as_is = vector(O, 0, O.size), np.int64(1), np.int64(AS_IS)
+    columns = n_out // lanes(G) * lanes(G)
+    long = long_columns(G, columns) if n >= LONG else 0
+    rows = n_in if long == 0 else n_in // ROWS * ROWS
+    while k < columns:
         # As many columns as the widest tile has: what is turned over stays in the first cache.
-        columns = least(2 * VECTORS * lanes(G), (n_out - k) // lanes(G) * lanes(G))
-        _turn_over(vector(D, k * n, D.size), n, columns, n, scratch, columns)
+        width = least((MORE_VECTORS if k < long else 2 * VECTORS) * lanes(G), columns - k)
+        _turn_over(vector(D, k * n, D.size), n, width, n, scratch, width)
         g = vector(G, k, G.size)
-        _multiply_part(
-            o, n, one, ROWS * n, n, scratch, columns, one, g, n_out, n_in, columns,
-            begin, o, np.int64(AS_IS), g,
-        )  # fmt: skip
-        k += columns
-    return k
+        if k < long:
+            _multiply_strips(
+                o, n, one, ROWS * n, n, scratch, g, n_out, rows, width, begin, o, as_is, g
+            )
+        else:
+            _multiply_part(
+                o, n, one, ROWS * n, n, scratch, width, one, g, n_out, rows, width,
+                begin, o, as_is, g,
+            )  # fmt: skip
+        k += width
+    return rows, columns
 
 
-@inline
+@njit
 def _outer_by_O_turned(O, D, G, scratch, begin):
     """As many rows and columns of G as are whole squares; returns both."""
     n_in, n_out, n, zero = O.shape[0], D.shape[0], O.shape[1], np.int64(0)
