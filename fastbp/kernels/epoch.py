@@ -248,7 +248,7 @@ def parts_of(recipe, n_samples):
     return least(recipe.parts, (n_samples + recipe.tile - 1) // recipe.tile)
 
 
-@njit
+@inline
 def part_gradient(
     part, parts, net, recipe, weight, theta, gradient, tiles, order, start, stop,
     X, y, sample_weight,
@@ -268,7 +268,7 @@ def part_gradient(
     return total
 
 
-@njit
+@inline
 def sum_parts(gradients, parts, first, last):
     """gradients[0] ← the sum of all parts, between the parameters `first` and `last`."""
     whole = vector(gradients, first, last - first)

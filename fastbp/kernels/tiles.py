@@ -29,7 +29,7 @@ from fastbp.kernels.vectors import INTERPRETED, LANES, Numbers, lanes
 ROWS, VECTORS = 4, 2
 
 #: Vectors of the tile for long sums: 7 loads for 12 multiply-adds, where the other has 6 for 8. It
-#: is a little faster, and a fifth where a neighbour works on the same core.
+#: is a little faster, and up to a fifth where a neighbour works on the same core.
 MORE_VECTORS = 3
 
 #: How a sum begins.
@@ -452,7 +452,7 @@ def _copy(numbers):
 
 
 tile_4x3, tile_4x2 = _tile(ROWS, MORE_VECTORS, IN_MEMORY), _tile(ROWS, VECTORS, IN_REGISTERS)
-tile_4x1, tile_square = _tile(ROWS, 1, IN_MEMORY), _tile(None, 1, AS_THEY_ARE)
+tile_4x1, tile_square = _tile(ROWS, 1, IN_REGISTERS), _tile(None, 1, AS_THEY_ARE)
 tile_1x4, tile_1x1 = _tile(1, 2 * VECTORS, IN_MEMORY), _tile(1, 1, IN_MEMORY)
 turn, add_turned = _turn(False), _turn(True)
 dots_2x4, dots_1x4, dots_1x1 = _dots(2, 4), _dots(1, 4), _dots(1, 1)
