@@ -201,7 +201,7 @@ def inline(function):
 
     LLVM does it too where it thinks that it pays. This is for where it does, and doesn't pay, and
     for short ones: a long one that is written into another, and that into a third, is copied each
-    time, which takes Numba longer than to compile it once. (Some tenths of a second of the first fit.)
+    time, which takes Numba longer than to compile it once. (Tenths of a second of the first fit.)
     """
     return _compile(function, {"contract"}, inline="always")
 

@@ -217,9 +217,9 @@ class Emitter:
 def _tile(rows, vectors, ends):
     """C ← end(begin + A B, O) for a tile of rows × vectors; O lies as C does.
 
-    Without a number of rows it is a square: as many as a vector has lanes. The sums of the tile
-    that most of a small network goes through end IN_REGISTERS. That is much code to compile: where
-    they are long, or few, they end IN_MEMORY, loaded again row by row.
+    Without a number of rows it is a square: as many as a vector has lanes. The sums of the tiles
+    that small networks go through end IN_REGISTERS. That is much code to compile: where they are
+    long, or few, they end IN_MEMORY, loaded again row by row.
     """
 
     @intrinsic
