@@ -29,7 +29,7 @@ LINE_BYTES = 64
 THREADS_FLOPS = 1e6
 
 #: Bytes for the gradients of a batch's parts, and the most parts there are.
-PARTS_BYTES, MOST_PARTS = 8 * 2**20, 16
+PARTS_BYTES, MOST_PARTS = 8 * 2**20, 64
 
 
 @dataclass

@@ -81,7 +81,7 @@ def train_batches(
                 sgd(theta.dtype.type(eta), theta, gradient)
             else:
                 count_step(recipe, state)
-                update(recipe, eta, state, theta, gradients, memory, np.int64(0), theta.size)
+                update(recipe, eta, state, theta, gradient, memory, np.int64(0))
             state.loss += weight * part
             state.weight += weight
 

@@ -23,15 +23,14 @@ def count_step(recipe, state):
 
 
 @njit_exact
-def update(recipe, eta, state, theta, gradients, memory, first, last):
-    """θ ← θ − η ∂L/∂θ, or what the optimiser makes of it, for the parameters first to last.
+def update(recipe, eta, state, theta, g, memory, first):
+    """θ ← θ − η ∂L/∂θ, or what the optimiser makes of it, for as many parameters as g has.
 
-    `recipe` and `state` are those of `epoch.py`; gradients[0] is ∂L/∂θ, and `memory` has a
-    row for each vector that the optimiser remembers.
+    `recipe` and `state` are those of `epoch.py`; g is ∂L/∂θ for the parameters from `first` on, and
+    `memory` has a row for each vector that the optimiser remembers.
     """
-    real, n = theta.dtype.type, last - first
-    theta, g = vector(theta, first, n), vector(gradients, first, n)
-    m, v = vector(memory, first, n), vector(memory, memory.shape[1] + first, n)
+    real, theta = theta.dtype.type, vector(theta, first, g.size)
+    m, v = vector(memory, first, g.size), vector(memory, memory.shape[1] + first, g.size)
     move(recipe, eta, state, real, theta, g, m, v)
 
 

@@ -73,8 +73,9 @@ def padded(typingctx, n):
 
 #: Vectors that a formula is computed for at a time: its steps wait for one another, and the
 #: processor doesn't look far enough ahead to find others. (logistic: 0.51 ns a value for one
-#: vector at a time, 0.41 for two, 0.34 for four.)
-TOGETHER = 4
+#: vector at a time, 0.41 for two, 0.34 for four.) Where vectors are twice as wide, two are as many
+#: numbers, and a batch of 32 leaves no lane idle; four were no faster.
+TOGETHER = 4 if LANES < 16 else 2
 
 
 class Numbers(types.Type):
