@@ -35,6 +35,7 @@ from fastbp.kernels.tiles import (
     tile_4x3,
     tile_square,
     turn,
+    turn_groups,
 )
 from fastbp.kernels.vectors import lanes
 from fastbp.kernels.views import least, vector
@@ -228,8 +229,15 @@ def _pack_columns(A, a_row, rows, columns, vectors, B):
 @njit
 def _pack_rows(A, a_k, depth, rows, B, strip):
     """B ← A of (depth, rows), in strips of as many rows as a tile has, `strip` from one another."""
+    # What a row of A has for a strip is a group of numbers, of which vectors hold squares.
+    side = (lanes(A) + ROWS - 1) // ROWS
+    width = side * ROWS
+    deep, wide = depth // side * side, rows // width * width
+    for k in range(0, deep, side):
+        for r in range(0, wide, width):
+            turn_groups(A, k * a_k + r, a_k, B, r // ROWS * strip + k * ROWS, strip, ZERO)
     for k in range(depth):
-        for r in range(0, rows, ROWS):
+        for r in range(wide if k < deep else 0, rows, ROWS):
             copy_rows(A, k * a_k + r, B, r // ROWS * strip + k * ROWS)
 
 

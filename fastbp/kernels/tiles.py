@@ -101,14 +101,18 @@ class Emitter:
         mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), list(lanes))
         return self.builder.shuffle_vector(x, y, mask)
 
-    def store_turned(self, rows, pointer, stride, resumed=None):
-        """Store the columns of a square of `rows`, or of two squares side by side; see `put`."""
+    def store_turned(self, rows, pointer, stride, resumed=None, group=1):
+        """Store the columns of a square of `rows`, or of two squares side by side; see `put`.
+
+        What is turned are single numbers, or groups of so many.
+        """
         # Swap the off-diagonal halves of ever larger squares.
         half = 1
         while half < len(rows):
             for r in range(len(rows)):
                 if not r & half:
-                    rows[r], rows[r + half] = self._swap_halves(rows[r], rows[r + half], half)
+                    pair = rows[r], rows[r + half]
+                    rows[r], rows[r + half] = self._swap_halves(*pair, half * group)
             half *= 2
         for r, row in enumerate(rows):
             place = self.at(pointer, self.builder.mul(stride, stride.type(r)))
@@ -375,8 +379,8 @@ def _dots(rows, columns):
     return dots
 
 
-def _turn(begins):
-    """B ← Aᵀ, or begin + Aᵀ, for a square of as many rows as a vector has lanes."""
+def _turn(begins=False, group=1):
+    """B ← Aᵀ, or begin + Aᵀ, for a square of as many rows as a vector has groups of numbers."""
 
     @intrinsic
     def turn(typingctx, A, a, a_row, B, b, b_row, begin):
@@ -387,10 +391,14 @@ def _turn(begins):
             A, a, a_row, B, b, b_row, begin = arguments
             emit = Emitter(context, builder, signature.args[0].dtype)
             pa = emit.pointer(signature.args[0], A, a)
-            number, lanes = ir.IntType(64), range(emit.lanes)
-            rows = [emit.load(emit.at(pa, builder.mul(a_row, number(r)))) for r in lanes]
+            number, of = ir.IntType(64), ir.VectorType(emit.element, max(emit.lanes, group))
+            rows = [
+                emit.load(emit.at(pa, builder.mul(a_row, number(r))), of)
+                for r in range(of.count // group)
+            ]
             resumed = builder.icmp_signed("==", begin, number(RESUMED)) if begins else None
-            emit.store_turned(rows, emit.pointer(signature.args[3], B, b), b_row, resumed)
+            pb = emit.pointer(signature.args[3], B, b)
+            emit.store_turned(rows, pb, b_row, resumed, group)
             return context.get_dummy_value()
 
         return signature, codegen
@@ -454,7 +462,7 @@ def _copy(numbers):
 tile_4x3, tile_4x2 = _tile(ROWS, MORE_VECTORS, IN_MEMORY), _tile(ROWS, VECTORS, IN_REGISTERS)
 tile_4x1, tile_square = _tile(ROWS, 1, IN_REGISTERS), _tile(None, 1, AS_THEY_ARE)
 tile_1x4, tile_1x1 = _tile(1, 2 * VECTORS, IN_MEMORY), _tile(1, 1, IN_MEMORY)
-turn, add_turned = _turn(False), _turn(True)
+turn, add_turned, turn_groups = _turn(), _turn(begins=True), _turn(group=ROWS)
 dots_2x4, dots_1x4, dots_1x1 = _dots(2, 4), _dots(1, 4), _dots(1, 1)
 dots_0x4, dots_0x1 = _dots(0, 4), _dots(0, 1)
 copy_rows, copy_vector = _copy(lambda lanes: ROWS), _copy(lambda lanes: lanes)
