@@ -12,6 +12,7 @@ from fastbp.kernels import activations, optimizers
 from fastbp.kernels.activations import ACTIVATIONS
 from fastbp.kernels.compile import from_python
 from fastbp.kernels.network import backward, forward
+from fastbp.kernels.simd import errors, outer, outputs, sums
 from fastbp.kernels.tiles import ZERO
 from fastbp.kernels.vectors import LANES
 
@@ -46,8 +47,8 @@ def network(batch, dtype):
 @pytest.mark.parametrize("batch", BATCHES)
 def bench_forward(benchmark, batch, dtype):
     net, theta, O, _, scratch = network(batch, dtype)
-    forward(theta, net, O, scratch)  # compile outside the clock
-    benchmark(forward, theta, net, O, scratch)
+    forward(outputs, theta, net, O, scratch)  # compile outside the clock
+    benchmark(forward, outputs, theta, net, O, scratch)
 
 
 @pytest.mark.benchmark(group="backward, 8-50-1")
@@ -55,7 +56,7 @@ def bench_forward(benchmark, batch, dtype):
 @pytest.mark.parametrize("batch", BATCHES)
 def bench_backward(benchmark, batch, dtype):
     net, theta, O, D, scratch = network(batch, dtype)
-    arguments = theta, net, O, D, scratch, np.zeros_like(theta), ZERO
+    arguments = outer, sums, errors, theta, net, O, D, scratch, np.zeros_like(theta), ZERO
     backward(*arguments)
     benchmark(backward, *arguments)
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastbp.kernels.epoch import RECIPE, train
+from fastbp.kernels.large import train_large
 from fastbp.kernels.losses import LOSSES
 from fastbp.kernels.narrow import MOST_PARAMETERS, WIDEST, train_narrow
 from fastbp.kernels.online import train_online
 from fastbp.kernels.optimizers import ADAM, MOMENTUM, NESTEROV, SGD
+from fastbp.kernels.simd import PACKED, ROOM_OF_ROWS, ROOM_OF_SAMPLE
 from fastbp.kernels.vectors import INTERPRETED, LANES, TOGETHER
 from fastbp.parameters import n_parameters
 from fastbp.team import Team, processors
@@ -19,8 +21,9 @@ from fastbp.team import Team, processors
 TILE_BYTES, LEAST_SAMPLES = 64 * 1024, 16 * LANES
 
 #: Bytes of weights that no longer stay in a core's cache: they should serve four times as many
-#: samples each time they are read.
-WEIGHTS_BYTES = 2**20
+#: samples each time they are read. Threads then share the products of a tile, of as many samples
+#: at most. (128-1024-1024-1, two threads: tiles of 256 take 2 % longer, of 1,024 3 %.)
+WEIGHTS_BYTES, SHARED_SAMPLES = 2**20, 512
 
 #: Bytes of a line of the cache.
 LINE_BYTES = 64
@@ -78,17 +81,21 @@ def recipe_of(net, settings, batch_size, itemsize):
     recipe.early_stopping = settings.early_stopping
     recipe.patience = settings.n_iter_no_change
     recipe.batch_size = batch_size
-    recipe.tile = tile_size(net, batch_size, itemsize)
-    recipe.parts = most_parts(net, itemsize)
+    if is_large(net, itemsize):
+        recipe.tile, recipe.parts = equal_tiles(batch_size, SHARED_SAMPLES), 1
+    else:
+        recipe.tile, recipe.parts = tile_size(net, batch_size, itemsize), most_parts(net, itemsize)
     return recipe[0]
 
 
-def kernel_for(net, batch_size):
-    """Which of the three kernels trains: they are fast for different sizes."""
+def kernel_for(net, batch_size, itemsize):
+    """Which of the four kernels trains: they are fast for different sizes."""
     if INTERPRETED:
         return train  # the others need lanes
     if batch_size == 1:
         return train_online
+    if is_large(net, itemsize):
+        return train_large
     few = n_parameters(net) <= MOST_PARAMETERS and net["width"].max() <= WIDEST
     alone = step_flops(net, batch_size) < THREADS_FLOPS
     return train_narrow if few and alone and batch_size >= LANES else train
@@ -97,12 +104,22 @@ def kernel_for(net, batch_size):
 def tile_size(net, batch_size, itemsize):
     """Samples in a tile: as many as fit the cache, in tiles of equal size."""
     samples = max(TILE_BYTES // (2 * tile_rows(net) * itemsize), LEAST_SAMPLES)
-    if n_parameters(net) * itemsize > WEIGHTS_BYTES:
+    if is_large(net, itemsize):
         samples = max(samples, 4 * LEAST_SAMPLES)
-    tiles = -(-batch_size // samples)
     if step_flops(net, batch_size) >= THREADS_FLOPS:
-        tiles = max(tiles, 2)  # something for a second thread
-    return -(-batch_size // (tiles * LANES)) * LANES
+        samples = min(samples, -(-batch_size // 2))  # something for a second thread
+    return equal_tiles(batch_size, samples)
+
+
+def equal_tiles(n_samples, most):
+    """Samples in a tile, `most` at most, where n_samples are in tiles of equal size."""
+    tiles = -(-n_samples // most)
+    return -(-n_samples // (tiles * LANES)) * LANES
+
+
+def is_large(net, itemsize):
+    """Whether threads share the products of a tile, not the tiles: see `kernels.large`."""
+    return n_parameters(net) * itemsize > WEIGHTS_BYTES
 
 
 def tile_rows(net):
@@ -119,6 +136,13 @@ def most_parts(net, itemsize):
 def step_flops(net, batch_size):
     """Floating-point operations of a step, nearly: three products, forward and back."""
     return 6 * n_parameters(net) * batch_size
+
+
+def most_threads(kernel, net, parts):
+    """How many threads find work in a batch of so many parts."""
+    if kernel is train_large:
+        return -(-int(net["width"].max()) // PACKED)
+    return parts if kernel is train else 1
 
 
 def team_for(flops, useful, n_threads):
@@ -154,6 +178,11 @@ def room_for(kernel, net, tile, dtype, n_threads):
         octets = -(-net["width"] // 8)
         n_rows, n_units = (net["width"][:-1] + 1) @ octets[1:], octets.sum()
         return aligned_zeros((1, 1, 8 * (4 * n_rows + 2 * n_units + 8)), dtype)
+    if kernel is train_large:
+        # O and D of one tile; room for each thread, and for all to lay out a layer.
+        of_thread, widest = ROOM_OF_ROWS + ROOM_OF_SAMPLE * tile, int(net["width"].max())
+        room = n_threads * of_thread + widest * (tile + LANES)
+        return aligned_zeros((1, 3, max(tile_rows(net) * tile, room)), dtype)
     return tiles_for(net, tile, dtype, n_threads)
 
 

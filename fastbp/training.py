@@ -8,14 +8,16 @@ import numpy as np
 
 from fastbp.interrupts import CtrlC
 from fastbp.kernels.compile import compiling
-from fastbp.kernels.epoch import STATE, loss_gradient, predict, train
+from fastbp.kernels.epoch import STATE, loss_gradient, predict
 from fastbp.kernels.optimizers import OPTIMIZERS
 from fastbp.kernels.vectors import LANES
 from fastbp.parameters import n_parameters, network
 from fastbp.plan import (
+    WEIGHTS_BYTES,
     Settings,
     aligned_zeros,
     kernel_for,
+    most_threads,
     optimizer_code,
     recipe_of,
     room_for,
@@ -144,9 +146,10 @@ class _Loop:
     def __init__(self, net, theta, samples, validation, order, settings, optimizer, seen):
         batch_size = min(settings.batch_size, order.size)
         recipe = recipe_of(net, settings, batch_size, theta.dtype.itemsize)
-        tile, self.kernel = int(recipe.tile), kernel_for(net, batch_size)
-        parts = min(int(recipe.parts), -(-batch_size // tile)) if self.kernel is train else 1
-        self.team = team_for(step_flops(net, batch_size), parts, settings.n_threads)
+        self.kernel = kernel_for(net, batch_size, theta.dtype.itemsize)
+        parts = min(int(recipe.parts), -(-batch_size // int(recipe.tile)))
+        useful = most_threads(self.kernel, net, parts)
+        self.team = team_for(step_flops(net, batch_size), useful, settings.n_threads)
         self.settings, self.optimizer, self.theta = settings, optimizer, theta
         self.state, self.best_theta = optimizer.state[0], theta.copy()
         self.n_samples, self.seen = order.size, seen
@@ -157,7 +160,7 @@ class _Loop:
         self.arrays = (
             net, recipe, self.state, theta, self.best_theta, optimizer.memory,
             aligned_zeros((parts, theta.size), theta.dtype), np.zeros(parts),
-            room_for(self.kernel, net, tile, theta.dtype, self.team.n_threads), order,
+            room_for(self.kernel, net, int(recipe.tile), theta.dtype, self.team.n_threads), order,
             samples.X, samples.y, samples.weights(), *_held_out(validation, samples),
         )  # fmt: skip
 
@@ -330,15 +333,16 @@ def warm_up(dtype="float32"):
     dtype = np.dtype(dtype)
     if dtype not in (np.float32, np.float64):
         raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype.name!r}.")
-    net = network((1, 1, 1), ("identity",))
+    net, large = (network((1, width, 1), ("identity",)) for width in (1, WEIGHTS_BYTES // 4))
     X = np.zeros((LANES, 1), dtype)
     X.flags.writeable = False
     samples, order = Samples(X, X), row_numbers(LANES)
-    for batch_size in (1, 2, LANES):  # there are three kernels: see `plan.kernel_for`
+    # There are four kernels: see `plan.kernel_for`.
+    for layers, batch_size in ((large, LANES), (net, 1), (net, LANES), (net, 2)):
         settings = Settings(batch_size=batch_size, max_iter=1)
-        theta = np.zeros(n_parameters(net), dtype)
+        theta = np.zeros(n_parameters(layers), dtype)
         start = OptimizerState.start(settings, theta, seed=0)
-        fit(net, theta, samples, None, order, settings, start)
+        fit(layers, theta, samples, None, order, settings, start)
     one = np.ones(1)
     for given in (X.astype(np.float32), X.astype(np.float64)):
         given.flags.writeable = False

@@ -86,12 +86,12 @@ def test_gradients_begin_or_are_added_to_what_is_there(n_in, n_out, n, dtype):
     exact = [a.astype(np.float64) for a in (W, b, O, D)]
     outer(O, D, W, scratch, RESUMED)
     assert_sums(W, n + 1, exact[0] + exact[2] @ exact[3].T, dtype)
-    sums(D, b, RESUMED)
+    sums(D, b, scratch, RESUMED)
     assert_sums(b, n + 1, exact[1] + exact[3].sum(axis=1), dtype)
     W[:], b[:] = np.nan, np.nan
     outer(O, D, W, scratch, ZERO)
     assert_sums(W, n, exact[2] @ exact[3].T, dtype)
-    sums(D, b, ZERO)
+    sums(D, b, scratch, ZERO)
     assert_sums(b, n, exact[3].sum(axis=1), dtype)
 
 

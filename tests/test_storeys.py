@@ -16,7 +16,7 @@ STOREYS = [
     {"kernels.simd"},
     {"kernels.network", "kernels.optimizers", "kernels.losses"},
     {"kernels.epoch"},
-    {"kernels.narrow", "kernels.online"},
+    {"kernels.narrow", "kernels.online", "kernels.large"},
     {"kernels.surrogate"},
     {"schedules", "parameters", "scaling", "team", "interrupts"},
     {"plan"},

@@ -132,11 +132,11 @@ def test_one_by_one_every_layer_may_have_any_number_of_octets(widths, solver, dt
 def test_which_networks_are_narrow():
     """The courses above are of all kinds."""
     kinds = {
-        hidden: kernel_for(network([3, *hidden, 2], ["tanh"] * len(hidden)), 16)
+        hidden: kernel_for(network([3, *hidden, 2], ["tanh"] * len(hidden)), 16, 8)
         for hidden in (WIDE, NARROW, (12,), (3,))
     }
     assert kinds == {WIDE: train, NARROW: train_narrow, (12,): train, (3,): train_narrow}
-    assert kernel_for(network([3, *WIDE, 2], ["tanh"] * len(WIDE)), 1) is train_online
+    assert kernel_for(network([3, *WIDE, 2], ["tanh"] * len(WIDE)), 1, 8) is train_online
 
 
 @pytest.mark.parametrize("activation", reference.ACTIVATIONS)

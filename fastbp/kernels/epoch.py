@@ -33,7 +33,8 @@ from fastbp.kernels.compile import entry, inline, njit
 from fastbp.kernels.losses import loss, loss_and_slope
 from fastbp.kernels.network import backward, forward, units
 from fastbp.kernels.optimizers import add_penalty, count_step, update
-from fastbp.kernels.threads import lay_out_pieces, next_piece, wait
+from fastbp.kernels.simd import errors, outer, outputs, sums
+from fastbp.kernels.threads import next_piece, wait
 from fastbp.kernels.tiles import RESUMED, ZERO, turn_gathered, turn_gathered_half
 from fastbp.kernels.vectors import count, gathered, lanes, padded, put
 from fastbp.kernels.views import least, matrix, part_of, vector
@@ -237,7 +238,6 @@ def train_batch(
             update(recipe, eta, state, theta, g, memory, first)
             first += g.size
         if thread == 0:
-            lay_out_pieces(barrier)
             state.weight += weight
             for part in range(parts):
                 state.loss += weight * part_losses[part]
@@ -296,18 +296,25 @@ def tile_gradient(
 ):  # fmt: skip
     """gradient ← begin + the part of the samples order[start:stop]; returns that of L."""
     tile_forward(net, theta, tiles, order, start, stop, X)
-    n, m = padded(stop - start), net.size - 1
+    n = padded(stop - start)
     O, D = part_of(tiles, O_PART, n), part_of(tiles, D_PART, n)
+    part = tile_loss(net, loss_code, weight, O, D, order, start, stop, y, sample_weight)
+    scratch = vector(tiles, 2 * tiles.shape[1], tiles.shape[1])
+    backward(outer, sums, errors, theta, net, O, D, scratch, gradient, begin)
+    return part
+
+
+@inline
+def tile_loss(net, loss_code, weight, O, D, order, start, stop, y, sample_weight):
+    """D of the outputs; returns what the samples order[start:stop] add to L."""
+    n, m = O.shape[1], net.size - 1
     # Below the units lie the targets, and each sample's share of the batch.
     below = (net[m].units_at + net[m].width) * n
     Y = matrix(O, below, net[m].width, n)
     s = vector(O, below + Y.size, n)
     gather(y, order, start, stop, Y)
     gather_shares(sample_weight, weight, order, start, stop, s)
-    part = loss_and_slope(loss_code, units(O, net, m), Y, s, units(D, net, m))
-    scratch = vector(tiles, 2 * tiles.shape[1], tiles.shape[1])
-    backward(theta, net, O, D, scratch, gradient, begin)
-    return part
+    return loss_and_slope(loss_code, units(O, net, m), Y, s, units(D, net, m))
 
 
 @njit
@@ -316,7 +323,7 @@ def tile_forward(net, theta, tiles, order, start, stop, X):
     n = padded(stop - start)
     O = part_of(tiles, O_PART, n)
     gather(X, order, start, stop, units(O, net, 0))
-    forward(theta, net, O, vector(tiles, 2 * tiles.shape[1], tiles.shape[1]))
+    forward(outputs, theta, net, O, vector(tiles, 2 * tiles.shape[1], tiles.shape[1]))
 
 
 @entry
@@ -334,7 +341,8 @@ def predict(
         n = padded(stop - start)
         O = part_of(tiles[thread], O_PART, n)
         gather_standardized(X, X_mean, X_scale, start, stop, units(O, net, 0))
-        forward(theta, net, O, vector(tiles[thread], 2 * tiles.shape[2], tiles.shape[2]))
+        scratch = vector(tiles[thread], 2 * tiles.shape[2], tiles.shape[2])
+        forward(outputs, theta, net, O, scratch)
         Y = units(O, net, net.size - 1)
         for i in range(start, stop):
             for k in range(prediction.shape[1]):

@@ -9,6 +9,9 @@ Oˡ (n_units, n)       ``units(O, net, l)``: a sample is a column
 Dˡ = ∂L/∂Zˡ           ``units(D, net, l)``
 ====================  ==========================================================
 
+The products of matrices, `outputs`, `outer`, `sums` and `errors`, are those of `simd.py` for one
+thread, or of `large.py` for several; `room` is where they work.
+
 Rumelhart, Hinton & Williams, "Learning representations by back-propagating errors",
 Nature 323 (1986) 533-536.
 """
@@ -17,31 +20,30 @@ import numba
 import numpy as np
 
 from fastbp.kernels.compile import inline
-from fastbp.kernels.simd import errors, outer, outputs, sums
 from fastbp.kernels.views import layer_rows, layer_view
 
 
 @inline
-def forward(theta, net, O, scratch):
+def forward(outputs, theta, net, O, room):
     """O⁰ is given."""
     for l in range(1, net.size):
         # Oˡ = σ(Wˡᵀ Oˡ⁻¹ + bˡ)
         W, b = weights(theta, net, l), biases(theta, net, l)
-        outputs(net[l].activation, W, b, units(O, net, l - 1), units(O, net, l), scratch)
+        outputs(net[l].activation, W, b, units(O, net, l - 1), units(O, net, l), room)
 
 
 @inline
-def backward(theta, net, O, D, scratch, gradient, begin):
+def backward(outer, sums, errors, theta, net, O, D, room, gradient, begin):
     """Dᵐ is given; `begin` is ZERO, or RESUMED where other tiles have begun `gradient`."""
     for l in range(net.size - 1, 0, -1):
         # ∂L/∂Wˡ = Oˡ⁻¹ Dˡᵀ,  ∂L/∂bˡ = Σ Dˡ
         O_before, D_here = units(O, net, l - 1), units(D, net, l)
-        outer(O_before, D_here, weights(gradient, net, l), scratch, begin)
-        sums(D_here, biases(gradient, net, l), begin)
+        outer(O_before, D_here, weights(gradient, net, l), room, begin)
+        sums(D_here, biases(gradient, net, l), room, begin)
         if l > 1:
             # Dˡ⁻¹ = (Wˡ Dˡ) ∘ σ′(Zˡ⁻¹)
             W, D_before = weights(theta, net, l), units(D, net, l - 1)
-            errors(net[l - 1].activation, W, D_here, O_before, D_before, scratch)
+            errors(net[l - 1].activation, W, D_here, O_before, D_before, room)
 
 
 #: The shape of a network as data, so that one compilation serves every shape: an entry a

@@ -1,5 +1,8 @@
 """Products of the network's matrices, cut into tiles.
 
+The first four, which `network.py` is written with, are for one thread; `large.py` has them for
+several, made of the same rows and columns.
+
 O and D are (units, n), C-contiguous, with n a multiple of `LANES`. The samples lie in the lanes:
 whatever the width of a layer, no lane is wasted. A tile of the result stays in registers while
 its sum runs, and is stored once, with what follows on the sum done to it (`tiles.py`).
@@ -37,7 +40,7 @@ from fastbp.kernels.tiles import (
     turn,
     turn_groups,
 )
-from fastbp.kernels.vectors import lanes
+from fastbp.kernels.vectors import LANES, lanes
 from fastbp.kernels.views import least, vector
 
 #: Terms of a sum taken at a time, so that the part of B at work stays in the first cache; and from
@@ -55,94 +58,110 @@ TURNED_ROWS, SQUARE = 24, 8
 WIDE, PACKED, LINE = 2**15, 16 * ROWS, 16
 
 
+#: Numbers of room for PACKED rows of W, and for each sample to turn over what a tile needs of D.
+ROOM_OF_ROWS, ROOM_OF_SAMPLE = PACKED * (DEPTH + LINE), 2 * VECTORS * LANES
+
+
 @inline
 def outputs(kind, W, b, O_before, O, scratch):
     """O ← σ(Wᵀ O_before + b), with the activation of this kind."""
-    end = np.int64(RECTIFIED) if kind == RELU else np.int64(AS_IS)
-    w, begin = vector(W, 0, W.size), np.int64(BIAS)
+    begin, end, w, one = np.int64(BIAS), end_of(kind), vector(W, 0, W.size), np.int64(1)
     if is_packed(W, O_before, scratch):
-        _multiply_packed(w, np.int64(1), W.shape[1], O_before, O, begin, b, end, O, scratch)
+        _multiply_packed(w, one, W.shape[1], O_before, O, begin, b, end, O, scratch)
     else:
-        _multiply(w, np.int64(1), W.shape[1], O_before, O, begin, b, end, O)
+        multiply(w, one, W.shape[1], O_before, O, begin, b, end, O, np.int64(0), O.shape[0])
     activate(kind, vector(O, 0, O.size))
 
 
 @inline
 def errors(kind, W, D, O_before, D_before, scratch):
     """D_before ← (W D) ∘ σ′, with the activation of this kind, whose outputs are O_before."""
-    w, begin = vector(W, 0, W.size), np.int64(ZERO)
+    begin, w, none, one = np.int64(ZERO), vector(W, 0, W.size), np.int64(0), np.int64(1)
+    rows = D_before.shape[0]
     if D.shape[0] == 1:
-        _outer_of_one(w, D, D_before, kind, O_before)
+        outer_of_one(w, D, D_before, kind, O_before, none, rows)
     elif is_packed(W, D, scratch):
-        _multiply_packed(w, W.shape[1], np.int64(1), D, D_before, begin, w, kind, O_before, scratch)
+        _multiply_packed(w, W.shape[1], one, D, D_before, begin, w, kind, O_before, scratch)
     else:
-        _multiply(w, W.shape[1], np.int64(1), D, D_before, begin, w, kind, O_before)
+        multiply(w, W.shape[1], one, D, D_before, begin, w, kind, O_before, none, rows)
+
+
+@inline
+def end_of(kind):
+    """How sums end that lead to units of this kind: for relu, that is all of the activation."""
+    return np.int64(RECTIFIED) if kind == RELU else np.int64(AS_IS)
 
 
 @njit
-def _outer_of_one(a, B, C, end, O):
-    """C ← end(a B, O), for a single row B: there is no sum to begin, only rows to write."""
-    n = B.shape[1]
-    b, c, o = vector(B, 0, n), vector(C, 0, C.size), vector(O, 0, O.size)
+def outer_of_one(a, B, C, end, O, first, stop):
+    """C ← end(a B, O) for the rows from `first` to `stop`, with a single row B: there is no sum to
+    begin, only rows to write."""
+    n, b, c, o = B.shape[1], vector(B, 0, B.size), vector(C, 0, C.size), vector(O, 0, O.size)
     for i in range(0, n, lanes(C)):
-        outer_rows(a, 0, 1, b, i, c, i, n, C.shape[0], end, o)
+        outer_rows(a, first, 1, b, i, c, first * n + i, n, stop - first, end, o)
 
 
 @njit
-def _multiply(A, a_row, a_k, B, C, begin, bias, end, O):
-    """C ← end(begin + A B, O), see `tiles.py`; A[r, k] is A[r·a_row + k·a_k]."""
-    n, one = B.shape[1], np.int64(1)
-    for k in range(0, B.shape[0], DEPTH):
+def multiply(A, a_row, a_k, B, C, begin, bias, end, O, first, stop):
+    """C ← end(begin + A B, O) for the rows from `first` to `stop`, see `tiles.py`; A[r, k] is
+    A[r·a_row + k·a_k]."""
+    n, terms, one = B.shape[1], B.shape[0], np.int64(1)
+    c, o, bias = rows_from(C, first), rows_from(O, first), vector(bias, first, bias.size)
+    for k in range(0, terms, DEPTH):
         _multiply_part(
-            vector(A, k * a_k, A.size), a_row, a_k, ROWS * a_row, least(DEPTH, B.shape[0] - k),
-            vector(B, k * n, B.size), n, one, vector(C, 0, C.size), n, C.shape[0], n,
+            vector(A, first * a_row + k * a_k, A.size), a_row, a_k, ROWS * a_row,
+            least(DEPTH, terms - k), rows_from(B, k), n, one, c, n, stop - first, n,
             begin if k == 0 else np.int64(RESUMED), bias,
-            end if k + DEPTH >= B.shape[0] else np.int64(AS_IS), vector(O, 0, O.size),
+            end if k + DEPTH >= terms else np.int64(AS_IS), o,
         )  # fmt: skip
+
+
+@inline
+def rows_from(A, first):
+    """The numbers of the rows of A from `first` on."""
+    return vector(A, first * A.shape[1], A.size)
 
 
 @inline
 def is_packed(W, B, scratch):
     """Whether a product with W is one for `_multiply_packed`."""
-    room = PACKED * (DEPTH + LINE) + DEPTH * (B.shape[1] + lanes(W))  # a strip may not be full
-    return W.size > WIDE and scratch.size >= room
+    return W.size > WIDE and scratch.size >= ROOM_OF_ROWS + B.shape[0] * (B.shape[1] + lanes(W))
 
 
 @njit
 def _multiply_packed(A, a_row, a_k, B, C, begin, bias, end, O, scratch):
-    """As `_multiply`: what a tile needs of B lies side by side, and of A where it has columns."""
-    rows, n, one = C.shape[0], C.shape[1], np.int64(1)
-    whole, long, width = rows // ROWS * ROWS, long_columns(C, n), VECTORS * lanes(C)
-    of_a = vector(scratch, 0, PACKED * (DEPTH + LINE))
-    of_b = vector(scratch, of_a.size, DEPTH * n)
-    last, resumed, as_is = end, np.int64(RESUMED), np.int64(AS_IS)
-    for k in range(0, B.shape[0], DEPTH):
-        depth, begin = least(DEPTH, B.shape[0] - k), begin if k == 0 else resumed
-        end = last if k + depth == B.shape[0] else as_is
-        b, of_rest = vector(B, k * n, B.size), vector(of_b, long * depth, of_b.size)
-        _pack_columns(b, n, depth, long, MORE_VECTORS, of_b)
-        _pack_columns(vector(b, long, b.size), n, depth, n - long, VECTORS, of_rest)
-        for r in range(0, whole, PACKED):
-            n_rows, row, column, strip = least(PACKED, whole - r), a_row, a_k, ROWS * a_row
-            a = vector(A, r * a_row + k * a_k, A.size)
-            if a_k != 1:
-                row, column, strip = one, np.int64(ROWS), ROWS * depth + LINE
-                _pack_rows(a, a_k, depth, n_rows, of_a, strip)
-                a = of_a
-            c, o = vector(C, r * n, C.size), vector(O, r * n, O.size)
-            bias_of_r = vector(bias, r, bias.size)
-            _multiply_strips(
-                a, row, column, strip, depth, of_b, c, n, n_rows, long, begin, bias_of_r, end, o
-            )
-            _multiply_part(
-                a, row, column, strip, depth, of_rest, width, depth,
-                vector(c, long, c.size), n, n_rows, n - long,
-                begin, bias_of_r, end, vector(o, long, o.size),
-            )  # fmt: skip
+    """As `multiply`, for all rows: what a tile needs of B lies side by side, and of A where it has
+    columns."""
+    packed = vector(scratch, ROOM_OF_ROWS, scratch.size - ROOM_OF_ROWS)
+    pack_columns(B, np.int64(0), B.shape[0], packed)
+    for r in range(0, C.shape[0], PACKED):
+        multiply_rows(A, a_row, a_k, B, packed, C, begin, bias, end, O, r, scratch)
+
+
+@njit
+def multiply_rows(A, a_row, a_k, B, packed, C, begin, bias, end, O, first, room):
+    """As `multiply`, for PACKED rows from `first` on; `packed` is B as `pack_columns` leaves it."""
+    terms, n, one, rows = B.shape[0], B.shape[1], np.int64(1), least(PACKED, C.shape[0] - first)
+    c, o, bias = rows_from(C, first), rows_from(O, first), vector(bias, first, bias.size)
+    whole, long, width, last = rows // ROWS * ROWS, long_columns(C, n), VECTORS * lanes(C), end
+    for k in range(0, terms, DEPTH):
+        depth, begin = least(DEPTH, terms - k), begin if k == 0 else np.int64(RESUMED)
+        end = last if k + depth == terms else np.int64(AS_IS)
+        a, b = vector(A, first * a_row + k * a_k, A.size), vector(packed, k * (n + lanes(C)), n)
+        row, column, strip, rest = a_row, a_k, ROWS * a_row, vector(a, whole * a_row, a.size)
+        if a_k != 1:
+            row, column, strip = one, np.int64(ROWS), ROWS * depth + LINE
+            _pack_rows(a, a_k, depth, whole, room, strip)
+            a = room
+        _multiply_strips(a, row, column, strip, depth, b, c, n, whole, long, begin, bias, end, o)
         _multiply_part(
-            vector(A, whole * a_row + k * a_k, A.size), a_row, a_k, one, depth, b, n, one,
-            vector(C, whole * n, C.size), n, rows - whole, n,
-            begin, vector(bias, whole, bias.size), end, vector(O, whole * n, O.size),
+            a, row, column, strip, depth, vector(b, long * depth, n), width, depth,
+            vector(c, long, n), n, whole, n - long, begin, bias, end, vector(o, long, n),
+        )  # fmt: skip
+        _multiply_part(
+            rest, a_row, a_k, one, depth, rows_from(B, k), n, one,
+            vector(c, whole * n, n), n, rows - whole, n,
+            begin, vector(bias, whole, n), end, vector(o, whole * n, n),
         )  # fmt: skip
 
 
@@ -217,13 +236,27 @@ def _multiply_part(
 
 
 @njit
-def _pack_columns(A, a_row, rows, columns, vectors, B):
-    """B ← A of (rows, columns), in strips of so many vectors, one below the other."""
-    width = vectors * lanes(A)
-    for k in range(rows):
-        for c in range(0, columns, width):
-            for i in range(c, least(c + width, columns), lanes(A)):
-                copy_vector(A, k * a_row + i, B, c * rows + k * width + i - c)
+def pack_columns(B, first, stop, packed):
+    """packed ← the rows of B from `first` to `stop`.
+
+    Of DEPTH rows at a time there are strips as wide as tiles, one behind the other.
+    """
+    terms, n, b, long = B.shape[0], B.shape[1], vector(B, 0, B.size), long_columns(B, B.shape[1])
+    wide, narrow = MORE_VECTORS * lanes(B), VECTORS * lanes(B)
+    for row in range(first, stop):
+        k = row // DEPTH * DEPTH
+        depth, to = least(DEPTH, terms - k), k * (n + lanes(B))
+        _pack_row(b, row * n, long, wide, packed, to + (row - k) * wide, depth)
+        to += long * depth
+        _pack_row(b, row * n + long, n - long, narrow, packed, to + (row - k) * narrow, depth)
+
+
+@inline
+def _pack_row(A, a, columns, width, B, b, depth):
+    """A row of so many columns goes to strips of that width and depth."""
+    for c in range(0, columns, width):
+        for i in range(c, least(c + width, columns), lanes(A)):
+            copy_vector(A, a + i, B, b + c * depth + i - c)
 
 
 @njit
@@ -256,96 +289,107 @@ def _turn_over(A, a_row, rows, columns, B, b_row):
 @njit
 def outer(O, D, G, scratch, begin):
     """G ← begin + O Dᵀ, as a product with the one of O and D turned over that has fewer rows."""
-    n_in, n_out, zero = O.shape[0], D.shape[0], np.int64(0)
-    rows, columns = zero, zero  # of G, that are done
+    n_in, n_out, none = O.shape[0], D.shape[0], np.int64(0)
     if n_in >= TURNED_ROWS:
-        rows, columns = _outer_by_D_turned(O, D, G, scratch, begin)
-    elif lanes(G) >= SQUARE:
-        rows, columns = _outer_by_O_turned(O, D, G, scratch, begin)
-    if rows < n_in:
-        _outer_by_dots(O, D, G, rows, zero, columns, begin)
-    _outer_by_dots(O, D, G, zero, columns, n_out, begin)
+        strip, more = none, True
+        while more:
+            more = outer_by_D_turned(O, D, G, strip, scratch, begin)
+            strip += 1
+        outer_by_dots(O, D, G, none, n_in, n_out // lanes(G) * lanes(G), n_out, begin)
+    else:
+        outer_by_O_turned(O, D, G, none, n_out, scratch, begin)
 
 
 @njit
-def _outer_by_D_turned(O, D, G, scratch, begin):
-    """As many rows and columns of G as are whole tiles or vectors; returns both."""
-    n_in, n_out, n, k = O.shape[0], D.shape[0], O.shape[1], 0
-    o, one, as_is = vector(O, 0, O.size), np.int64(1), np.int64(AS_IS)
-    columns = n_out // lanes(G) * lanes(G)
-    long = long_columns(G, columns) if n >= LONG else 0
-    rows = n_in if long == 0 else n_in // ROWS * ROWS
-    while k < columns:
-        # As many columns as the widest tile has: what is turned over stays in the first cache.
-        width = least((MORE_VECTORS if k < long else 2 * VECTORS) * lanes(G), columns - k)
-        _turn_over(vector(D, k * n, D.size), n, width, n, scratch, width)
-        g = vector(G, k, G.size)
-        if k < long:
-            _multiply_strips(
-                o, n, one, ROWS * n, n, scratch, g, n_out, rows, width, begin, o, as_is, g
-            )
-        else:
-            _multiply_part(
-                o, n, one, ROWS * n, n, scratch, width, one, g, n_out, rows, width,
-                begin, o, as_is, g,
-            )  # fmt: skip
-        k += width
-    return rows, columns
+def outer_by_D_turned(O, D, G, strip, room, begin):
+    """A strip of the columns of G that are whole vectors; False if there is none with that number.
 
-
-@njit
-def _outer_by_O_turned(O, D, G, scratch, begin):
-    """As many rows and columns of G as are whole squares; returns both."""
-    n_in, n_out, n, zero = O.shape[0], D.shape[0], O.shape[1], np.int64(0)
-    side = np.int64(lanes(G))  # a literal number would be a type of its own to compile for
-    rows, columns = n_in // side * side, n_out // side * side
-    d, g, o = vector(D, 0, D.size), vector(G, 0, G.size), vector(scratch, 0, side * n)
-    square = vector(scratch, side * n, side * side)
-    for j in range(0, rows, side):
-        _turn_over(vector(O, j * n, O.size), n, side, n, o, side)
-        for k in range(0, columns, side):
-            tile_square(
-                d, k * n, n, np.int64(1), o, zero, side, square, zero, side, n,
-                np.int64(ZERO), d, zero, np.int64(AS_IS), square,
-            )  # fmt: skip
-            add_turned(square, zero, side, g, j * n_out + k, n_out, begin)
-    return rows, columns
-
-
-@njit
-def _outer_by_dots(O, D, G, j_first, k_first, k_stop, begin):
-    """The rows of G from j_first on, and the columns from k_first to k_stop: sum by sum."""
+    It is as wide as the widest tile: what is turned over stays in the first cache.
+    """
     n_in, n_out, n = O.shape[0], D.shape[0], O.shape[1]
+    one, as_is, columns = np.int64(1), np.int64(AS_IS), n_out // lanes(G) * lanes(G)
+    long = long_columns(G, columns) if n >= LONG else 0
+    k, width = strip * MORE_VECTORS * lanes(G), MORE_VECTORS * lanes(G)
+    if k >= long:
+        k = long + (strip - long // width) * 2 * VECTORS * lanes(G)
+        width = least(2 * VECTORS * lanes(G), columns - k)
+    if width <= 0:
+        return False
+    o, g, rows = vector(O, 0, O.size), vector(G, k, G.size), n_in
+    _turn_over(rows_from(D, k), n, width, n, room, width)
+    if k < long:
+        rows = n_in // ROWS * ROWS
+        _multiply_strips(o, n, one, ROWS * n, n, room, g, n_out, rows, width, begin, o, as_is, g)
+    else:
+        _multiply_part(
+            o, n, one, ROWS * n, n, room, width, one, g, n_out, rows, width, begin, o, as_is, g
+        )
+    outer_by_dots(O, D, G, rows, n_in, k, k + width, begin)
+    return True
+
+
+@njit
+def outer_by_O_turned(O, D, G, first, stop, room, begin):
+    """The columns of G from `first` to `stop`: products for whole squares, where vectors are long
+    enough, sums one by one for the rest."""
+    n_in, n_out, n, none = O.shape[0], D.shape[0], O.shape[1], np.int64(0)
+    side = np.int64(lanes(G))  # a literal number would be a type of its own to compile for
+    rows, columns = n_in // side * side, first + (stop - first) // side * side
+    if side < SQUARE:
+        rows = none
+    d, g = vector(D, 0, D.size), vector(G, 0, G.size)
+    o, square = vector(room, 0, side * n), vector(room, side * n, side * side)
+    for j in range(0, rows, side):
+        _turn_over(rows_from(O, j), n, side, n, o, side)
+        for k in range(first, columns, side):
+            tile_square(
+                d, k * n, n, np.int64(1), o, none, side, square, none, side, n,
+                np.int64(ZERO), d, none, np.int64(AS_IS), square,
+            )  # fmt: skip
+            add_turned(square, none, side, g, j * n_out + k, n_out, begin)
+    outer_by_dots(O, D, G, rows, n_in, first, columns, begin)
+    outer_by_dots(O, D, G, none, n_in, columns, stop, begin)
+
+
+@njit
+def outer_by_dots(O, D, G, j_first, j_stop, k_first, k_stop, begin):
+    """The rows of G from j_first to j_stop, and the columns from k_first to k_stop: sum by sum."""
+    n_out, n = D.shape[0], O.shape[1]
     k = k_first
     while k + 4 <= k_stop:
         j = j_first
-        while j + 2 <= n_in:
+        while j + 2 <= j_stop:
             dots_2x4(O, j * n, D, k * n, n, G, j * n_out + k, n_out, 1, begin)
             j += 2
-        while j < n_in:
+        while j < j_stop:
             dots_1x4(O, j * n, D, k * n, n, G, j * n_out + k, n_out, 1, begin)
             j += 1
         k += 4
     while k < k_stop:
         j = j_first
-        while j + 4 <= n_in:
+        while j + 4 <= j_stop:
             dots_1x4(D, k * n, O, j * n, n, G, j * n_out + k, 1, n_out, begin)
             j += 4
-        while j < n_in:
+        while j < j_stop:
             dots_1x1(D, k * n, O, j * n, n, G, j * n_out + k, 1, 1, begin)
             j += 1
         k += 1
 
 
-@njit
-def sums(D, g, begin):
+@inline
+def sums(D, g, scratch, begin):
     """g ← begin + Σ over the samples of D."""
-    n_out, n = D.shape
-    k = 0
-    while k + 4 <= n_out:
+    sums_of_rows(D, g, np.int64(0), D.shape[0], begin)
+
+
+@njit
+def sums_of_rows(D, g, first, stop, begin):
+    """As `sums`, for the rows from `first` to `stop`."""
+    n, k = D.shape[1], first
+    while k + 4 <= stop:
         dots_0x4(D, 0, D, k * n, n, g, k, 1, 1, begin)
         k += 4
-    while k < n_out:
+    while k < stop:
         dots_0x1(D, 0, D, k * n, n, g, k, 1, 1, begin)
         k += 1
 
@@ -364,5 +408,5 @@ if numba.config.DISABLE_JIT:
     def outer(O, D, G, scratch, begin):
         G[:] = O @ D.T + (G if begin == RESUMED else 0)
 
-    def sums(D, g, begin):
+    def sums(D, g, scratch, begin):
         g[:] = np.sum(D, axis=1) + (g if begin == RESUMED else 0)

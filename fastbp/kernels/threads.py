@@ -47,11 +47,15 @@ def set_crowded(barrier, crowded):
 
 @njit
 def wait(barrier, n_threads):
-    """Return when all threads have come here; False if they need not come any more."""
+    """Return when all threads have come here; False if they need not come any more.
+
+    Pieces of work that are taken afterwards are counted anew.
+    """
     if n_threads == 1:
         return True
     generation = load(barrier, GENERATION)
     if add(barrier, ARRIVED, 1) == n_threads - 1:
+        barrier[TAKEN] = 0
         add(barrier, ARRIVED, -n_threads)
         add(barrier, GENERATION, 1)
         return True
@@ -77,12 +81,6 @@ def next_piece(barrier, piece, n_threads):
     if n_threads == 1:
         return piece + 1
     return n_threads + add(barrier, TAKEN, 1)
-
-
-@njit
-def lay_out_pieces(barrier):
-    """Begin other work; for one thread, between two barriers."""
-    barrier[TAKEN] = 0
 
 
 @intrinsic

@@ -1,0 +1,216 @@
+"""Training of large networks: threads share the products of a tile.
+
+Where the weights alone fill a cache, tiles with a gradient each would fill it several times, and a
+batch is too few of them for many threads. Here a crew of threads goes through one tile after
+another: each computes some of the rows of every product, some of the columns of every gradient. The
+formulas are those of `network.py`, the products those of `simd.py`; what a thread computes doesn't
+depend on how many there are.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastbp.kernels.activations import IDENTITY, activate
+from fastbp.kernels.compile import entry, inline, njit
+from fastbp.kernels.epoch import (
+    D_PART,
+    O_PART,
+    evaluate,
+    gather,
+    tile_loss,
+    train_epochs,
+    weight_of,
+)
+from fastbp.kernels.network import backward, forward, units
+from fastbp.kernels.optimizers import add_penalty, count_step, update
+from fastbp.kernels.simd import (
+    PACKED,
+    ROOM_OF_ROWS,
+    ROOM_OF_SAMPLE,
+    TURNED_ROWS,
+    WIDE,
+    end_of,
+    multiply,
+    multiply_rows,
+    outer_by_D_turned,
+    outer_by_dots,
+    outer_by_O_turned,
+    outer_of_one,
+    pack_columns,
+    sums_of_rows,
+)
+from fastbp.kernels.threads import next_piece, wait
+from fastbp.kernels.tiles import BIAS, RESUMED, ROWS, ZERO
+from fastbp.kernels.vectors import lanes, padded
+from fastbp.kernels.views import least, part_of, vector
+
+
+class Crew(NamedTuple):
+    """Threads that share a tile, and where they work."""
+
+    thread: int  # which one this is
+    n_threads: int
+    barrier: np.ndarray
+    own: np.ndarray  # room of this thread
+    shared: np.ndarray  # room of all
+
+
+@entry
+def train_large(
+    thread, n_threads, barrier,
+    net, recipe, state, theta, best_theta, memory, gradients, part_losses, tiles, order,
+    X, y, sample_weight, order_val, X_val, y_val, weight_val, spread_val,
+    steps, etas, losses, losses_val, scores,
+):  # fmt: skip
+    """As `epoch.train`, but that there is one tile, which `plan.shared_tile_for` has made."""
+    return train_epochs(
+        train_batches, evaluate,
+        thread, n_threads, barrier,
+        net, recipe, state, theta, best_theta, memory, gradients, part_losses, tiles, order,
+        X, y, sample_weight, order_val, X_val, y_val, weight_val, spread_val,
+        steps, etas, losses, losses_val, scores,
+    )  # fmt: skip
+
+
+@njit
+def train_batches(
+    thread, n_threads, barrier, net, recipe, state, eta, theta, memory,
+    gradients, part_losses, tiles, order, start, stop, X, y, sample_weight,
+):  # fmt: skip
+    """A step of θ for each batch of the samples order[start:stop]."""
+    gradient = gradients[0]
+    for at in range(start, stop, recipe.batch_size):
+        end = least(at + recipe.batch_size, stop)
+        weight = weight_of(sample_weight, order, at, end)
+        if weight > 0:
+            part, begin = 0.0, ZERO
+            for first in range(at, end, recipe.tile):
+                part += recipe.loss_scale * tile_gradient(
+                    thread, n_threads, barrier, net, recipe.loss, weight, theta, gradient, begin,
+                    tiles[0], order, first, least(first + recipe.tile, end), X, y, sample_weight,
+                )  # fmt: skip
+                begin = RESUMED
+            if thread == 0:
+                if recipe.alpha > 0:
+                    part += add_penalty(net, recipe.alpha / weight, theta, gradient)
+                count_step(recipe, state)
+                state.loss += weight * part
+                state.weight += weight
+            wait(barrier, n_threads)
+            first, last = _share(thread, n_threads, theta.size, 1)
+            g = vector(gradient, first, last - first)
+            update(recipe, eta, state, theta, g, memory, first)
+            wait(barrier, n_threads)
+
+
+@njit
+def tile_gradient(
+    thread, n_threads, barrier, net, loss_code, weight, theta, gradient, begin,
+    tiles, order, start, stop, X, y, sample_weight,
+):  # fmt: skip
+    """gradient ← begin + the part of the samples order[start:stop]; the first thread returns that
+    of L, the others nothing."""
+    n, part = padded(stop - start), 0.0
+    O, D = part_of(tiles, O_PART, n), part_of(tiles, D_PART, n)
+    room, size = 2 * tiles.shape[1], ROOM_OF_ROWS + ROOM_OF_SAMPLE * n
+    own, behind = vector(tiles, room + thread * size, size), n_threads * size
+    shared = vector(tiles, room + behind, tiles.shape[1] - behind)
+    crew = Crew(thread, n_threads, barrier, own, shared)
+    if thread == 0:
+        gather(X, order, start, stop, units(O, net, 0))
+    meet(crew)
+    forward(outputs, theta, net, O, crew)
+    if thread == 0:
+        part = tile_loss(net, loss_code, weight, O, D, order, start, stop, y, sample_weight)
+    meet(crew)
+    backward(outer, sums, errors, theta, net, O, D, crew, gradient, begin)
+    meet(crew)
+    return part
+
+
+@inline
+def outputs(kind, W, b, O_before, O, crew):
+    """As `simd.outputs`; all of it is there when this returns."""
+    w, one, begin, end = vector(W, 0, W.size), np.int64(1), np.int64(BIAS), end_of(kind)
+    if W.size > WIDE:
+        _multiply_packed(w, one, W.shape[1], O_before, O, begin, b, end, O, kind, crew)
+    else:
+        first, stop = share(crew, O.shape[0], ROWS)
+        multiply(w, one, W.shape[1], O_before, O, begin, b, end, O, first, stop)
+        activate(kind, vector(O, first * O.shape[1], (stop - first) * O.shape[1]))
+    meet(crew)
+
+
+@inline
+def errors(kind, W, D, O_before, D_before, crew):
+    """As `simd.errors`; all of it is there when this returns."""
+    w, one, begin, none = vector(W, 0, W.size), np.int64(1), np.int64(ZERO), np.int64(IDENTITY)
+    first, stop = share(crew, D_before.shape[0], ROWS)
+    if D.shape[0] == 1:
+        outer_of_one(w, D, D_before, kind, O_before, first, stop)
+    elif W.size > WIDE:
+        _multiply_packed(w, W.shape[1], one, D, D_before, begin, w, kind, O_before, none, crew)
+    else:
+        multiply(w, W.shape[1], one, D, D_before, begin, w, kind, O_before, first, stop)
+    meet(crew)
+
+
+@njit
+def _multiply_packed(A, a_row, a_k, B, C, begin, bias, end, O, kind, crew):
+    """C ← σ(end(begin + A B, O)), with B and A packed as in `simd.py`.
+
+    Whoever is free takes the next rows: processors differ in speed.
+    """
+    first, stop = share(crew, B.shape[0], 1)
+    pack_columns(B, first, stop, crew.shared)
+    meet(crew)
+    r = crew.thread * PACKED
+    while r < C.shape[0]:
+        multiply_rows(A, a_row, a_k, B, crew.shared, C, begin, bias, end, O, r, crew.own)
+        rows = least(PACKED, C.shape[0] - r)
+        activate(kind, vector(C, r * C.shape[1], rows * C.shape[1]))
+        r = PACKED * next_piece(crew.barrier, r // PACKED, crew.n_threads)
+
+
+@njit
+def outer(O, D, G, crew, begin):
+    """As `simd.outer`; the columns of others may not be there yet."""
+    n_in, n_out = O.shape[0], D.shape[0]
+    if n_in >= TURNED_ROWS:
+        strip = crew.thread
+        while outer_by_D_turned(O, D, G, strip, crew.own, begin):
+            strip = next_piece(crew.barrier, strip, crew.n_threads)
+        # In fours, as they are taken: a sum on its own is rounded otherwise.
+        first, stop = share(crew, n_in, 4)
+        outer_by_dots(O, D, G, first, stop, n_out // lanes(G) * lanes(G), n_out, begin)
+    else:
+        first, stop = share(crew, n_out, lanes(G))
+        outer_by_O_turned(O, D, G, first, stop, crew.own, begin)
+
+
+@inline
+def sums(D, g, crew, begin):
+    """As `simd.sums`; those of others may not be there yet."""
+    first, stop = share(crew, D.shape[0], 4)
+    sums_of_rows(D, g, first, stop, begin)
+
+
+@inline
+def meet(crew):
+    """Wait for all of the crew."""
+    wait(crew.barrier, crew.n_threads)
+
+
+@inline
+def share(crew, n, unit):
+    """What this thread takes of n things, in runs of `unit` if it can be: from where to where."""
+    return _share(crew.thread, crew.n_threads, n, unit)
+
+
+@njit
+def _share(thread, n_threads, n, unit):
+    first = n // unit * thread // n_threads * unit
+    if thread + 1 == n_threads:
+        return first, n
+    return first, n // unit * (thread + 1) // n_threads * unit

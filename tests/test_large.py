@@ -1,0 +1,102 @@
+"""Large networks: threads share the products of a tile.
+
+Small ones are taken for large here, so that every edge of rows and columns is met, and some whose
+weights are packed.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import reference
+from numpy.testing import assert_array_equal
+from test_trajectories import OPTIMIZERS, PRECISIONS, assert_same_weights
+
+from fastbp import BackpropRegressor, plan
+from fastbp.kernels.large import train_large
+from fastbp.kernels.simd import WIDE
+from fastbp.parameters import network
+
+EPOCHS, N = 2, 70
+
+#: Layers of a unit, of fewer than a tile's rows, of all remainders of rows and vectors; outputs
+#: from one to more than a vector; and weights that are packed, in several pieces and terms taken at
+#: a time.
+LAYERS = [(3, 1, 1), (1, 2, 3), (3, 7, 30, 1), (9, 50, 50, 5), (25, 33, 41, 19), (5, 131, 301, 2)]
+
+
+@pytest.fixture(autouse=True)
+def every_network_is_large(monkeypatch):
+    monkeypatch.setattr(plan, "WEIGHTS_BYTES", 0)
+    monkeypatch.setattr(plan, "SHARED_SAMPLES", 32)  # several tiles in a batch
+
+
+def samples(n_inputs, n_outputs, dtype="float64"):
+    random = np.random.default_rng(3)
+    X, W = random.normal(size=(N, n_inputs)), random.normal(size=(n_inputs, n_outputs))
+    return X.astype(dtype), np.sin(X @ W).astype(dtype)
+
+
+def test_these_layers_are_packed_and_large():
+    assert max(n_in * n_out for n_in, n_out in pairwise(LAYERS[-1])) > WIDE
+    for widths in LAYERS:
+        net = network(widths, ["tanh"] * (len(widths) - 2))
+        assert plan.kernel_for(net, N, itemsize=4) is train_large
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("activation", reference.ACTIVATIONS)
+@pytest.mark.parametrize("widths", LAYERS, ids=str)
+def test_every_step_is_the_references(widths, activation, n_threads, dtype, model_of):
+    X, Y = samples(widths[0], widths[-1], dtype)
+    start = reference.random_network(widths, [activation] * (len(widths) - 2))
+    for W in start.coefs:
+        W /= np.sqrt(len(W))  # weights of any size would make sums that no step is small for
+    params, rule = OPTIMIZERS["momentum"]
+    model = model_of(
+        start, dtype=dtype, batch_size=40, learning_rate_init=0.01, n_threads=n_threads,
+        max_iter=EPOCHS, **params,
+    )  # fmt: skip
+    model.fit(X, Y if widths[-1] > 1 else Y[:, 0])
+    rows = reference.batches(N, 40) * EPOCHS
+    end, _ = reference.train(start, "squared_error", rule(0.01), X, Y, rows)
+    assert_same_weights(model, end, **PRECISIONS[dtype])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_penalty_and_weights_enter_as_in_the_reference(optimizer, weighted, model_of):
+    X, Y = samples(5, 2)
+    weight = np.random.default_rng(4).integers(0, 4, N).astype(float) if weighted else None
+    params, rule = OPTIMIZERS[optimizer]
+    start = reference.random_network([5, 12, 2], ["tanh"])
+    model = model_of(
+        start, batch_size=40, learning_rate_init=0.01, alpha=0.5, n_threads=2, max_iter=EPOCHS,
+        **params,
+    )  # fmt: skip
+    model.fit(X, Y, weight)
+    rows = reference.batches(N, 40) * EPOCHS
+    end, losses = reference.train(start, "squared_error", rule(0.01), X, Y, rows, weight, alpha=0.5)
+    assert_same_weights(model, end, **PRECISIONS["float64"])
+    of_batch = [len(r) if weight is None else weight[r].sum() for r in reference.batches(N, 40)]
+    by_epoch = np.average(np.reshape(losses, (EPOCHS, -1)), 1, of_batch)
+    np.testing.assert_allclose(model.loss_curve_, by_epoch, rtol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("widths", LAYERS, ids=str)
+def test_any_number_of_threads_gives_the_same_bits(widths, dtype):
+    X, Y = samples(widths[0], widths[-1])
+
+    def learnt(n_threads):
+        model = BackpropRegressor(
+            widths[1:-1], "tanh", solver="adam", batch_size=50, max_iter=3, n_iter_no_change=np.inf,
+            early_stopping=True, random_state=0, dtype=dtype, n_threads=n_threads,
+        ).fit(X, Y if widths[-1] > 1 else Y[:, 0])  # fmt: skip
+        parts = *model.coefs_, *model.intercepts_, model.loss_curve_, model.validation_scores_
+        return np.concatenate([np.ravel(part) for part in parts])
+
+    alone = learnt(1)
+    for n_threads in (2, 3, 8):
+        assert_array_equal(learnt(n_threads), alone)
