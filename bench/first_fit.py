@@ -22,6 +22,8 @@ STAGES = {
     "second_shape": "another shape, same process",
     "narrow": "a narrow network, which has a kernel of its own, same process",
     "another_narrow": "another narrow one, same process",
+    "large": "a large network, which has a kernel of its own, same process",
+    "another_large": "another large one, same process",
     "online": "batch size 1, which has a kernel of its own, same process",
     "another_online": "batch size 1, another shape, same process",
 }
@@ -32,6 +34,8 @@ FITS = {
     "second_shape": ((20, 10), 32),
     "narrow": (2, 32),
     "another_narrow": ((4, 2), 32),
+    "large": ((600, 600), 32),
+    "another_large": ((600, 700), 32),
     "online": (2, 1),
     "another_online": (50, 1),
 }

@@ -137,7 +137,8 @@ def train_epochs(
     Parameters
     ----------
     take_steps, score : kernels
-        Train on the samples of `order` between two positions; score the held-out ones.
+        Train on the samples of `order` between two positions; score the held-out ones, which the
+        first thread does for all, or with the others.
     """
     position = state.position
     for epoch in range(etas.size):
@@ -156,11 +157,14 @@ def train_epochs(
                 state.position = stop
             return epoch
         position = 0
+        if X_val.shape[0] > 0:
+            loss_val, score_val = score(
+                thread, n_threads, barrier, net, recipe, theta, tiles, order_val,
+                X_val, y_val, weight_val, spread_val,
+            )  # fmt: skip
+            if thread == 0:
+                losses_val[epoch], scores[epoch] = loss_val, score_val
         if thread == 0:
-            if X_val.shape[0] > 0:
-                losses_val[epoch], scores[epoch] = score(
-                    net, recipe, theta, tiles, order_val, X_val, y_val, weight_val, spread_val
-                )
             end_epoch(epoch, recipe, state, theta, best_theta, X_val, losses, scores)
         if not wait(barrier, n_threads) or state.ended:
             return epoch + 1
@@ -351,23 +355,34 @@ def predict(
 
 
 @njit
-def evaluate(net, recipe, theta, tiles, order, X, y, weight, spread):
+def evaluate(
+    thread, n_threads, barrier, net, recipe, theta, tiles, order, X, y, weight, spread
+):  # fmt: skip
     """The loss and R² (the mean over the outputs) on held-out samples; `order` is 0, 1, …
 
     `weight` is each sample's share of the whole, so that L = Σ weight L(ŷ, y) and
     R² = mean over the outputs of 1 − Σ weight (ŷ − y)² / spread.
     """
     total, unexplained = 0.0, 0.0
-    for start in range(0, X.shape[0], recipe.tile):
+    for start in range(0, X.shape[0] if thread == 0 else 0, recipe.tile):
         stop = least(start + recipe.tile, X.shape[0])
         tile_forward(net, theta, tiles[0], order, start, stop, X)
-        prediction = units(part_of(tiles[0], O_PART, padded(stop - start)), net, net.size - 1)
-        for i in range(start, stop):
-            for k in range(y.shape[1]):
-                error = prediction[k, i - start] - y[i, k]
-                unexplained += weight[i] * error * error / spread[k]
-                total += weight[i] * loss(recipe.loss, prediction[k, i - start], y[i, k])
+        O = part_of(tiles[0], O_PART, padded(stop - start))
+        of_tile = score_of_tile(net, recipe.loss, O, start, stop, y, weight, spread)
+        total, unexplained = total + of_tile[0], unexplained + of_tile[1]
     return recipe.loss_scale * total, 1 - unexplained / y.shape[1]
+
+
+@inline
+def score_of_tile(net, loss_code, O, start, stop, y, weight, spread):
+    """What the samples from start to stop add to L, and to Σ weight (ŷ − y)² / spread."""
+    prediction, total, unexplained = units(O, net, net.size - 1), 0.0, 0.0
+    for i in range(start, stop):
+        for k in range(y.shape[1]):
+            error = prediction[k, i - start] - y[i, k]
+            unexplained += weight[i] * error * error / spread[k]
+            total += weight[i] * loss(loss_code, prediction[k, i - start], y[i, k])
+    return total, unexplained
 
 
 @inline

@@ -16,8 +16,8 @@ from fastbp.kernels.compile import entry, inline, njit
 from fastbp.kernels.epoch import (
     D_PART,
     O_PART,
-    evaluate,
     gather,
+    score_of_tile,
     tile_loss,
     train_epochs,
     weight_of,
@@ -111,22 +111,53 @@ def tile_gradient(
 ):  # fmt: skip
     """gradient ← begin + the part of the samples order[start:stop]; the first thread returns that
     of L, the others nothing."""
+    tile_forward(thread, n_threads, barrier, net, theta, tiles, order, start, stop, X)
     n, part = padded(stop - start), 0.0
     O, D = part_of(tiles, O_PART, n), part_of(tiles, D_PART, n)
-    room, size = 2 * tiles.shape[1], ROOM_OF_ROWS + ROOM_OF_SAMPLE * n
-    own, behind = vector(tiles, room + thread * size, size), n_threads * size
-    shared = vector(tiles, room + behind, tiles.shape[1] - behind)
-    crew = Crew(thread, n_threads, barrier, own, shared)
-    if thread == 0:
-        gather(X, order, start, stop, units(O, net, 0))
-    meet(crew)
-    forward(outputs, theta, net, O, crew)
+    crew = crew_of(thread, n_threads, barrier, tiles, n)
     if thread == 0:
         part = tile_loss(net, loss_code, weight, O, D, order, start, stop, y, sample_weight)
     meet(crew)
     backward(outer, sums, errors, theta, net, O, D, crew, gradient, begin)
     meet(crew)
     return part
+
+
+@njit
+def tile_forward(thread, n_threads, barrier, net, theta, tiles, order, start, stop, X):
+    """O of every layer for the samples order[start:stop]."""
+    n = padded(stop - start)
+    O, crew = part_of(tiles, O_PART, n), crew_of(thread, n_threads, barrier, tiles, n)
+    if thread == 0:
+        gather(X, order, start, stop, units(O, net, 0))
+    meet(crew)
+    forward(outputs, theta, net, O, crew)
+
+
+@inline
+def crew_of(thread, n_threads, barrier, tiles, n):
+    """The threads, and their room in a tile of n samples."""
+    room, size = 2 * tiles.shape[1], ROOM_OF_ROWS + ROOM_OF_SAMPLE * n
+    own, behind = vector(tiles, room + thread * size, size), n_threads * size
+    shared = vector(tiles, room + behind, tiles.shape[1] - behind)
+    return Crew(thread, n_threads, barrier, own, shared)
+
+
+@njit
+def evaluate(
+    thread, n_threads, barrier, net, recipe, theta, tiles, order, X, y, weight, spread
+):  # fmt: skip
+    """As `epoch.evaluate`; the first thread returns it."""
+    total, unexplained = 0.0, 0.0
+    for start in range(0, X.shape[0], recipe.tile):
+        stop = least(start + recipe.tile, X.shape[0])
+        tile_forward(thread, n_threads, barrier, net, theta, tiles[0], order, start, stop, X)
+        if thread == 0:
+            O = part_of(tiles[0], O_PART, padded(stop - start))
+            of_tile = score_of_tile(net, recipe.loss, O, start, stop, y, weight, spread)
+            total, unexplained = total + of_tile[0], unexplained + of_tile[1]
+        wait(barrier, n_threads)
+    return recipe.loss_scale * total, 1 - unexplained / y.shape[1]
 
 
 @inline

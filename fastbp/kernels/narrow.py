@@ -87,7 +87,9 @@ def train_batches(
 
 
 @njit
-def evaluate(net, recipe, theta, tiles, order, X, y, weight, spread):
+def evaluate(
+    thread, n_threads, barrier, net, recipe, theta, tiles, order, X, y, weight, spread
+):  # fmt: skip
     """As `epoch.evaluate`."""
     outputs, n_outputs = net[net.size - 1].units_at, net[net.size - 1].width
     targets = outputs + n_outputs

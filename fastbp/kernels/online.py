@@ -127,7 +127,9 @@ def step(recipe, eta, state, real, W, G, M, V):
 
 
 @njit
-def evaluate(net, recipe, theta, tiles, order, X, y, weight, spread_of_y):
+def evaluate(
+    thread, n_threads, barrier, net, recipe, theta, tiles, order, X, y, weight, spread_of_y
+):  # fmt: skip
     """As `epoch.evaluate`, sample by sample."""
     wide = is_wide(net)
     n_rows, n_units = rows_of(net, wide), units_of(net, wide)
