@@ -63,7 +63,7 @@ def train_large(
     X, y, sample_weight, order_val, X_val, y_val, weight_val, spread_val,
     steps, etas, losses, losses_val, scores,
 ):  # fmt: skip
-    """As `epoch.train`, but that there is one tile, which `plan.shared_tile_for` has made."""
+    """As `epoch.train`, with one gradient and one tile, for which `plan.room_for` makes room."""
     return train_epochs(
         train_batches, evaluate,
         thread, n_threads, barrier,
