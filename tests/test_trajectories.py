@@ -5,7 +5,7 @@ import pytest
 import reference
 from numpy.testing import assert_allclose
 
-from fastbp.kernels.epoch import train
+from fastbp.kernels.epoch import FAR, train
 from fastbp.kernels.narrow import train_narrow
 from fastbp.kernels.online import train_online
 from fastbp.parameters import network
@@ -127,6 +127,19 @@ def test_one_by_one_every_layer_may_have_any_number_of_octets(widths, solver, dt
         max_iter=EPOCHS,
     )  # fmt: skip
     assert_same_course(model, start, rule(0.003), X, Y, **PRECISIONS[dtype])
+
+
+@pytest.mark.parametrize(("hidden", "batch_size"), [(2, 1), (2, 100), (12, 100)])
+def test_a_table_too_large_for_the_cache_is_trained_on_alike(hidden, batch_size, model_of):
+    """Its samples are asked for ahead, to the end of the order and not beyond."""
+    random = np.random.default_rng(6)
+    X, y = random.normal(size=(FAR // 8 + 50, 8)), random.normal(size=FAR // 8 + 50)
+    start = reference.random_network([8, hidden, 1], ["tanh"])
+    model = model_of(start, batch_size=batch_size, learning_rate_init=1e-3, momentum=0)
+    model.fit(X, y)
+    rows = reference.batches(len(X), batch_size)
+    end, _ = reference.train(start, "squared_error", reference.Sgd(1e-3), X, y[:, None], rows)
+    assert_same_weights(model, end, rtol=1e-8, atol=1e-10)
 
 
 def test_which_networks_are_narrow():

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastbp.kernels.activations import activation, derivative
 from fastbp.kernels.compile import entry, inline, njit
-from fastbp.kernels.epoch import gather, gather_shares, train_epochs, weight_of
+from fastbp.kernels.epoch import ask_for_samples, gather, gather_shares, train_epochs, weight_of
 from fastbp.kernels.losses import loss, slope
 from fastbp.kernels.optimizers import SGD, add_penalty, count_step, sgd, update
 from fastbp.kernels.runs import numbers
@@ -53,6 +53,7 @@ def train_batches(
     d, g = numbers(tiles, room, targets), numbers(tiles, 2 * room, theta.size)
     for at in range(start, stop, recipe.batch_size):
         end = least(at + recipe.batch_size, stop)
+        ask_for_samples(X, y, order, end, end + recipe.batch_size)
         weight = weight_of(sample_weight, order, at, end)
         if weight > 0:
             part, is_first = 0.0, True

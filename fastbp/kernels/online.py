@@ -17,12 +17,15 @@ o of a layer   ``o[here:]``, its octets; ``singles(o, here, width)``, one by one
 
 from fastbp.kernels.activations import activation, derivative
 from fastbp.kernels.compile import entry, inline, njit, njit_copied, njit_exact
-from fastbp.kernels.epoch import train_epochs
+from fastbp.kernels.epoch import ask_for_samples, train_epochs
 from fastbp.kernels.losses import loss, slope
 from fastbp.kernels.optimizers import SGD, count_step, move
 from fastbp.kernels.runs import octets, singles
 from fastbp.kernels.vectors import as_many, first, total
 from fastbp.kernels.views import least
+
+#: How many samples ahead one is asked for: a step of 2-2-1 takes less than memory does.
+AHEAD = 8
 
 
 @entry
@@ -89,6 +92,7 @@ def take_steps(
     numbers = singles(order, 0, order.size)
     for i in range(start, stop):
         sample = numbers[i]
+        ask_for_samples(X, y, order, i + AHEAD, i + AHEAD + 1)
         if weighted:
             weight = sample_weight[sample]
         if weight > 0:

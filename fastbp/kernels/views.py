@@ -9,6 +9,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
@@ -59,6 +60,26 @@ def least(typingctx, a, b):
         return builder.select(builder.icmp_signed("<", a, b), a, b)
 
     return types.intp(types.intp, types.intp), codegen
+
+
+@intrinsic
+def ask_for(typingctx, buffer, i):
+    """Have the line of memory of buffer[i] fetched: it will be needed soon. Any i is harmless."""
+
+    def codegen(context, builder, signature, arguments):
+        buffer, i = arguments
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        place = builder.gep(make_array(signature.args[0])(context, builder, buffer).data, [i])
+        prefetch = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [byte, number, number, number]),
+            "llvm.prefetch.p0",
+        )
+        to_read, soon, data = number(0), number(3), number(1)
+        builder.call(prefetch, [builder.bitcast(place, byte), to_read, soon, data])
+        return context.get_dummy_value()
+
+    return types.void(buffer, types.intp), codegen
 
 
 def layer_view(start, *shape):
@@ -156,6 +177,9 @@ def _layer_fields(context, builder, net_type, net, l):
 
 
 if numba.config.DISABLE_JIT:
+
+    def ask_for(buffer, i):
+        """There is nothing to compute."""
 
     def matrix(buffer, start, rows, columns):
         """As above, in NumPy."""
