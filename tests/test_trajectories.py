@@ -129,12 +129,14 @@ def test_one_by_one_every_layer_may_have_any_number_of_octets(widths, solver, dt
     assert_same_course(model, start, rule(0.003), X, Y, **PRECISIONS[dtype])
 
 
-@pytest.mark.parametrize(("hidden", "batch_size"), [(2, 1), (2, 100), (12, 100)])
-def test_a_table_too_large_for_the_cache_is_trained_on_alike(hidden, batch_size, model_of):
+@pytest.mark.parametrize(
+    ("columns", "hidden", "batch_size"), [(64, 2, 1), (64, 12, 100), (8, 2, 1000)]
+)
+def test_a_table_too_large_for_the_cache_is_trained_on_alike(columns, hidden, batch_size, model_of):
     """Its samples are asked for ahead, to the end of the order and not beyond."""
-    random = np.random.default_rng(6)
-    X, y = random.normal(size=(FAR // 8 + 50, 8)), random.normal(size=FAR // 8 + 50)
-    start = reference.random_network([8, hidden, 1], ["tanh"])
+    random, n = np.random.default_rng(6), FAR // columns + 50
+    X, y = random.normal(size=(n, columns)), random.normal(size=n)
+    start = reference.random_network([columns, hidden, 1], ["tanh"])
     model = model_of(start, batch_size=batch_size, learning_rate_init=1e-3, momentum=0)
     model.fit(X, y)
     rows = reference.batches(len(X), batch_size)

@@ -64,7 +64,7 @@ RECIPE = np.dtype(
 O_PART, D_PART = 0, 1
 
 #: Numbers in a table that no longer stays in a core's cache; bytes of a line of it.
-FAR, LINE_BYTES = 2**17, 64
+FAR, LINE_BYTES = 2**19, 64
 
 #: Parameters that are summed over the parts and updated at a time: they stay in the first cache.
 BLOCK = 1024
