@@ -151,12 +151,16 @@ class _Loop:
         useful = most_threads(self.kernel, net, parts)
         self.team = team_for(step_flops(net, batch_size), useful, settings.n_threads)
         self.settings, self.optimizer, self.theta = settings, optimizer, theta
-        self.state, self.best_theta = optimizer.state[0], theta.copy()
+        self.state = optimizer.state[0]
+        self.best_theta = theta[:0] if validation is None else theta.copy()
         self.n_samples, self.seen = order.size, seen
         self.steps_per_epoch = -(-order.size // batch_size)
         self.history, self.is_noted = History(), True
         self.is_validated = validation is not None
-        self.whole_epoch = self.snapshot()
+        # What changes in an epoch, and how it was before: one that is cut off returns to it.
+        self.changing = theta, self.best_theta, optimizer.memory, optimizer.state
+        self.before = [array.copy() for array in self.changing]
+        self.history_before = self.history.copy()
         self.arrays = (
             net, recipe, self.state, theta, self.best_theta, optimizer.memory,
             aligned_zeros((parts, theta.size), theta.dtype), np.zeros(parts),
@@ -172,7 +176,7 @@ class _Loop:
             left = settings.max_time and settings.max_time - history.seconds
             steps, epochs = self.share_of_call(pace, left, one_epoch=observer is not None)
             if self.state.position == 0:
-                self.whole_epoch = self.snapshot()
+                self.note_whole_epoch()
                 if observer is not None:
                     observer.epoch_begins(self.theta)
             samples_before, before = self.samples_done(), time.perf_counter()
@@ -239,19 +243,19 @@ class _Loop:
             return "max_time"
         return None
 
-    def snapshot(self):
-        """What an epoch that is cut off must return to."""
-        changing = self.theta, self.best_theta, self.optimizer.memory, self.optimizer.state
-        return [array.copy() for array in changing], self.history.copy()
+    def note_whole_epoch(self):
+        """Here begins an epoch."""
+        for before, array in zip(self.before, self.changing, strict=True):
+            before[...] = array
+        self.history_before = self.history.copy()
 
     def return_to_whole_epoch(self):
         """Undo the part of an epoch that was cut off, or what nobody has noted."""
         if self.is_noted and self.state.position == 0:
             return
-        arrays, self.history = self.whole_epoch
-        changing = self.theta, self.best_theta, self.optimizer.memory, self.optimizer.state
-        for array, before in zip(changing, arrays, strict=True):
-            array[:] = before
+        self.history = self.history_before
+        for array, before in zip(self.changing, self.before, strict=True):
+            array[...] = before
 
 
 def row_numbers(n):

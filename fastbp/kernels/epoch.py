@@ -432,13 +432,18 @@ def ask_for_samples(X, y, order, start, stop):
     a half to three quarters, one of 8-50-1 nine tenths.)
     """
     if X.size > FAR:
-        x, t, line = vector(X, 0, X.size), vector(y, 0, y.size), LINE_BYTES // X.itemsize
-        for i in range(start, least(stop, order.size)):
-            row = np.int64(order[i])
-            for j in range(0, X.shape[1], line):
-                ask_for(x, row * X.shape[1] + j)
-            ask_for(x, (row + 1) * X.shape[1] - 1)
-            ask_for(t, row * y.shape[1])
+        _ask_for_samples(X, y, order, start, least(stop, order.size))
+
+
+@njit
+def _ask_for_samples(X, y, order, start, stop):
+    x, t, line = vector(X, 0, X.size), vector(y, 0, y.size), LINE_BYTES // X.itemsize
+    for i in range(start, stop):
+        row = np.int64(order[i])
+        for j in range(0, X.shape[1], line):
+            ask_for(x, row * X.shape[1] + j)
+        ask_for(x, (row + 1) * X.shape[1] - 1)
+        ask_for(t, row * y.shape[1])
 
 
 @inline
