@@ -28,14 +28,6 @@ from fastbp.observer import observe
 from fastbp.plan import Settings
 from fastbp.schedules import SCHEDULES
 
-#: What `save` writes besides coefs_ and intercepts_: what `load` needs to predict and resume.
-_SAVED = (
-    "n_features_in_", "n_outputs_", "n_layers_", "n_iter_", "t_", "out_activation_", "loss_",
-    "best_loss_", "loss_curve_", "validation_loss_curve_", "validation_scores_",
-    "best_validation_score_",
-)  # fmt: skip
-
-
 #: Rows predicted in one call of a kernel, which Ctrl-C can't interrupt.
 ROWS_AT_A_TIME = 2**20
 
@@ -603,22 +595,7 @@ default="logistic"
         """
         check_is_fitted(self)
         self._fitted_network()
-        params = self.get_params(deep=False)
-        if not isinstance(params["random_state"], (int, np.integer, type(None))):
-            params["random_state"] = None  # a generator's state is not part of a model
-        fields = {
-            "params": params,
-            "training_dtype": self._training_dtype.name,
-            "activations": self._activations,
-        }
-        fields |= {name: getattr(self, name) for name in _SAVED}
-        if hasattr(self, "feature_names_in_"):
-            fields["feature_names_in_"] = self.feature_names_in_.tolist()
-        arrays = {f"coefs_{l}": W for l, W in enumerate(self.coefs_)}
-        arrays |= {f"intercepts_{l}": b for l, b in enumerate(self.intercepts_)}
-        if self._scaling is not None:
-            arrays |= self._scaling._asdict()
-        persistence.write(path, fields, arrays)
+        persistence.save(self, path)
 
     @classmethod
     def load(cls, path):
@@ -637,37 +614,7 @@ default="logistic"
         ValueError
             If the file is not one of fastbp's, or of a version that is not known here.
         """
-        fields, arrays = persistence.read(path)
-        try:
-            return cls._restored(fields, arrays)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"{path} is not a whole model of this version of fastbp.") from error
-
-    @classmethod
-    def _restored(cls, fields, arrays):
-        """The model of what `save` wrote; whatever is missing is an error."""
-        params = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in fields.pop("params").items()
-        }
-        model = cls(**params)
-        model._training_dtype = np.dtype(fields.pop("training_dtype"))
-        model._activations = fields.pop("activations")
-        for name in _SAVED:
-            setattr(model, name, fields.pop(name))
-        if "feature_names_in_" in fields:
-            model.feature_names_in_ = np.array(fields.pop("feature_names_in_"), object)
-        layers = range(model.n_layers_ - 1)
-        model.coefs_ = [arrays.pop(f"coefs_{l}") for l in layers]
-        model.intercepts_ = [arrays.pop(f"intercepts_{l}") for l in layers]
-        model._scaling = None
-        if "X_mean" in arrays:
-            model._scaling = scaling.Scaling(*map(arrays.pop, scaling.Scaling._fields))
-        if unknown := [*fields, *arrays]:
-            raise KeyError(unknown)
-        model._validate_params()
-        model._fitted_network()
-        return model
+        return persistence.load(cls, path)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

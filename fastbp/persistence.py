@@ -5,8 +5,72 @@ from contextlib import nullcontext
 
 import numpy as np
 
+from fastbp.scaling import Scaling
+
 #: Written into each file, and refused where unknown.
 FORMAT = "fastbp-model-1"
+
+#: What is written besides coefs_ and intercepts_: what a model needs to predict and resume.
+SAVED = (
+    "n_features_in_", "n_outputs_", "n_layers_", "n_iter_", "t_", "out_activation_", "loss_",
+    "best_loss_", "loss_curve_", "validation_loss_curve_", "validation_scores_",
+    "best_validation_score_",
+)  # fmt: skip
+
+
+def save(model, path):
+    """Write a fitted model; see `BackpropRegressor.save`."""
+    params = model.get_params(deep=False)
+    if not isinstance(params["random_state"], (int, np.integer, type(None))):
+        params["random_state"] = None  # a generator's state is not part of a model
+    fields = {
+        "params": params,
+        "training_dtype": model._training_dtype.name,
+        "activations": model._activations,
+    }
+    fields |= {name: getattr(model, name) for name in SAVED}
+    if hasattr(model, "feature_names_in_"):
+        fields["feature_names_in_"] = model.feature_names_in_.tolist()
+    arrays = {f"coefs_{l}": W for l, W in enumerate(model.coefs_)}
+    arrays |= {f"intercepts_{l}": b for l, b in enumerate(model.intercepts_)}
+    if model._scaling is not None:
+        arrays |= model._scaling._asdict()
+    write(path, fields, arrays)
+
+
+def load(cls, path):
+    """A model of class `cls` that `save` wrote; see `BackpropRegressor.load`."""
+    fields, arrays = read(path)
+    try:
+        return _restored(cls, fields, arrays)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path} is not a whole model of this version of fastbp.") from error
+
+
+def _restored(cls, fields, arrays):
+    """The model of what `save` wrote; whatever is missing is an error."""
+    params = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in fields.pop("params").items()
+    }
+    model = cls(**params)
+    model._training_dtype = np.dtype(fields.pop("training_dtype"))
+    model._activations = fields.pop("activations")
+    for name in SAVED:
+        setattr(model, name, fields.pop(name))
+    if "feature_names_in_" in fields:
+        model.feature_names_in_ = np.array(fields.pop("feature_names_in_"), object)
+    layers = range(model.n_layers_ - 1)
+    model.coefs_ = [arrays.pop(f"coefs_{l}") for l in layers]
+    model.intercepts_ = [arrays.pop(f"intercepts_{l}") for l in layers]
+    model._scaling = None
+    if "X_mean" in arrays:
+        model._scaling = Scaling(*map(arrays.pop, Scaling._fields))
+    if unknown := [*fields, *arrays]:
+        raise KeyError(unknown)
+    model._validate_params()
+    model._fitted_network()
+    return model
 
 
 def write(path, fields, arrays):

@@ -57,7 +57,6 @@ TURNED_ROWS, SQUARE = 24, 8
 #: is often a power of two, and a cache has few places for addresses which differ by one.
 WIDE, PACKED, LINE = 2**15, 16 * ROWS, 16
 
-
 #: Numbers of room for PACKED rows of W, and for each sample to turn over what a tile needs of D.
 ROOM_OF_ROWS, ROOM_OF_SAMPLE = PACKED * (DEPTH + LINE), 2 * VECTORS * LANES
 
@@ -76,14 +75,14 @@ def outputs(kind, W, b, O_before, O, scratch):
 @inline
 def errors(kind, W, D, O_before, D_before, scratch):
     """D_before ← (W D) ∘ σ′, with the activation of this kind, whose outputs are O_before."""
-    begin, w, none, one = np.int64(ZERO), vector(W, 0, W.size), np.int64(0), np.int64(1)
+    begin, w, zero, one = np.int64(ZERO), vector(W, 0, W.size), np.int64(0), np.int64(1)
     rows = D_before.shape[0]
     if D.shape[0] == 1:
-        outer_of_one(w, D, D_before, kind, O_before, none, rows)
+        outer_of_one(w, D, D_before, kind, O_before, zero, rows)
     elif is_packed(W, D, scratch):
         _multiply_packed(w, W.shape[1], one, D, D_before, begin, w, kind, O_before, scratch)
     else:
-        multiply(w, W.shape[1], one, D, D_before, begin, w, kind, O_before, none, rows)
+        multiply(w, W.shape[1], one, D, D_before, begin, w, kind, O_before, zero, rows)
 
 
 @inline
@@ -289,15 +288,15 @@ def _turn_over(A, a_row, rows, columns, B, b_row):
 @njit
 def outer(O, D, G, scratch, begin):
     """G ← begin + O Dᵀ, as a product with the one of O and D turned over that has fewer rows."""
-    n_in, n_out, none = O.shape[0], D.shape[0], np.int64(0)
+    n_in, n_out, zero = O.shape[0], D.shape[0], np.int64(0)
     if n_in >= TURNED_ROWS:
-        strip, more = none, True
+        strip, more = zero, True
         while more:
             more = outer_by_D_turned(O, D, G, strip, scratch, begin)
             strip += 1
-        outer_by_dots(O, D, G, none, n_in, n_out // lanes(G) * lanes(G), n_out, begin)
+        outer_by_dots(O, D, G, zero, n_in, n_out // lanes(G) * lanes(G), n_out, begin)
     else:
-        outer_by_O_turned(O, D, G, none, n_out, scratch, begin)
+        outer_by_O_turned(O, D, G, zero, n_out, scratch, begin)
 
 
 @njit
@@ -332,23 +331,23 @@ def outer_by_D_turned(O, D, G, strip, room, begin):
 def outer_by_O_turned(O, D, G, first, stop, room, begin):
     """The columns of G from `first` to `stop`: products for whole squares, where vectors are long
     enough, sums one by one for the rest."""
-    n_in, n_out, n, none = O.shape[0], D.shape[0], O.shape[1], np.int64(0)
+    n_in, n_out, n, zero = O.shape[0], D.shape[0], O.shape[1], np.int64(0)
     side = np.int64(lanes(G))  # a literal number would be a type of its own to compile for
     rows, columns = n_in // side * side, first + (stop - first) // side * side
     if side < SQUARE:
-        rows = none
+        rows = zero
     d, g = vector(D, 0, D.size), vector(G, 0, G.size)
     o, square = vector(room, 0, side * n), vector(room, side * n, side * side)
     for j in range(0, rows, side):
         _turn_over(rows_from(O, j), n, side, n, o, side)
         for k in range(first, columns, side):
             tile_square(
-                d, k * n, n, np.int64(1), o, none, side, square, none, side, n,
-                np.int64(ZERO), d, none, np.int64(AS_IS), square,
+                d, k * n, n, np.int64(1), o, zero, side, square, zero, side, n,
+                np.int64(ZERO), d, zero, np.int64(AS_IS), square,
             )  # fmt: skip
-            add_turned(square, none, side, g, j * n_out + k, n_out, begin)
+            add_turned(square, zero, side, g, j * n_out + k, n_out, begin)
     outer_by_dots(O, D, G, rows, n_in, first, columns, begin)
-    outer_by_dots(O, D, G, none, n_in, columns, stop, begin)
+    outer_by_dots(O, D, G, zero, n_in, columns, stop, begin)
 
 
 @njit
