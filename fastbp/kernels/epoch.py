@@ -283,7 +283,7 @@ def sum_of_parts(gradients, parts, first, g):
 
     Each thread has a g of its own: parts are written by one and read by others, and if others wrote
     there too, a line of memory would go to and fro. (A twentieth of a step of two threads on
-    16-256-256-1.)
+    16-256-256-1 in a quiet spell, a tenth in others.)
     """
     one = vector(gradients, first, g.size)
     other = vector(gradients, gradients.shape[1] + first, g.size)
