@@ -11,6 +11,7 @@ from fastbp.kernels.losses import LOSSES
 from fastbp.kernels.narrow import MOST_PARAMETERS, WIDEST, train_narrow
 from fastbp.kernels.online import train_online
 from fastbp.kernels.optimizers import ADAM, MOMENTUM, NESTEROV, SGD
+from fastbp.kernels.samples import LINE_BYTES
 from fastbp.kernels.simd import PACKED, ROOM_OF_ROWS, ROOM_OF_SAMPLE
 from fastbp.kernels.vectors import INTERPRETED, LANES, TOGETHER
 from fastbp.parameters import n_parameters
@@ -24,9 +25,6 @@ TILE_BYTES, LEAST_SAMPLES = 64 * 1024, 16 * LANES
 #: samples each time they are read. Threads then share the products of a tile, of as many samples
 #: at most. (128-1024-1024-1, two threads: tiles of 256 take 2 % longer, of 1,024 3 %.)
 WEIGHTS_BYTES, SHARED_SAMPLES = 2**20, 512
-
-#: Bytes of a line of the cache.
-LINE_BYTES = 64
 
 #: Floating-point operations of a step from which on a second thread is worth its barriers.
 THREADS_FLOPS = 1e6

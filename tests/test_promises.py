@@ -13,7 +13,7 @@ import reference
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastbp import BackpropRegressor
-from fastbp.kernels import epoch
+from fastbp.kernels import samples
 from fastbp.kernels.compile import from_python
 from fastbp.kernels.epoch import STATE
 from fastbp.kernels.network import as_layers
@@ -293,7 +293,7 @@ def test_more_rows_than_can_be_numbered_are_an_error():
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
 def test_every_order_of_a_shuffle_is_equally_likely(n):
     """Of 1,000 n! shuffles each of the n! orders comes 1,000 times, to five deviations."""
-    shuffle = from_python(epoch.shuffle)
+    shuffle = from_python(samples.shuffle)
     state, counts = as_layers(np.zeros(1, STATE))[0], Counter()
     orders, repeats, order = math.factorial(n), 1000, row_numbers(n)
     for _ in range(orders * repeats):

@@ -9,14 +9,14 @@ import pytest
 import reference
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastbp.kernels import epoch, simd
+from fastbp.kernels import samples, simd
 from fastbp.kernels.activations import ACTIVATIONS
 from fastbp.kernels.compile import from_python
 from fastbp.kernels.simd import LONG, errors, outputs
 from fastbp.kernels.tiles import RESUMED, ZERO
 from fastbp.kernels.vectors import LANES
 
-gather = from_python(epoch.gather)
+gather = from_python(samples.gather)
 outer, sums = from_python(simd.outer), from_python(simd.sums)
 
 PRECISIONS = {"float32": 2e-6, "float64": 4e-15}

@@ -11,9 +11,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / "fastbp"
 STOREYS = [
     {"kernels.compile"},
     {"kernels.views", "kernels.threads", "kernels.vectors"},
-    {"kernels.activations", "kernels.runs"},
+    {"kernels.activations", "kernels.runs", "kernels.emitter"},
     {"kernels.tiles"},
-    {"kernels.simd"},
+    {"kernels.simd", "kernels.samples"},
     {"kernels.network", "kernels.optimizers", "kernels.losses"},
     {"kernels.epoch"},
     {"kernels.narrow", "kernels.online", "kernels.large"},

@@ -5,9 +5,10 @@ import pytest
 import reference
 from numpy.testing import assert_allclose
 
-from fastbp.kernels.epoch import FAR, train
+from fastbp.kernels.epoch import train
 from fastbp.kernels.narrow import train_narrow
 from fastbp.kernels.online import train_online
+from fastbp.kernels.samples import FAR
 from fastbp.parameters import network
 from fastbp.plan import kernel_for
 

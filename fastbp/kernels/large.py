@@ -16,14 +16,13 @@ from fastbp.kernels.compile import entry, inline, njit
 from fastbp.kernels.epoch import (
     D_PART,
     O_PART,
-    gather,
     score_of_tile,
     tile_loss,
     train_epochs,
-    weight_of,
 )
 from fastbp.kernels.network import backward, forward, units
 from fastbp.kernels.optimizers import add_penalty, count_step, update
+from fastbp.kernels.samples import gather, weight_of
 from fastbp.kernels.simd import (
     PACKED,
     ROOM_OF_ROWS,

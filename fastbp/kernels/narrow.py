@@ -9,10 +9,11 @@ import numpy as np
 
 from fastbp.kernels.activations import activation, derivative
 from fastbp.kernels.compile import entry, inline, njit
-from fastbp.kernels.epoch import ask_for_samples, gather, gather_shares, train_epochs, weight_of
+from fastbp.kernels.epoch import train_epochs
 from fastbp.kernels.losses import loss, slope
 from fastbp.kernels.optimizers import SGD, add_penalty, count_step, sgd, update
 from fastbp.kernels.runs import numbers
+from fastbp.kernels.samples import ask_for_samples, gather, gather_shares, weight_of
 from fastbp.kernels.vectors import as_many, count, gathered, total
 from fastbp.kernels.views import least, matrix, vector
 

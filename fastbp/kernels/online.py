@@ -17,10 +17,11 @@ o of a layer   ``o[here:]``, its octets; ``singles(o, here, width)``, one by one
 
 from fastbp.kernels.activations import activation, derivative
 from fastbp.kernels.compile import entry, inline, njit, njit_copied, njit_exact
-from fastbp.kernels.epoch import ask_for_samples, train_epochs
+from fastbp.kernels.epoch import train_epochs
 from fastbp.kernels.losses import loss, slope
 from fastbp.kernels.optimizers import SGD, count_step, move
 from fastbp.kernels.runs import octets, singles
+from fastbp.kernels.samples import ask_for_samples
 from fastbp.kernels.vectors import as_many, first, total
 from fastbp.kernels.views import least
 

@@ -1,6 +1,6 @@
 """What a vector is: its width on this processor, and numbers made of lanes.
 
-Only this file and `tiles.py` know vectors.
+Only this file, `emitter.py` and `tiles.py` know vectors.
 """
 
 import operator
