@@ -19,7 +19,7 @@ from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression
 
 from fastbp import BackpropRegressor, __version__, plotting, tables
-from fastbp.job import Lines, bars, evaluate, prepare_kernels, print_results, run_job
+from fastbp.job import Lines, bars, evaluate, prepare_kernels, print_results, run_job, step_of
 
 # ------------------------------------------------------------------------------- train
 
@@ -35,7 +35,7 @@ def run_train(args):
 
     print(f"{args.table}: {len(features)} columns to predict {args.target} from")
     print(f"{len(split.y)} rows to train on, {len(split.y_test)} to test on (seed {args.seed})")
-    prepare_kernels()
+    prepare_kernels(step_of(model, *split.X.shape[::-1]))
     model.set_callbacks(ProgressBar() if bars() else Lines())
     result = evaluate("BackpropRegressor", model, split)
     report_training(model, result, split, args.target)
@@ -106,7 +106,7 @@ def run_predict(args):
         tables.check_writable(Path(args.out), keep=args.table)
     X = inputs_of(model, table)
     if sys.stderr.isatty():
-        prepare_kernels(sys.stderr)
+        prepare_kernels(lambda: model.predict(X[:1]), stream=sys.stderr)
     y = model.predict(X).reshape(len(table.rows), -1)
     header = ["prediction"]
     if y.shape[1] > 1:

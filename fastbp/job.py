@@ -55,15 +55,30 @@ def evaluate(name, model, split):
     return Result(name, seconds, y_pred, warned)
 
 
-def prepare_kernels(stream=None):
-    """Compile the kernels, or load them, so that no training time holds a compilation."""
+def prepare_kernels(*calls, stream=None):
+    """Make calls that compile the kernels, or load them, so that no time that is told holds it."""
     told = "Preparing the kernels (compiled on first use, then kept on disk) ... "
     print(told, end="", file=stream, flush=True)
-    start = time.perf_counter()
-    X = np.arange(4.0).reshape(-1, 1)
-    with ctrl_c_ends_the_process():
-        evaluate("", BackpropRegressor((1,), max_iter=1), tables.Split(X, X, X.ravel(), X.ravel()))
-    print(f"{time.perf_counter() - start:.1f} s", file=stream, flush=True)
+    start, seconds = time.perf_counter(), ""
+    try:
+        with ctrl_c_ends_the_process():
+            for call in calls:
+                call()
+        seconds = f"{time.perf_counter() - start:.1f} s"
+    finally:
+        print(seconds, file=stream, flush=True)
+
+
+def step_of(model, n_features, n_samples):
+    """A call that trains such a model for a step, on zeros: which kernel does it goes by its layers
+    and its batches."""
+
+    def call():
+        n = min(200 if model.batch_size == "auto" else model.batch_size, n_samples)
+        X, y = np.zeros((n, n_features)), np.zeros(n)
+        evaluate("", clone(model).set_params(max_iter=1), tables.Split(X, X, y, y))
+
+    return call
 
 
 @contextmanager
@@ -185,7 +200,7 @@ def run_job(args):
     for job in (FOUNDING, *JOBS):
         tables.check_writable(folder / f"fastbp-{job.name}.npz")
     print(f"fastbp {__version__}")
-    prepare_kernels()
+    prepare_kernels(*(step_of(model, 2, 300) for model in (FOUNDING.model, FIFTY_FIFTY)))
     for number, job in enumerate((FOUNDING, *JOBS), start=1):
         print(f"\n{number}. {job.title}")
         run_one(job, folder, args.seed)

@@ -13,9 +13,9 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 import fastbp
-from fastbp import BackpropRegressor, __version__
+from fastbp import BackpropRegressor, __version__, training
 from fastbp.__main__ import main
-from fastbp.job import Lines, peer, same_settings
+from fastbp.job import Lines, peer, prepare_kernels, same_settings, step_of
 
 FAST = ["--max-iter", "20", "--hidden", "5"]
 
@@ -304,3 +304,32 @@ def test_ctrl_c_exits_130_with_one_line(tmp_path, samples):
         _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "fastbp: interrupted\n")
     assert not (tmp_path / "fastbp-big.npz").exists()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"hidden_layer_sizes": 2},
+        {"hidden_layer_sizes": (50, 50)},
+        {"batch_size": 1},
+        {"batch_size": "auto", "hidden_layer_sizes": 2},
+        {"hidden_layer_sizes": (520, 520)},
+    ],
+    ids=str,
+)
+def test_the_kernel_is_prepared_that_training_uses(params, monkeypatch):
+    """Else the time of training that is told would hold a compilation."""
+    used, kernel_for = [], training.kernel_for
+
+    def noting(*arguments):
+        used.append(kernel_for(*arguments))
+        return used[-1]
+
+    monkeypatch.setattr(training, "kernel_for", noting)
+    X, y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60.0)
+    model = BackpropRegressor(**params, max_iter=1)
+    prepare_kernels(step_of(model, X.shape[1], len(X)))
+    model.fit(X, y)
+    prepared, trained = used
+    assert prepared is trained
