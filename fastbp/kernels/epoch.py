@@ -41,8 +41,8 @@ from fastbp.kernels.samples import (
     shuffle,
     weight_of,
 )
-from fastbp.kernels.simd import errors, outer, outputs, sums
-from fastbp.kernels.threads import next_piece, wait
+from fastbp.kernels.simd import LINE, errors, outer, outputs, sums
+from fastbp.kernels.threads import next_piece, share_of, wait
 from fastbp.kernels.tiles import RESUMED, ZERO
 from fastbp.kernels.vectors import padded
 from fastbp.kernels.views import least, matrix, part_of, vector
@@ -240,8 +240,7 @@ def train_batch(
             count_step(recipe, state)
         wait(barrier, n_threads)
         # All of the gradient is there before any of θ moves.
-        first = theta.size * thread // n_threads
-        last = theta.size * (thread + 1) // n_threads
+        first, last = share_of(thread, n_threads, theta.size, LINE)
         room = vector(tiles[thread], 2 * tiles.shape[2], least(BLOCK, tiles.shape[2]))
         while first < last:
             g = vector(gradients, first, least(room.size, last - first))

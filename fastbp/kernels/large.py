@@ -24,6 +24,7 @@ from fastbp.kernels.network import backward, forward, units
 from fastbp.kernels.optimizers import add_penalty, count_step, update
 from fastbp.kernels.samples import gather, weight_of
 from fastbp.kernels.simd import (
+    LINE,
     PACKED,
     ROOM_OF_ROWS,
     ROOM_OF_SAMPLE,
@@ -39,7 +40,7 @@ from fastbp.kernels.simd import (
     pack_columns,
     sums_of_rows,
 )
-from fastbp.kernels.threads import next_piece, wait
+from fastbp.kernels.threads import next_piece, share_of, wait
 from fastbp.kernels.tiles import BIAS, RESUMED, ROWS, ZERO
 from fastbp.kernels.vectors import lanes, padded
 from fastbp.kernels.views import least, part_of, vector
@@ -97,7 +98,7 @@ def train_batches(
                 state.loss += weight * part
                 state.weight += weight
             wait(barrier, n_threads)
-            first, last = _share(thread, n_threads, theta.size, 1)
+            first, last = share_of(thread, n_threads, theta.size, LINE)
             g = vector(gradient, first, last - first)
             update(recipe, eta, state, theta, g, memory, first)
             wait(barrier, n_threads)
@@ -235,12 +236,4 @@ def meet(crew):
 @inline
 def share(crew, n, unit):
     """What this thread takes of n things, in runs of `unit` if it can be: from where to where."""
-    return _share(crew.thread, crew.n_threads, n, unit)
-
-
-@njit
-def _share(thread, n_threads, n, unit):
-    first = n // unit * thread // n_threads * unit
-    if thread + 1 == n_threads:
-        return first, n
-    return first, n // unit * (thread + 1) // n_threads * unit
+    return share_of(crew.thread, crew.n_threads, n, unit)

@@ -68,16 +68,18 @@ def sgd(eta, theta, g):
 def momentum(eta, mu, theta, g, v):
     """v ← μ v − η g;  θ ← θ + v."""
     for i in range(theta.size):
-        v[i] = mu * v[i] - eta * g[i]
-        theta[i] += v[i]
+        v_i = mu * v[i] - eta * g[i]
+        v[i] = v_i
+        theta[i] += v_i
 
 
 @njit_exact
 def nesterov(eta, mu, theta, g, v):
     """v ← μ v − η g;  θ ← θ + μ v − η g."""
     for i in range(theta.size):
-        v[i] = mu * v[i] - eta * g[i]
-        theta[i] += mu * v[i] - eta * g[i]
+        v_i = mu * v[i] - eta * g[i]
+        v[i] = v_i
+        theta[i] += mu * v_i - eta * g[i]
 
 
 @njit_exact
@@ -85,9 +87,10 @@ def adam(eta, beta_1, beta_2, epsilon, theta, g, m, v):
     """m, v ← running means of g, g²;  θ ← θ − η m / (√v + ε)  (Kingma & Ba, 2014)."""
     one = type(eta)(1)
     for i in range(theta.size):
-        m[i] = beta_1 * m[i] + (one - beta_1) * g[i]
-        v[i] = beta_2 * v[i] + (one - beta_2) * g[i] * g[i]
-        theta[i] -= eta * m[i] / (np.sqrt(v[i]) + epsilon)
+        m_i = beta_1 * m[i] + (one - beta_1) * g[i]
+        v_i = beta_2 * v[i] + (one - beta_2) * g[i] * g[i]
+        m[i], v[i] = m_i, v_i
+        theta[i] -= eta * m_i / (np.sqrt(v_i) + epsilon)
 
 
 @njit_sum

@@ -83,6 +83,15 @@ def next_piece(barrier, piece, n_threads):
     return n_threads + add(barrier, TAKEN, 1)
 
 
+@njit
+def share_of(thread, n_threads, n, unit):
+    """What one thread takes of n things, in runs of `unit` if it can be: from where to where."""
+    first = n // unit * thread // n_threads * unit
+    if thread + 1 == n_threads:
+        return first, n
+    return first, n // unit * (thread + 1) // n_threads * unit
+
+
 @intrinsic
 def load(typingctx, array, index):
     """array[index], as other threads have left it."""
