@@ -12,7 +12,7 @@ from fastbp.kernels import activations, optimizers
 from fastbp.kernels.activations import ACTIVATIONS
 from fastbp.kernels.compile import from_python
 from fastbp.kernels.network import backward, forward
-from fastbp.kernels.simd import errors, outer, outputs, sums
+from fastbp.kernels.simd import back, outer, outputs, sums
 from fastbp.kernels.tiles import ZERO
 from fastbp.kernels.vectors import LANES
 
@@ -56,7 +56,7 @@ def bench_forward(benchmark, batch, dtype):
 @pytest.mark.parametrize("batch", BATCHES)
 def bench_backward(benchmark, batch, dtype):
     net, theta, O, D, scratch = network(batch, dtype)
-    arguments = outer, sums, errors, theta, net, O, D, scratch, np.zeros_like(theta), ZERO
+    arguments = outer, sums, back, theta, net, O, D, scratch, np.zeros_like(theta), ZERO
     backward(*arguments)
     benchmark(backward, *arguments)
 

@@ -17,7 +17,7 @@ from fastbp.kernels.tiles import RESUMED, ZERO
 from fastbp.kernels.vectors import LANES
 
 gather = from_python(samples.gather)
-outer, sums = from_python(simd.outer), from_python(simd.sums)
+outer, sums, back = map(from_python, (simd.outer, simd.sums, simd.back))
 
 PRECISIONS = {"float32": 2e-6, "float64": 4e-15}
 
@@ -96,6 +96,26 @@ def test_gradients_begin_or_are_added_to_what_is_there(n_in, n_out, n, dtype):
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("begin", [ZERO, RESUMED])
+@pytest.mark.parametrize("n", [LANES, 3 * LANES])
+@pytest.mark.parametrize(("n_in", "n_out"), [(1, 1), (4, 1), (7, 1), (50, 1), (7, 2), (6, 7)])
+def test_way_back_is_numpys_with_every_activation(n_in, n_out, n, begin, name, dtype):
+    value, derivative = reference.ACTIVATIONS[name]
+    W, _, Z_before, D, scratch = matrices(dtype, n_in, n_out, n)
+    D_before, G, g = np.full_like(Z_before, np.nan), W + W, np.arange(n_in, dtype=dtype)
+    if begin == ZERO:
+        G[:], g[:] = np.nan, np.nan
+    exact = [a.astype(np.float64) for a in (W, Z_before, D, G, g)]
+    there = exact[3:] if begin == RESUMED else (0, 0)
+    back(ACTIVATIONS[name], W, value(Z_before), D, D_before, G, g, scratch, begin)
+    errors = exact[0] @ exact[2] * derivative(exact[1])
+    assert_sums(G, n + 1, there[0] + value(exact[1]) @ exact[2].T, dtype)
+    assert_sums(D_before, n_out, errors, dtype)
+    assert_sums(g, n + n_in**2, there[1] + errors.sum(axis=1), dtype)
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS)
 @pytest.mark.parametrize("width", [*range(1, 20), 33])
 def test_gathered_rows_are_numpys_and_padding_is_zero(width, dtype):
     random = np.random.default_rng(width)
@@ -126,4 +146,4 @@ def test_products_are_right_when_compiled_for_another_processor(processor):
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{4 * len(EDGES) + 40} passed" in done.stdout
+    assert f"{4 * len(EDGES) + 232} passed" in done.stdout

@@ -41,7 +41,7 @@ from fastbp.kernels.samples import (
     shuffle,
     weight_of,
 )
-from fastbp.kernels.simd import LINE, errors, outer, outputs, sums
+from fastbp.kernels.simd import LINE, back, outer, outputs, sums
 from fastbp.kernels.threads import next_piece, share_of, wait
 from fastbp.kernels.tiles import RESUMED, ZERO
 from fastbp.kernels.vectors import padded
@@ -312,7 +312,7 @@ def tile_gradient(
     O, D = part_of(tiles, O_PART, n), part_of(tiles, D_PART, n)
     part = tile_loss(net, loss_code, weight, O, D, order, start, stop, y, sample_weight)
     scratch = vector(tiles, 2 * tiles.shape[1], tiles.shape[1])
-    backward(outer, sums, errors, theta, net, O, D, scratch, gradient, begin)
+    backward(outer, sums, back, theta, net, O, D, scratch, gradient, begin)
     return part
 
 

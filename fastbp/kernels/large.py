@@ -36,7 +36,6 @@ from fastbp.kernels.simd import (
     outer_by_D_turned,
     outer_by_dots,
     outer_by_O_turned,
-    outer_of_one,
     pack_columns,
     sums_of_rows,
 )
@@ -118,7 +117,7 @@ def tile_gradient(
     if thread == 0:
         part = tile_loss(net, loss_code, weight, O, D, order, start, stop, y, sample_weight)
     meet(crew)
-    backward(outer, sums, errors, theta, net, O, D, crew, gradient, begin)
+    backward(outer, sums, back, theta, net, O, D, crew, gradient, begin)
     meet(crew)
     return part
 
@@ -178,9 +177,7 @@ def errors(kind, W, D, O_before, D_before, crew):
     """As `simd.errors`; all of it is there when this returns."""
     w, one, begin, none = vector(W, 0, W.size), np.int64(1), np.int64(ZERO), np.int64(IDENTITY)
     first, stop = share(crew, D_before.shape[0], ROWS)
-    if D.shape[0] == 1:
-        outer_of_one(w, D, D_before, kind, O_before, first, stop)
-    elif W.size > WIDE:
+    if W.size > WIDE:
         _multiply_packed(w, W.shape[1], one, D, D_before, begin, w, kind, O_before, none, crew)
     else:
         multiply(w, W.shape[1], one, D, D_before, begin, w, kind, O_before, first, stop)
@@ -225,6 +222,14 @@ def sums(D, g, crew, begin):
     """As `simd.sums`; those of others may not be there yet."""
     first, stop = share(crew, D.shape[0], 4)
     sums_of_rows(D, g, first, stop, begin)
+
+
+@inline
+def back(kind, W, O_before, D, D_before, G, g_before, crew, begin):
+    """As `simd.back`; of the gradient, what is others' may not be there yet."""
+    outer(O_before, D, G, crew, begin)
+    errors(kind, W, D, O_before, D_before, crew)
+    sums(D_before, g_before, crew, begin)
 
 
 @inline

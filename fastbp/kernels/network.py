@@ -9,7 +9,7 @@ Oˡ (n_units, n)       ``units(O, net, l)``: a sample is a column
 Dˡ = ∂L/∂Zˡ           ``units(D, net, l)``
 ====================  ==========================================================
 
-The products of matrices, `outputs`, `outer`, `sums` and `errors`, are those of `simd.py` for one
+The products of matrices, `outputs`, `outer`, `sums` and `back`, are those of `simd.py` for one
 thread, or of `large.py` for several; `room` is where they work.
 
 Rumelhart, Hinton & Williams, "Learning representations by back-propagating errors",
@@ -33,17 +33,19 @@ def forward(outputs, theta, net, O, room):
 
 
 @inline
-def backward(outer, sums, errors, theta, net, O, D, room, gradient, begin):
+def backward(outer, sums, back, theta, net, O, D, room, gradient, begin):
     """Dᵐ is given; `begin` is ZERO, or RESUMED where other tiles have begun `gradient`."""
-    for l in range(net.size - 1, 0, -1):
-        # ∂L/∂Wˡ = Oˡ⁻¹ Dˡᵀ,  ∂L/∂bˡ = Σ Dˡ
-        O_before, D_here = units(O, net, l - 1), units(D, net, l)
-        outer(O_before, D_here, weights(gradient, net, l), room, begin)
-        sums(D_here, biases(gradient, net, l), room, begin)
-        if l > 1:
-            # Dˡ⁻¹ = (Wˡ Dˡ) ∘ σ′(Zˡ⁻¹)
-            W, D_before = weights(theta, net, l), units(D, net, l - 1)
-            errors(net[l - 1].activation, W, D_here, O_before, D_before, room)
+    m = net.size - 1
+    # ∂L/∂bᵐ = Σ Dᵐ
+    sums(units(D, net, m), biases(gradient, net, m), room, begin)
+    for l in range(m, 1, -1):
+        # ∂L/∂Wˡ = Oˡ⁻¹ Dˡᵀ,  Dˡ⁻¹ = (Wˡ Dˡ) ∘ σ′(Zˡ⁻¹),  ∂L/∂bˡ⁻¹ = Σ Dˡ⁻¹
+        W, G = weights(theta, net, l), weights(gradient, net, l)
+        O_before, D_here, D_before = units(O, net, l - 1), units(D, net, l), units(D, net, l - 1)
+        g_before = biases(gradient, net, l - 1)
+        back(net[l - 1].activation, W, O_before, D_here, D_before, G, g_before, room, begin)
+    # ∂L/∂W¹ = O⁰ D¹ᵀ
+    outer(units(O, net, 0), units(D, net, 1), weights(gradient, net, 1), room, begin)
 
 
 #: The shape of a network as data, so that one compilation serves every shape: an entry a

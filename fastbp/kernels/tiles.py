@@ -128,34 +128,6 @@ def _tile(rows, vectors, ends):
     return tile
 
 
-@intrinsic
-def outer_rows(typingctx, A, a, a_row, B, b, C, c, c_row, rows, end, O):
-    """C ← end(a bᵀ, O), on the way back, for rows of one vector: b stays in its register."""
-    n = types.intp
-    signature = types.void(A, n, n, B, n, C, n, n, n, n, O)
-
-    def codegen(context, builder, signature, arguments):
-        A, a, a_row, B, b, C, c, c_row, rows, end, O = arguments
-        type_of = signature.args
-        emit = Emitter(context, builder, type_of[5].dtype)
-        of_b = emit.load(emit.pointer(type_of[3], B, b))
-        moving = (
-            (emit.pointer(type_of[0], A, a), a_row),
-            (emit.pointer(type_of[5], C, c), c_row),
-            (emit.pointer(type_of[10], O, c), c_row),
-        )
-        for code, formula in {AS_IS: lambda z, o: z, **SLOPES}.items():
-            with (
-                builder.if_then(builder.icmp_signed("==", end, end.type(code))),
-                emit.loop(rows, 1, *moving) as (_, (pa, pc, po)),
-            ):
-                z = builder.fmul(emit.broadcast(builder.load(pa)), of_b)
-                emit.store(emit.apply(formula, z, emit.load(po)), pc)
-        return context.get_dummy_value()
-
-    return signature, codegen
-
-
 def _dots(rows, columns):
     """G[p, q] ← begin + row p of A times row q of B, for `rows` × `columns` dot products.
 
@@ -206,6 +178,53 @@ def _dots(rows, columns):
 
     P, Q, n_ = range(max(rows, 1)), range(columns), ir.IntType(64)
     return dots
+
+
+def _back(rows):
+    """C ← end(w dᵀ, O), G ← begin + O d, g ← begin + the sums of C: for so many rows, 1 or 4.
+
+    That is the way back through a layer of one unit, in which each number of O is loaded once. O
+    and C are rows of n, whole vectors, as many as D has.
+    """
+
+    @intrinsic
+    def back(typingctx, W, w, D, n, O, o, C, G, g, end, begin):
+        i = types.intp
+        signature = types.void(W, i, D, i, O, i, C, G, G, i, i)
+
+        def codegen(context, builder, signature, arguments):
+            W, w, D, n, O, o, C, G, g, end, begin = arguments
+            type_of = signature.args
+            emit = Emitter(context, builder, type_of[6].dtype)
+            pd, po = emit.pointer(type_of[2], D, n_(0)), emit.pointer(type_of[4], O, o)
+            pc, weights = emit.pointer(type_of[6], C, o), emit.pointer(type_of[0], W, w)
+            row = [builder.mul(n, n_(r)) for r in R]
+            weight = [emit.broadcast(builder.load(emit.at(weights, r))) for r in R]
+            products, of_c = emit.zeros(range(2), R)
+            for code, formula in {AS_IS: lambda z, o: z, **SLOPES}.items():
+                with (
+                    builder.if_then(builder.icmp_signed("==", end, n_(code))),
+                    emit.loop(n, emit.lanes, (pd, n_(emit.lanes))) as (k, (at_d,)),
+                ):
+                    d = emit.load(at_d)
+                    for r in R:
+                        here = builder.add(row[r], k)
+                        of_o = emit.load(emit.at(po, here))
+                        emit.add_product(of_o, d, products[r])
+                        z = emit.apply(formula, builder.fmul(weight[r], d), of_o)
+                        emit.store(z, emit.at(pc, here))
+                        builder.store(builder.fadd(builder.load(of_c[r]), z), of_c[r])
+            resumed = builder.icmp_signed("==", begin, n_(RESUMED))
+            for place, sums in ((G, products), (g, of_c)):
+                totals = [builder.load(total) for total in sums]
+                totals = emit.sums(totals) if rows == 4 else emit.sum(totals[0])
+                emit.put(totals, emit.pointer(type_of[7], place, w), resumed)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    R, n_ = range(rows), ir.IntType(64)
+    return back
 
 
 def _turn(begins=False, group=1):
@@ -294,6 +313,7 @@ tile_1x4, tile_1x1 = _tile(1, 2 * VECTORS, IN_MEMORY), _tile(1, 1, IN_MEMORY)
 turn, add_turned, turn_groups = _turn(), _turn(begins=True), _turn(group=ROWS)
 dots_2x4, dots_1x4, dots_1x1 = _dots(2, 4), _dots(1, 4), _dots(1, 1)
 dots_0x4, dots_0x1 = _dots(0, 4), _dots(0, 1)
+back_4, back_1 = _back(4), _back(1)
 copy_rows, copy_vector = _copy(lambda lanes: ROWS), _copy(lambda lanes: lanes)
 turn_gathered, turn_gathered_half = _turn_gathered(1), _turn_gathered(2)
 
