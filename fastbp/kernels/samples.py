@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastbp.kernels.compile import inline, njit
-from fastbp.kernels.tiles import turn_gathered, turn_gathered_half
+from fastbp.kernels.tiles import turn_gathered, turn_gathered_half, turn_gathered_quarter
 from fastbp.kernels.vectors import count, gathered, lanes, put
 from fastbp.kernels.views import ask_for, least, vector
 
@@ -34,6 +34,10 @@ def gather(A, order, start, stop, T):
         for i in range(0, whole, width):
             turn_gathered_half(A, order, start + i, done, t, done * n + i, n)
         done += width // 2
+    if T.shape[0] - done >= width // 4:
+        for i in range(0, whole, width):
+            turn_gathered_quarter(A, order, start + i, done, t, done * n + i, n)
+        done += width // 4
     of_numbers = whole // count(T) * count(T)
     for j in range(done, T.shape[0]):
         for i in range(0, of_numbers, count(T)):

@@ -256,7 +256,7 @@ def _turn(begins=False, group=1):
 
 def _turn_gathered(pieces):
     """B ← A[order[start:], column:]ᵀ, for as many samples as a vector has lanes, and as many
-    columns over `pieces`, 1 or 2; a row of A lies in one piece."""
+    columns over `pieces`, 1, 2 or 4; a row of A lies in one piece."""
 
     @intrinsic
     def turn_gathered(typingctx, A, order, start, column, B, b, b_row):
@@ -276,9 +276,10 @@ def _turn_gathered(pieces):
                 row = builder.zext(builder.load(emit.at(numbers, r)), width.type)
                 place = emit.at(first, builder.mul(row, width))
                 rows.append(emit.load(place, ir.VectorType(emit.element, columns)))
-            if pieces == 2:  # two rows side by side
-                pairs = zip(rows[:columns], rows[columns:], strict=True)
-                rows = [emit.shuffle(*pair, range(emit.lanes)) for pair in pairs]
+            while len(rows) > columns:  # two rows side by side
+                firsts = [r for r in range(len(rows)) if not r & columns]
+                both = range(2 * rows[0].type.count)
+                rows = [emit.shuffle(rows[r], rows[r + columns], both) for r in firsts]
             emit.store_turned(rows, emit.pointer(signature.args[4], B, b), b_row)
             return context.get_dummy_value()
 
@@ -315,7 +316,7 @@ dots_2x4, dots_1x4, dots_1x1 = _dots(2, 4), _dots(1, 4), _dots(1, 1)
 dots_0x4, dots_0x1 = _dots(0, 4), _dots(0, 1)
 back_4, back_1 = _back(4), _back(1)
 copy_rows, copy_vector = _copy(lambda lanes: ROWS), _copy(lambda lanes: lanes)
-turn_gathered, turn_gathered_half = _turn_gathered(1), _turn_gathered(2)
+turn_gathered, turn_gathered_half, turn_gathered_quarter = map(_turn_gathered, (1, 2, 4))
 
 
 if INTERPRETED:
@@ -330,4 +331,4 @@ if INTERPRETED:
 
         return turn_gathered
 
-    turn_gathered, turn_gathered_half = _turn_gathered(1), _turn_gathered(2)
+    turn_gathered, turn_gathered_half, turn_gathered_quarter = map(_turn_gathered, (1, 2, 4))
