@@ -356,7 +356,7 @@ def outer_by_O_turned(O, D, G, first, stop, room, begin):
     n_in, n_out, n, zero = O.shape[0], D.shape[0], O.shape[1], np.int64(0)
     side = np.int64(lanes(G))  # a literal number would be a type of its own to compile for
     rows, columns = n_in // side * side, first + (stop - first) // side * side
-    if side < SQUARE:
+    if side < SQUARE or columns == first:
         rows = zero
     d, g = vector(D, 0, D.size), vector(G, 0, G.size)
     o, square = vector(room, 0, side * n), vector(room, side * n, side * side)
