@@ -97,14 +97,9 @@ def back(kind, W, O_before, D, D_before, G, g_before, scratch, begin):
 
 @njit
 def back_from_one(kind, W, O, D, C, G, g, begin):
-    """As `back`, from a layer of one unit, in one pass: that is a third less time."""
-    w, d, o, c = (
-        vector(W, 0, W.size),
-        vector(D, 0, D.size),
-        vector(O, 0, O.size),
-        vector(C, 0, C.size),
-    )
-    G, n, r = vector(G, 0, G.size), O.shape[1], 0
+    """As `back`, from a layer of one unit, in one pass: the three would take two thirds more."""
+    o, c, n, r = vector(O, 0, O.size), vector(C, 0, C.size), O.shape[1], 0
+    w, d, G = vector(W, 0, W.size), vector(D, 0, D.size), vector(G, 0, G.size)
     while r + 4 <= O.shape[0]:
         back_4(w, r, d, n, o, r * n, c, G, g, kind, begin)
         r += 4

@@ -270,7 +270,7 @@ def _turn_gathered(pieces):
             emit = Emitter(context, builder, signature.args[0].dtype)
             first = emit.pointer(signature.args[0], A, column)
             numbers = emit.pointer(signature.args[1], order, start)
-            columns = emit.lanes // pieces
+            columns = max(emit.lanes // pieces, 1)
             rows = []
             for r in range(emit.lanes):
                 row = builder.zext(builder.load(emit.at(numbers, r)), width.type)
