@@ -494,7 +494,8 @@ default="logistic"
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             In the units of the y of `fit`. Float32 if X and training are, else float64.
         """
-        check_is_fitted(self)
+        if not hasattr(self, "coefs_"):
+            check_is_fitted(self)  # raises; to look at all attributes takes it 8 µs
         X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
         net, dtype, units = self._fitted_network(), self._training_dtype, self._scaling
         theta = self._theta(dtype, units)

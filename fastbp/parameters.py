@@ -47,8 +47,8 @@ def n_parameters(net):
 
 def pack(coefs, intercepts, dtype):
     """θ: layer after layer, W then b, as one vector."""
-    parts = [np.ravel(a) for layer in zip(coefs, intercepts, strict=True) for a in layer]
-    return np.concatenate(parts, dtype=dtype, casting="same_kind")
+    parts = [a for layer in zip(coefs, intercepts, strict=True) for a in layer]
+    return np.concatenate(parts, axis=None, dtype=dtype, casting="same_kind")
 
 
 def unpack(theta, net):

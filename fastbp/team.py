@@ -50,6 +50,8 @@ class Team:
 
     def _run(self, kernel, arguments):
         n_threads, others = self.n_threads, []
+        if n_threads == 1:
+            return kernel(0, 1, self.barrier, *arguments)
         n_processors, n_teams = processors(), len(running)
         if self.shares:
             n_threads = min(n_threads, max(1, n_processors // n_teams))
