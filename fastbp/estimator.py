@@ -25,7 +25,7 @@ from fastbp.kernels.activations import ACTIVATIONS
 from fastbp.kernels.losses import LOSSES
 from fastbp.kernels.surrogate import function_of_row
 from fastbp.observer import observe
-from fastbp.plan import Settings
+from fastbp.plan import Settings, aligned
 from fastbp.schedules import SCHEDULES
 
 #: Rows predicted in one call of a kernel, which Ctrl-C can't interrupt.
@@ -347,7 +347,7 @@ default="logistic"
             units = self._scaling if keep else _scaling_of(X, y, sample_weight, order)
         samples = _samples(X, y, sample_weight, dtype, units)
         validation = None if held_out is None else _samples(*held_out, dtype, units)
-        theta = self._theta(dtype, units) if go_on else theta.astype(dtype)
+        theta = aligned(self._theta(dtype, units) if go_on else theta, dtype)
 
         seen = self.t_ if go_on else 0
         optimizer = self.__dict__.pop("_optimizer", None)  # a failure ruins it

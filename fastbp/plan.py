@@ -195,3 +195,14 @@ def aligned_zeros(shape, dtype):
     room = np.zeros(size + LINE_BYTES, np.uint8)
     first = -room.__array_interface__["data"][0] % LINE_BYTES
     return room[first : first + size].view(dtype).reshape(shape)
+
+
+def aligned(A, dtype):
+    """A copy of A in `dtype` that begins where a cache line begins.
+
+    A thread's share of θ is then whole lines, to which no other writes. (With two threads up to a
+    twentieth of a step, of small and large networks.)
+    """
+    copy = aligned_zeros(A.shape, dtype)
+    copy[...] = A
+    return copy

@@ -239,7 +239,7 @@ def train_batch(
         if thread == 0:
             count_step(recipe, state)
         wait(barrier, n_threads)
-        # All of the gradient is there before any of θ moves.
+        # All of the gradient is there before any of θ moves; no two threads write to a line of it.
         first, last = share_of(thread, n_threads, theta.size, LINE)
         room = vector(tiles[thread], 2 * tiles.shape[2], least(BLOCK, tiles.shape[2]))
         while first < last:

@@ -10,7 +10,8 @@ Dˡ = ∂L/∂Zˡ           ``units(D, net, l)``
 ====================  ==========================================================
 
 The products of matrices, `outputs`, `outer`, `sums` and `back`, are those of `simd.py` for one
-thread, or of `large.py` for several; `room` is where they work.
+thread, or of `large.py` for several; `room` is where they work. `back` is all of its line at once,
+since what reads the same numbers can read them together.
 
 Rumelhart, Hinton & Williams, "Learning representations by back-propagating errors",
 Nature 323 (1986) 533-536.

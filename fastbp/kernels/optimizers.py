@@ -1,5 +1,8 @@
 """In-place updates of θ: loops over flat vectors that know nothing of layers.
 
+What is remembered is stored and not read back: a vector that was stored across two lines of memory
+can't be loaded again before it has arrived. (13 instead of 5 ns for 16 parameters with Adam.)
+
 A new optimiser is a code, a row in `OPTIMIZERS` and an update. Rules and signs are those of
 scikit-learn, so that equal gradients give equal steps.
 """
