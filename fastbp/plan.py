@@ -200,8 +200,8 @@ def aligned_zeros(shape, dtype):
 def aligned(A, dtype):
     """A copy of A in `dtype` that begins where a cache line begins.
 
-    A thread's share of θ is then whole lines, to which no other writes. (With two threads up to a
-    twentieth of a step, of small and large networks.)
+    A thread's share of θ is then whole lines, to which no other writes: 8-100-1 with two threads
+    takes 3 to 6 % less time a step; elsewhere it can't be told from noise.
     """
     copy = aligned_zeros(A.shape, dtype)
     copy[...] = A
