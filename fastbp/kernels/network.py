@@ -10,8 +10,8 @@ Dˡ = ∂L/∂Zˡ           ``units(D, net, l)``
 ====================  ==========================================================
 
 The products of matrices, `outputs`, `outer`, `sums` and `back`, are those of `simd.py` for one
-thread, or of `large.py` for several; `room` is where they work. `back` is all of its line at once,
-since what reads the same numbers can read them together.
+thread, or of `large.py` for several; `room` is where they work. `back` is its three formulas at
+once: what reads the same numbers can read them together.
 
 Rumelhart, Hinton & Williams, "Learning representations by back-propagating errors",
 Nature 323 (1986) 533-536.
@@ -40,7 +40,9 @@ def backward(outer, sums, back, theta, net, O, D, room, gradient, begin):
     # ∂L/∂bᵐ = Σ Dᵐ
     sums(units(D, net, m), biases(gradient, net, m), room, begin)
     for l in range(m, 1, -1):
-        # ∂L/∂Wˡ = Oˡ⁻¹ Dˡᵀ,  Dˡ⁻¹ = (Wˡ Dˡ) ∘ σ′(Zˡ⁻¹),  ∂L/∂bˡ⁻¹ = Σ Dˡ⁻¹
+        # ∂L/∂Wˡ   = Oˡ⁻¹ Dˡᵀ
+        # Dˡ⁻¹     = (Wˡ Dˡ) ∘ σ′(Zˡ⁻¹)
+        # ∂L/∂bˡ⁻¹ = Σ Dˡ⁻¹
         W, G = weights(theta, net, l), weights(gradient, net, l)
         O_before, D_here, D_before = units(O, net, l - 1), units(D, net, l), units(D, net, l - 1)
         g_before = biases(gradient, net, l - 1)

@@ -34,7 +34,7 @@ def gather(A, order, start, stop, T):
         for i in range(0, whole, width):
             turn_gathered_half(A, order, start + i, done, t, done * n + i, n)
         done += width // 2
-    if T.shape[0] - done >= width // 4 >= 2:
+    if T.shape[0] - done >= width // 4 >= 2:  # a quarter of a short vector is no vector
         for i in range(0, whole, width):
             turn_gathered_quarter(A, order, start + i, done, t, done * n + i, n)
         done += width // 4
