@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from fastbp import parameters
-from fastbp.kernels import activations, optimizers
-from fastbp.kernels.activations import ACTIVATIONS
-from fastbp.kernels.compile import from_python
-from fastbp.kernels.network import backward, forward
-from fastbp.kernels.simd import back, outer, outputs, sums
-from fastbp.kernels.tiles import ZERO
-from fastbp.kernels.vectors import LANES
+from fastbp.kernels.formulas import activations, optimizers
+from fastbp.kernels.formulas.activations import ACTIVATIONS
+from fastbp.kernels.formulas.network import backward, forward
+from fastbp.kernels.machine.compile import from_python
+from fastbp.kernels.machine.vectors import LANES
+from fastbp.kernels.products.products import back, outer, outputs, sums
+from fastbp.kernels.products.tiles import ZERO
 
 activate = from_python(activations.activate)
 sgd, momentum = from_python(optimizers.sgd), from_python(optimizers.momentum)

@@ -18,8 +18,9 @@ from sklearn.callback import ProgressBar
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression
 
-from fastbp import BackpropRegressor, __version__, plotting, tables
-from fastbp.job import Lines, bars, evaluate, prepare_kernels, print_results, run_job, step_of
+from fastbp import BackpropRegressor, __version__, plotting
+from fastbp.app import tables
+from fastbp.app.job import Lines, bars, evaluate, prepare_kernels, print_results, run_job, step_of
 
 # ------------------------------------------------------------------------------- train
 

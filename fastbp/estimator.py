@@ -20,13 +20,14 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from fastbp import parameters, persistence, scaling, training
-from fastbp.kernels.activations import ACTIVATIONS
-from fastbp.kernels.losses import LOSSES
-from fastbp.kernels.surrogate import function_of_row
-from fastbp.observer import observe
-from fastbp.plan import Settings, aligned
-from fastbp.schedules import SCHEDULES
+from fastbp import parameters, persistence, scaling
+from fastbp.fitting import loop
+from fastbp.fitting.observer import observe
+from fastbp.fitting.plan import Settings, aligned
+from fastbp.fitting.schedules import SCHEDULES
+from fastbp.kernels.formulas.activations import ACTIVATIONS
+from fastbp.kernels.formulas.losses import LOSSES
+from fastbp.kernels.training.surrogate import function_of_row
 
 #: Rows predicted in one call of a kernel, which Ctrl-C can't interrupt.
 ROWS_AT_A_TIME = 2**20
@@ -337,7 +338,7 @@ default="logistic"
         else:
             theta = parameters.initialize(net, activations, random_state, self._like_hidden())
 
-        order = training.row_numbers(len(y))
+        order = loop.row_numbers(len(y))
         if self.early_stopping and held_out is None:
             order, rows = self._split(order, random_state)
             held_out = X[rows], y[rows], None if sample_weight is None else sample_weight[rows]
@@ -354,7 +355,7 @@ default="logistic"
         if not (one_epoch and go_on and optimizer and optimizer.fits(settings, theta)):
             seed = random_state.randint(np.iinfo(np.int64).max, dtype=np.int64)
             began = 0 if one_epoch else seen
-            optimizer = training.OptimizerState.start(settings, theta, seed, began)
+            optimizer = loop.OptimizerState.start(settings, theta, seed, began)
         learnt = {
             "_activations": activations,
             "_scaling": units,
@@ -362,7 +363,7 @@ default="logistic"
             "n_outputs_": y.shape[1],
         }
         observer = None if one_epoch else observe(self, net, learnt, X, y, sample_weight)
-        history = training.fit(
+        history = loop.fit(
             net, theta, samples, validation, order, settings, optimizer,
             observer=observer, seen=seen,
         )  # fmt: skip
@@ -503,7 +504,7 @@ default="logistic"
         y = np.empty((X.shape[0], self.n_outputs_), np.result_type(X.dtype, dtype))
         for rows in scaling.slices(X.shape[0], ROWS_AT_A_TIME):
             chunk = scaling.converted(X[rows], X.dtype)
-            training.predictions(net, theta, chunk, units, y[rows], self.n_threads)
+            loop.predictions(net, theta, chunk, units, y[rows], self.n_threads)
         return y.ravel() if self.n_outputs_ == 1 else y
 
     def as_njit(self):
@@ -576,12 +577,12 @@ default="logistic"
         net = self._fitted_network()
         # Raw units may be far from 1, where float32 would round the answer away.
         theta = parameters.pack(self.coefs_, self.intercepts_, np.float64)
-        samples = training.Samples(
+        samples = loop.Samples(
             scaling.converted(X, np.dtype(np.float64)),
             scaling.converted(y, np.dtype(np.float64)),
             sample_weight,
         )
-        loss, gradient = training.loss_and_gradient(net, theta, samples, self._settings(False))
+        loss, gradient = loop.loss_and_gradient(net, theta, samples, self._settings(False))
         return loss, *parameters.unpack(gradient, net)
 
     # ------------------------------------------------------------------ files
@@ -628,7 +629,7 @@ def _samples(X, y, sample_weight, dtype, units):
     """Samples as the kernels take them."""
     u = units or scaling.Scaling(None, None, None, None)
     X = scaling.converted(X, dtype, u.X_mean, u.X_scale)
-    return training.Samples(X, scaling.converted(y, dtype, u.y_mean, u.y_scale), sample_weight)
+    return loop.Samples(X, scaling.converted(y, dtype, u.y_mean, u.y_scale), sample_weight)
 
 
 def _scaling_of(X, y, sample_weight, rows):

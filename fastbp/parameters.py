@@ -4,8 +4,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from fastbp.kernels.activations import ACTIVATIONS
-from fastbp.kernels.network import LAYER, as_layers
+from fastbp.kernels.formulas.activations import ACTIVATIONS
+from fastbp.kernels.formulas.network import LAYER, as_layers
 
 
 def network(widths, activations):

@@ -8,10 +8,17 @@ import pytest
 import reference
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastbp.kernels import activations
-from fastbp.kernels.activations import ACTIVATIONS, activation, derivative, exp, logistic, tanh
-from fastbp.kernels.compile import from_python, njit
-from fastbp.team import processors
+from fastbp.fitting.team import processors
+from fastbp.kernels.formulas import activations
+from fastbp.kernels.formulas.activations import (
+    ACTIVATIONS,
+    activation,
+    derivative,
+    exp,
+    logistic,
+    tanh,
+)
+from fastbp.kernels.machine.compile import from_python, njit
 
 PRECISIONS = ["float32", "float64"]
 

@@ -14,7 +14,8 @@ from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFit
 from sklearn.metrics import r2_score
 
 import fastbp
-from fastbp import BackpropRegressor, estimator, training
+from fastbp import BackpropRegressor, estimator
+from fastbp.fitting import loop
 
 QUICK = {
     "hidden_layer_sizes": (4,), "max_iter": 5, "n_iter_no_change": np.inf, "random_state": 0,
@@ -105,7 +106,7 @@ def no_training(monkeypatch):
     def refuse(*args, **kwargs):
         pytest.fail("training began")
 
-    monkeypatch.setattr(training, "fit", refuse)
+    monkeypatch.setattr(loop, "fit", refuse)
 
 
 @pytest.mark.parametrize(

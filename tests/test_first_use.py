@@ -11,8 +11,8 @@ import pytest
 
 import fastbp
 from fastbp import BackpropRegressor
-from fastbp.kernels import compile as compilation
-from fastbp.kernels import epoch, narrow, online
+from fastbp.kernels.machine import compile as compilation
+from fastbp.kernels.training import epoch, narrow, online
 
 #: Tells what `import fastbp` imports beyond its dependencies (scikit-learn itself imports pandas
 #: and rich, if they are there), which kernels are compiled then, and how many threads there are.
@@ -35,7 +35,7 @@ def test_import_loads_and_compiles_nothing_that_may_not_be_needed():
     dependencies = {"llvmlite", "numba", "numpy", "scipy", "sklearn"}
     assert set(roots) - sys.stdlib_module_names - dependencies == {"fastbp"}
     assert not set(roots) & {"argparse", "csv", "multiprocessing"}
-    assert not set(modules) & {"fastbp.job", "fastbp.plotting", "fastbp.tables"}
+    assert not set(modules) & {"fastbp.app.job", "fastbp.plotting", "fastbp.app.tables"}
     kernels, signatures, threads = map(int, figures)
     assert kernels > 30 or not hasattr(epoch.train, "signatures")
     assert (signatures, threads) == (0, 1)
@@ -80,7 +80,7 @@ def test_kernels_are_kept_beside_the_package(package):
 
 def test_an_edit_of_any_kernel_leaves_the_old_machine_code_behind(package):
     old = compilation.cache_folder()
-    (package / "kernels" / "losses.py").write_text("# another loss\n")
+    (package / "kernels" / "formulas" / "losses.py").write_text("# another loss\n")
     new = compilation.cache_folder()
     assert new != old
     assert not old.exists()
@@ -107,7 +107,7 @@ def test_without_a_place_to_write_to_nothing_is_kept(package, monkeypatch):
 FIRST_FIT = """
 import numpy as np
 import fastbp
-from fastbp.kernels.compile import CACHE_FOLDER
+from fastbp.kernels.machine.compile import CACHE_FOLDER
 X = np.eye(3, dtype=np.float32)
 model = fastbp.BackpropRegressor(2, batch_size=1, max_iter=1, n_iter_no_change=np.inf)
 print(fastbp.__file__, CACHE_FOLDER, np.isfinite(model.fit(X, X[:, 0]).predict(X)).all())

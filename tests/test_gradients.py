@@ -8,12 +8,13 @@ import pytest
 import reference
 from numpy.testing import assert_allclose
 
-from fastbp import BackpropRegressor, training
-from fastbp.kernels.activations import ACTIVATIONS
-from fastbp.kernels.losses import LOSSES
+from fastbp import BackpropRegressor
+from fastbp.fitting import loop
+from fastbp.fitting.plan import Settings
+from fastbp.kernels.formulas.activations import ACTIVATIONS
+from fastbp.kernels.formulas.losses import LOSSES
 from fastbp.parameters import network as network_of
 from fastbp.parameters import pack, unpack
-from fastbp.plan import Settings
 
 H = 1e-6  # step of the central differences
 KINK = 1e-3  # no |z| is smaller: relu has no derivative at 0
@@ -94,10 +95,10 @@ def test_the_gradient_in_float32_agrees_to_its_precision(activation, n):
     X, Y = samples_away_from_kinks(network, n)
     net = network_of([5, 300, 7, 2], network.activations)
     theta = pack(network.coefs, network.intercepts, np.float32)
-    samples = training.Samples(X.astype(np.float32), Y.astype(np.float32))
+    samples = loop.Samples(X.astype(np.float32), Y.astype(np.float32))
     for A in (samples.X, samples.y):
         A.flags.writeable = False
-    loss, gradient = training.loss_and_gradient(net, theta, samples, Settings())
+    loss, gradient = loop.loss_and_gradient(net, theta, samples, Settings())
     # Sums of up to 300 terms of either sign: 1e-5 of the largest gradient.
     got = loss, *unpack(gradient, net)
     assert_agrees_with_reference(network, "squared_error", (X, Y), got, rtol=1e-5)

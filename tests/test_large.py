@@ -12,9 +12,10 @@ import reference
 from numpy.testing import assert_array_equal
 from test_trajectories import OPTIMIZERS, PRECISIONS, assert_same_weights
 
-from fastbp import BackpropRegressor, plan
-from fastbp.kernels.large import train_large
-from fastbp.kernels.simd import WIDE
+from fastbp import BackpropRegressor
+from fastbp.fitting import plan
+from fastbp.kernels.products.products import WIDE
+from fastbp.kernels.training.large import train_large
 from fastbp.parameters import network
 
 EPOCHS, N = 2, 70

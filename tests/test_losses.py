@@ -5,9 +5,9 @@ import pytest
 import reference
 from numpy.testing import assert_allclose
 
-from fastbp.kernels import losses
-from fastbp.kernels.compile import from_python
-from fastbp.kernels.losses import LOSSES
+from fastbp.kernels.formulas import losses
+from fastbp.kernels.formulas.losses import LOSSES
+from fastbp.kernels.machine.compile import from_python
 
 loss, slope = from_python(losses.loss), from_python(losses.slope)
 loss_and_slope = from_python(losses.loss_and_slope)

@@ -13,9 +13,10 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 import fastbp
-from fastbp import BackpropRegressor, __version__, training
+from fastbp import BackpropRegressor, __version__
 from fastbp.__main__ import main
-from fastbp.job import Lines, peer, prepare_kernels, same_settings, step_of
+from fastbp.app.job import Lines, peer, prepare_kernels, same_settings, step_of
+from fastbp.fitting import loop
 
 FAST = ["--max-iter", "20", "--hidden", "5"]
 
@@ -150,7 +151,7 @@ def test_a_picture_of_the_fit_is_drawn_if_asked_for(tmp_path):
 
 
 def test_a_long_training_without_a_bar_says_where_it_is(capsys, monkeypatch, samples):
-    monkeypatch.setattr("fastbp.job.PULSE", -1.0)
+    monkeypatch.setattr("fastbp.app.job.PULSE", -1.0)
     settings = {"max_iter": 3, "n_iter_no_change": np.inf}
     BackpropRegressor((2,), **settings).set_callbacks(Lines()).fit(*samples)
     assert capsys.readouterr().out.splitlines()[-1] == "  epoch 3 of at most 3"
@@ -320,13 +321,13 @@ def test_ctrl_c_exits_130_with_one_line(tmp_path, samples):
 )
 def test_the_kernel_is_prepared_that_training_uses(params, monkeypatch):
     """Else the time of training that is told would hold a compilation."""
-    used, kernel_for = [], training.kernel_for
+    used, kernel_for = [], loop.kernel_for
 
     def noting(*arguments):
         used.append(kernel_for(*arguments))
         return used[-1]
 
-    monkeypatch.setattr(training, "kernel_for", noting)
+    monkeypatch.setattr(loop, "kernel_for", noting)
     X, y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60.0)
     model = BackpropRegressor(**params, max_iter=1)
     prepare_kernels(step_of(model, X.shape[1], len(X)))

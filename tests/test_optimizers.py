@@ -5,9 +5,9 @@ import pytest
 import reference
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastbp.kernels import optimizers
-from fastbp.kernels.compile import from_python
-from fastbp.kernels.optimizers import MOMENTUM, NESTEROV, OPTIMIZERS, SGD
+from fastbp.kernels.formulas import optimizers
+from fastbp.kernels.formulas.optimizers import MOMENTUM, NESTEROV, OPTIMIZERS, SGD
+from fastbp.kernels.machine.compile import from_python
 
 sgd, momentum, nesterov, adam = (
     from_python(getattr(optimizers, name)) for name in ("sgd", "momentum", "nesterov", "adam")

@@ -13,12 +13,12 @@ import reference
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastbp import BackpropRegressor
-from fastbp.kernels import samples
-from fastbp.kernels.compile import from_python
-from fastbp.kernels.epoch import STATE
-from fastbp.kernels.network import as_layers
+from fastbp.fitting.loop import row_numbers
+from fastbp.kernels.formulas.network import as_layers
+from fastbp.kernels.machine.compile import from_python
+from fastbp.kernels.training import samples
+from fastbp.kernels.training.epoch import STATE
 from fastbp.scaling import measure
-from fastbp.training import row_numbers
 
 QUICK = {"hidden_layer_sizes": (4,), "max_iter": 5, "n_iter_no_change": np.inf, "random_state": 0}
 PLAIN = QUICK | {"standardize": False, "dtype": "float64"}

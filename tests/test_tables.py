@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastbp import tables
+from fastbp.app import tables
 
 TABLE = "a,b,y\n1,2.5,3\n-4,5e-1,6\n"
 

@@ -12,9 +12,10 @@ import pytest
 from joblib import Parallel, delayed
 from numpy.testing import assert_array_equal
 
-from fastbp import BackpropRegressor, plan, team
-from fastbp.kernels.threads import CROWDED
-from fastbp.team import Team
+from fastbp import BackpropRegressor
+from fastbp.fitting import plan, team
+from fastbp.fitting.team import Team
+from fastbp.kernels.machine.threads import CROWDED
 
 #: Work enough for threads: several parts in every batch.
 BUSY = {
@@ -176,7 +177,7 @@ def test_a_forked_process_shares_with_no_team_of_its_parent():
 def test_a_process_with_one_processor_uses_one_thread():
     code = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
-        "from fastbp.plan import processors, team_for;"
+        "from fastbp.fitting.plan import processors, team_for;"
         "print(processors(), team_for(1e9, 16, None).n_threads)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -5,12 +5,12 @@ import pytest
 import reference
 from numpy.testing import assert_allclose
 
-from fastbp.kernels.epoch import train
-from fastbp.kernels.narrow import train_narrow
-from fastbp.kernels.online import train_online
-from fastbp.kernels.samples import FAR
+from fastbp.fitting.plan import kernel_for
+from fastbp.kernels.training.epoch import train
+from fastbp.kernels.training.narrow import train_narrow
+from fastbp.kernels.training.online import train_online
+from fastbp.kernels.training.samples import FAR
 from fastbp.parameters import network
-from fastbp.plan import kernel_for
 
 EPOCHS = 5
 N = 23

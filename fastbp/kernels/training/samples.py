@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from fastbp.kernels.compile import inline, njit
-from fastbp.kernels.tiles import turn_gathered, turn_gathered_half, turn_gathered_quarter
-from fastbp.kernels.vectors import count, gathered, lanes, put
-from fastbp.kernels.views import ask_for, least, vector
+from fastbp.kernels.machine.compile import inline, njit
+from fastbp.kernels.machine.vectors import count, gathered, lanes, put
+from fastbp.kernels.machine.views import ask_for, least, vector
+from fastbp.kernels.products.tiles import turn_gathered, turn_gathered_half, turn_gathered_quarter
 
 #: Numbers in a table that no longer stays in a core's cache; bytes of a line of it.
 FAR, LINE_BYTES = 2**19, 64

@@ -14,7 +14,7 @@ def observe(estimator, net, learnt, X, y, sample_weight):
 
 
 class _Observer:
-    """Tells callbacks and the terminal of each epoch; see `training.fit`."""
+    """Tells callbacks and the terminal of each epoch; see `loop.fit`."""
 
     def __init__(self, estimator, net, learnt, X, y, sample_weight):
         self.estimator, self.net, self.learnt = estimator, net, learnt

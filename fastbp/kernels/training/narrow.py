@@ -7,15 +7,15 @@ would cost several times what there is to compute.
 
 import numpy as np
 
-from fastbp.kernels.activations import activation, derivative
-from fastbp.kernels.compile import entry, inline, njit
-from fastbp.kernels.epoch import train_epochs
-from fastbp.kernels.losses import loss, slope
-from fastbp.kernels.optimizers import SGD, add_penalty, count_step, sgd, update
-from fastbp.kernels.runs import numbers
-from fastbp.kernels.samples import ask_for_samples, gather, gather_shares, weight_of
-from fastbp.kernels.vectors import as_many, count, gathered, total
-from fastbp.kernels.views import least, matrix, vector
+from fastbp.kernels.formulas.activations import activation, derivative
+from fastbp.kernels.formulas.losses import loss, slope
+from fastbp.kernels.formulas.optimizers import SGD, add_penalty, count_step, sgd, update
+from fastbp.kernels.machine.compile import entry, inline, njit
+from fastbp.kernels.machine.runs import numbers
+from fastbp.kernels.machine.vectors import as_many, count, gathered, total
+from fastbp.kernels.machine.views import least, matrix, vector
+from fastbp.kernels.training.epoch import train_epochs
+from fastbp.kernels.training.samples import ask_for_samples, gather, gather_shares, weight_of
 
 #: The widest layer, and the most parameters, for which units one by one are faster than tiles of
 #: them. (2-2-1, batch 32: 0.25 instead of 0.48 µs; 4-8-1: equal.)

@@ -13,7 +13,7 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.extending import intrinsic, lower_builtin, make_attribute_wrapper, register_model
 from numba.np.arrayobj import make_array
 
-from fastbp.kernels.vectors import Numbers
+from fastbp.kernels.machine.vectors import Numbers
 
 
 class Run(types.Type):

@@ -9,7 +9,7 @@ Oˡ (n_units, n)       ``units(O, net, l)``: a sample is a column
 Dˡ = ∂L/∂Zˡ           ``units(D, net, l)``
 ====================  ==========================================================
 
-The products of matrices, `outputs`, `outer`, `sums` and `back`, are those of `simd.py` for one
+The products of matrices, `outputs`, `outer`, `sums` and `back`, are those of `products.py` for one
 thread, or of `large.py` for several; `room` is where they work. `back` is its three formulas at
 once: what reads the same numbers can read them together.
 
@@ -20,8 +20,8 @@ Nature 323 (1986) 533-536.
 import numba
 import numpy as np
 
-from fastbp.kernels.compile import inline
-from fastbp.kernels.views import layer_rows, layer_view
+from fastbp.kernels.machine.compile import inline
+from fastbp.kernels.machine.views import layer_rows, layer_view
 
 
 @inline

@@ -11,9 +11,11 @@ its sum runs, and is stored once, with what follows on the sum done to it (`tile
 import numba
 import numpy as np
 
-from fastbp.kernels.activations import RELU, activate, activation, derivative
-from fastbp.kernels.compile import inline, njit
-from fastbp.kernels.tiles import (
+from fastbp.kernels.formulas.activations import RELU, activate, activation, derivative
+from fastbp.kernels.machine.compile import inline, njit
+from fastbp.kernels.machine.vectors import LANES, lanes
+from fastbp.kernels.machine.views import least, vector
+from fastbp.kernels.products.tiles import (
     AS_IS,
     BIAS,
     MORE_VECTORS,
@@ -41,8 +43,6 @@ from fastbp.kernels.tiles import (
     turn,
     turn_groups,
 )
-from fastbp.kernels.vectors import LANES, lanes
-from fastbp.kernels.views import least, vector
 
 #: Terms of a sum taken at a time, so that the part of B at work stays in the first cache; and from
 #: how many on a sum is long enough for the tile of more vectors.

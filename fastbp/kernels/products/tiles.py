@@ -9,7 +9,7 @@ from numba import types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-from fastbp.kernels.activations import (
+from fastbp.kernels.formulas.activations import (
     IDENTITY,
     LOGISTIC,
     RELU,
@@ -19,8 +19,8 @@ from fastbp.kernels.activations import (
     relu_derivative,
     tanh_derivative,
 )
-from fastbp.kernels.emitter import Emitter
-from fastbp.kernels.vectors import INTERPRETED, lanes
+from fastbp.kernels.machine.emitter import Emitter
+from fastbp.kernels.machine.vectors import INTERPRETED, lanes
 
 #: Rows × vectors of the tile of a product. Its 8 sums are as many as two units of multiplication
 #: need to be busy, and 4 divides the width of most layers.

@@ -6,13 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fastbp.interrupts import CtrlC
-from fastbp.kernels.compile import compiling
-from fastbp.kernels.epoch import STATE, loss_gradient, predict
-from fastbp.kernels.optimizers import OPTIMIZERS
-from fastbp.kernels.vectors import LANES
-from fastbp.parameters import n_parameters, network
-from fastbp.plan import (
+from fastbp.fitting.interrupts import CtrlC
+from fastbp.fitting.plan import (
     WEIGHTS_BYTES,
     Settings,
     aligned_zeros,
@@ -26,7 +21,12 @@ from fastbp.plan import (
     tile_size,
     tiles_for,
 )
-from fastbp.schedules import ADAPTIVE_DIVISOR, ADAPTIVE_MINIMUM, step_sizes
+from fastbp.fitting.schedules import ADAPTIVE_DIVISOR, ADAPTIVE_MINIMUM, step_sizes
+from fastbp.kernels.formulas.optimizers import OPTIMIZERS
+from fastbp.kernels.machine.compile import compiling
+from fastbp.kernels.machine.vectors import LANES
+from fastbp.kernels.training.epoch import STATE, loss_gradient, predict
+from fastbp.parameters import n_parameters, network
 
 #: Seconds that one call of a kernel should last: short enough for Ctrl-C, long enough that
 #: the call itself costs nothing. The epochs of a small table share a call.

@@ -23,7 +23,8 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fastbp import BackpropRegressor, __version__, plotting, tables
+from fastbp import BackpropRegressor, __version__, plotting
+from fastbp.app import tables
 
 #: Seconds between two lines of progress where there is no bar.
 PULSE = 5.0

@@ -3,7 +3,7 @@
 A new loss is a code, a row in `LOSSES`, a value and a slope.
 """
 
-from fastbp.kernels.compile import njit, njit_sum
+from fastbp.kernels.machine.compile import njit, njit_sum
 
 SQUARED_ERROR, HALF_SQUARED_ERROR = range(2)
 

@@ -29,11 +29,16 @@ tiles           (n_threads, 3, ·)        room for O, D and a layer of a tile, f
 
 import numpy as np
 
-from fastbp.kernels.compile import entry, inline, njit
-from fastbp.kernels.losses import loss, loss_and_slope
-from fastbp.kernels.network import backward, forward, units
-from fastbp.kernels.optimizers import add_penalty, count_step, update
-from fastbp.kernels.samples import (
+from fastbp.kernels.formulas.losses import loss, loss_and_slope
+from fastbp.kernels.formulas.network import backward, forward, units
+from fastbp.kernels.formulas.optimizers import add_penalty, count_step, update
+from fastbp.kernels.machine.compile import entry, inline, njit
+from fastbp.kernels.machine.threads import next_piece, share_of, wait
+from fastbp.kernels.machine.vectors import padded
+from fastbp.kernels.machine.views import least, matrix, part_of, vector
+from fastbp.kernels.products.products import LINE, back, outer, outputs, sums
+from fastbp.kernels.products.tiles import RESUMED, ZERO
+from fastbp.kernels.training.samples import (
     ask_for_samples,
     gather,
     gather_shares,
@@ -41,11 +46,6 @@ from fastbp.kernels.samples import (
     shuffle,
     weight_of,
 )
-from fastbp.kernels.simd import LINE, back, outer, outputs, sums
-from fastbp.kernels.threads import next_piece, share_of, wait
-from fastbp.kernels.tiles import RESUMED, ZERO
-from fastbp.kernels.vectors import padded
-from fastbp.kernels.views import least, matrix, part_of, vector
 
 RECIPE = np.dtype(
     [

@@ -9,8 +9,8 @@ scikit-learn, so that equal gradients give equal steps.
 
 import numpy as np
 
-from fastbp.kernels.compile import inline, njit_exact, njit_sum
-from fastbp.kernels.views import vector
+from fastbp.kernels.machine.compile import inline, njit_exact, njit_sum
+from fastbp.kernels.machine.views import vector
 
 SGD, MOMENTUM, NESTEROV, ADAM = range(4)
 

@@ -9,15 +9,16 @@ import pytest
 import reference
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastbp.kernels import samples, simd
-from fastbp.kernels.activations import ACTIVATIONS
-from fastbp.kernels.compile import from_python
-from fastbp.kernels.simd import LONG, errors, outputs
-from fastbp.kernels.tiles import RESUMED, ZERO
-from fastbp.kernels.vectors import LANES
+from fastbp.kernels.formulas.activations import ACTIVATIONS
+from fastbp.kernels.machine.compile import from_python
+from fastbp.kernels.machine.vectors import LANES
+from fastbp.kernels.products import products
+from fastbp.kernels.products.products import LONG, errors, outputs
+from fastbp.kernels.products.tiles import RESUMED, ZERO
+from fastbp.kernels.training import samples
 
 gather = from_python(samples.gather)
-outer, sums, back = map(from_python, (simd.outer, simd.sums, simd.back))
+outer, sums, back = map(from_python, (products.outer, products.sums, products.back))
 
 PRECISIONS = {"float32": 2e-6, "float64": 4e-15}
 

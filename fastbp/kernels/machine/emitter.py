@@ -6,7 +6,7 @@ from llvmlite import ir
 from numba.core import cgutils
 from numba.np.arrayobj import make_array
 
-from fastbp.kernels.vectors import LANES, Numbers
+from fastbp.kernels.machine.vectors import LANES, Numbers
 
 
 class Emitter:

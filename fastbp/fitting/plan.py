@@ -5,17 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastbp.kernels.epoch import RECIPE, train
-from fastbp.kernels.large import train_large
-from fastbp.kernels.losses import LOSSES
-from fastbp.kernels.narrow import MOST_PARAMETERS, WIDEST, train_narrow
-from fastbp.kernels.online import train_online
-from fastbp.kernels.optimizers import ADAM, MOMENTUM, NESTEROV, SGD
-from fastbp.kernels.samples import LINE_BYTES
-from fastbp.kernels.simd import PACKED, ROOM_OF_ROWS, ROOM_OF_SAMPLE
-from fastbp.kernels.vectors import INTERPRETED, LANES, TOGETHER
+from fastbp.fitting.team import Team, processors
+from fastbp.kernels.formulas.losses import LOSSES
+from fastbp.kernels.formulas.optimizers import ADAM, MOMENTUM, NESTEROV, SGD
+from fastbp.kernels.machine.vectors import INTERPRETED, LANES, TOGETHER
+from fastbp.kernels.products.products import PACKED, ROOM_OF_ROWS, ROOM_OF_SAMPLE
+from fastbp.kernels.training.epoch import RECIPE, train
+from fastbp.kernels.training.large import train_large
+from fastbp.kernels.training.narrow import MOST_PARAMETERS, WIDEST, train_narrow
+from fastbp.kernels.training.online import train_online
+from fastbp.kernels.training.samples import LINE_BYTES
 from fastbp.parameters import n_parameters
-from fastbp.team import Team, processors
 
 #: Bytes of O and D of one tile, but no fewer samples than LEAST_SAMPLES: what is done once for
 #: a tile (packing, turning over, beginning a sum) then costs little.

@@ -5,10 +5,10 @@ from itertools import pairwise
 import numba
 import numpy as np
 
-from fastbp.kernels.activations import activation
-from fastbp.kernels.compile import entry
-from fastbp.kernels.online import forward, is_wide
-from fastbp.kernels.runs import octets, singles
+from fastbp.kernels.formulas.activations import activation
+from fastbp.kernels.machine.compile import entry
+from fastbp.kernels.machine.runs import octets, singles
+from fastbp.kernels.training.online import forward, is_wide
 
 
 def function_of_row(net, theta, X_mean, X_scale, y_mean, y_scale):

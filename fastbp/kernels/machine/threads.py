@@ -15,7 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-from fastbp.kernels.compile import njit
+from fastbp.kernels.machine.compile import njit
 
 # Places in the array that threads share, a cache line apart.
 ARRIVED, GENERATION, CALLED_OFF, CROWDED, TAKEN = 0, 16, 32, 48, 64

@@ -8,8 +8,8 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from fastbp.kernels.compile import inline, njit
-from fastbp.kernels.vectors import (
+from fastbp.kernels.machine.compile import inline, njit
+from fastbp.kernels.machine.vectors import (
     absolute,
     as_many,
     clamped,

@@ -3,7 +3,7 @@
 import os
 from threading import Thread
 
-from fastbp.kernels.threads import call_off, new_barrier, set_crowded
+from fastbp.kernels.machine.threads import call_off, new_barrier, set_crowded
 
 #: The teams of this process that run a kernel at the moment.
 running = set()

@@ -15,15 +15,15 @@ o of a layer   ``o[here:]``, its octets; ``singles(o, here, width)``, one by one
 =============  =====================================================================
 """
 
-from fastbp.kernels.activations import activation, derivative
-from fastbp.kernels.compile import entry, inline, njit, njit_copied, njit_exact
-from fastbp.kernels.epoch import train_epochs
-from fastbp.kernels.losses import loss, slope
-from fastbp.kernels.optimizers import SGD, count_step, move
-from fastbp.kernels.runs import octets, singles
-from fastbp.kernels.samples import ask_for_samples
-from fastbp.kernels.vectors import as_many, first, total
-from fastbp.kernels.views import least
+from fastbp.kernels.formulas.activations import activation, derivative
+from fastbp.kernels.formulas.losses import loss, slope
+from fastbp.kernels.formulas.optimizers import SGD, count_step, move
+from fastbp.kernels.machine.compile import entry, inline, njit, njit_copied, njit_exact
+from fastbp.kernels.machine.runs import octets, singles
+from fastbp.kernels.machine.vectors import as_many, first, total
+from fastbp.kernels.machine.views import least
+from fastbp.kernels.training.epoch import train_epochs
+from fastbp.kernels.training.samples import ask_for_samples
 
 #: How many samples ahead one is asked for: a step of 2-2-1 takes less than memory does.
 AHEAD = 8

@@ -27,7 +27,7 @@ from numba.extending import (
 )
 from numba.np.arrayobj import make_array
 
-from fastbp.kernels.compile import njit
+from fastbp.kernels.machine.compile import njit
 
 
 def _lanes():

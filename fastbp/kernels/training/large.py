@@ -2,28 +2,23 @@
 
 Where the weights alone fill a cache, tiles with a gradient each would fill it several times, and a
 batch is too few of them for many threads. Here a crew of threads goes through one tile after
-another: each computes some of the rows of every product, some of the columns of every gradient. The
-formulas are those of `network.py`, the products those of `simd.py`; what a thread computes doesn't
-depend on how many there are.
+another: each computes some of the rows of every product, some of the columns of every gradient.
+The formulas are those of `network.py`, the products those of `products.py`; what a thread computes
+doesn't depend on how many there are.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.kernels.activations import IDENTITY, activate
-from fastbp.kernels.compile import entry, inline, njit
-from fastbp.kernels.epoch import (
-    D_PART,
-    O_PART,
-    score_of_tile,
-    tile_loss,
-    train_epochs,
-)
-from fastbp.kernels.network import backward, forward, units
-from fastbp.kernels.optimizers import add_penalty, count_step, update
-from fastbp.kernels.samples import gather, weight_of
-from fastbp.kernels.simd import (
+from fastbp.kernels.formulas.activations import IDENTITY, activate
+from fastbp.kernels.formulas.network import backward, forward, units
+from fastbp.kernels.formulas.optimizers import add_penalty, count_step, update
+from fastbp.kernels.machine.compile import entry, inline, njit
+from fastbp.kernels.machine.threads import next_piece, share_of, wait
+from fastbp.kernels.machine.vectors import lanes, padded
+from fastbp.kernels.machine.views import least, part_of, vector
+from fastbp.kernels.products.products import (
     LINE,
     PACKED,
     ROOM_OF_ROWS,
@@ -39,10 +34,15 @@ from fastbp.kernels.simd import (
     pack_columns,
     sums_of_rows,
 )
-from fastbp.kernels.threads import next_piece, share_of, wait
-from fastbp.kernels.tiles import BIAS, RESUMED, ROWS, ZERO
-from fastbp.kernels.vectors import lanes, padded
-from fastbp.kernels.views import least, part_of, vector
+from fastbp.kernels.products.tiles import BIAS, RESUMED, ROWS, ZERO
+from fastbp.kernels.training.epoch import (
+    D_PART,
+    O_PART,
+    score_of_tile,
+    tile_loss,
+    train_epochs,
+)
+from fastbp.kernels.training.samples import gather, weight_of
 
 
 class Crew(NamedTuple):
@@ -161,7 +161,7 @@ def evaluate(
 
 @inline
 def outputs(kind, W, b, O_before, O, crew):
-    """As `simd.outputs`; all of it is there when this returns."""
+    """As `products.outputs`; all of it is there when this returns."""
     w, one, begin, end = vector(W, 0, W.size), np.int64(1), np.int64(BIAS), end_of(kind)
     if W.size > WIDE:
         _multiply_packed(w, one, W.shape[1], O_before, O, begin, b, end, O, kind, crew)
@@ -174,7 +174,7 @@ def outputs(kind, W, b, O_before, O, crew):
 
 @inline
 def errors(kind, W, D, O_before, D_before, crew):
-    """As `simd.errors`; all of it is there when this returns."""
+    """As `products.errors`; all of it is there when this returns."""
     w, one, begin, none = vector(W, 0, W.size), np.int64(1), np.int64(ZERO), np.int64(IDENTITY)
     first, stop = share(crew, D_before.shape[0], ROWS)
     if W.size > WIDE:
@@ -186,7 +186,7 @@ def errors(kind, W, D, O_before, D_before, crew):
 
 @njit
 def _multiply_packed(A, a_row, a_k, B, C, begin, bias, end, O, kind, crew):
-    """C ← σ(end(begin + A B, O)), with B and A packed as in `simd.py`.
+    """C ← σ(end(begin + A B, O)), with B and A packed as in `products.py`.
 
     Whoever is free takes the next rows: processors differ in speed.
     """
@@ -203,7 +203,7 @@ def _multiply_packed(A, a_row, a_k, B, C, begin, bias, end, O, kind, crew):
 
 @njit
 def outer(O, D, G, crew, begin):
-    """As `simd.outer`; the columns of others may not be there yet."""
+    """As `products.outer`; the columns of others may not be there yet."""
     n_in, n_out = O.shape[0], D.shape[0]
     if n_in >= TURNED_ROWS:
         strip = crew.thread
@@ -219,14 +219,14 @@ def outer(O, D, G, crew, begin):
 
 @inline
 def sums(D, g, crew, begin):
-    """As `simd.sums`; those of others may not be there yet."""
+    """As `products.sums`; those of others may not be there yet."""
     first, stop = share(crew, D.shape[0], 4)
     sums_of_rows(D, g, first, stop, begin)
 
 
 @inline
 def back(kind, W, O_before, D, D_before, G, g_before, crew, begin):
-    """As `simd.back`; of the gradient, what is others' may not be there yet."""
+    """As `products.back`; of the gradient, what is others' may not be there yet."""
     outer(O_before, D, G, crew, begin)
     errors(kind, W, D, O_before, D_before, crew)
     sums(D_before, g_before, crew, begin)

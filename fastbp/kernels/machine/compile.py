@@ -35,14 +35,15 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.registry import cpu_target
 
-PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parents[2]
 
 
 def source_digest():
     """Hash of the sources of every kernel: equal sources, equal machine code."""
     digest = hashlib.sha256()
-    for path in sorted(PACKAGE.joinpath("kernels").glob("*.py")):
-        digest.update(path.name.encode() + path.read_bytes())
+    kernels = PACKAGE / "kernels"
+    for path in sorted(kernels.rglob("*.py")):
+        digest.update(path.relative_to(kernels).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
 

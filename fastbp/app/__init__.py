@@ -1,0 +1,1 @@
+"""The command line's own: the main job, tables, results."""

@@ -1,0 +1,1 @@
+"""Fitting: what happens between two calls of a kernel, in plain Python."""

@@ -1,0 +1,1 @@
+"""The formulas: network, activations, losses, optimizers. Open these first."""

@@ -1,0 +1,1 @@
+"""The machine: compilation, vectors, views, threads. It knows nothing of networks."""

@@ -1,0 +1,1 @@
+"""The kernels that train, and what they share: records, epochs, samples."""
