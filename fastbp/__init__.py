@@ -1,7 +1,7 @@
 """Small neural networks for regression, trained in compiled kernels."""
 
 from fastbp.estimator import BackpropRegressor
-from fastbp.fitting.loop import warm_up
+from fastbp.warmup import warm_up
 
 __all__ = ["BackpropRegressor", "warm_up"]
 __version__ = "0.1.0"

@@ -1,17 +1,14 @@
-"""`BackpropRegressor`: validation, learned attributes, prediction."""
+"""`BackpropRegressor`: its parameters, validation, learned attributes."""
 
 import warnings
-from dataclasses import fields
-from itertools import pairwise
 from numbers import Integral, Real
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -21,18 +18,38 @@ from sklearn.utils.validation import (
 )
 
 from fastbp import parameters, persistence, scaling
-from fastbp.fitting import loop
-from fastbp.fitting.observer import observe
-from fastbp.fitting.plan import Settings, aligned
+from fastbp.fitting.fit import Table, fit
+from fastbp.fitting.loop import loss_and_gradient, predictions
 from fastbp.fitting.schedules import SCHEDULES
-from fastbp.kernels.formulas.activations import ACTIVATIONS
-from fastbp.kernels.formulas.losses import LOSSES
+from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
+from fastbp.kernels.formulas.losses import LINKS
+from fastbp.kernels.formulas.losses import TABLE as LOSSES
+from fastbp.kernels.formulas.optimizers import SOLVERS
 from fastbp.kernels.training.surrogate import function_of_row
 
 #: Rows predicted in one call of a kernel, which Ctrl-C can't interrupt.
 ROWS_AT_A_TIME = 2**20
 
 
+def documented(cls):
+    """Fill the names of the tables' rows into the description of a class."""
+    rows = {
+        "activations": ACTIVATIONS, "losses": LOSSES, "solvers": SOLVERS, "schedules": SCHEDULES,
+    }  # fmt: skip
+    for table, names in rows.items():
+        choices = "{" + ", ".join(f'"{name}"' for name in names) + "}"
+        cls.__doc__ = cls.__doc__.replace(f"{{{table}}}", choices)
+    parameters = "; ".join(
+        f'{row.parameter.name} of "{name}", in ({row.parameter.low:g}, {row.parameter.high:g}), '
+        f"by default {row.parameter.default:g}"
+        for name, row in LOSSES.items()
+        if row.parameter
+    )
+    cls.__doc__ = cls.__doc__.replace("{loss parameters}", parameters)
+    return cls
+
+
+@documented
 class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     """Neural-network regression, trained by backpropagation in compiled kernels.
 
@@ -44,25 +61,36 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     ----------
     hidden_layer_sizes : int or array-like of int, default=(50,)
         Units of each hidden layer; ``()`` is linear regression.
-    activation : {"logistic", "tanh", "relu", "identity"} or list of these, \
-default="logistic"
+    activation : {activations} or list of these, default="logistic"
         Activation of the hidden layers, or one for each.
-    loss : {"squared_error", "half_squared_error"}, default="squared_error"
-        The mean over samples of the squared error, summed over the outputs; or half of it,
-        which is what scikit-learn minimises under the name "squared_error": an equal step
-        needs twice the step size there.
-    solver : {"sgd", "adam"}, default="sgd"
+    loss : {losses}, default="squared_error"
+        The mean over samples of the loss, summed over the outputs. "half_squared_error" is what
+        scikit-learn minimises under the name "squared_error": an equal step needs twice the step
+        size there. "poisson" is for counts and rates: the network's output is the logarithm of
+        the prediction, y is at least 0 and is not standardised. "quantile" predicts that level's.
+    loss_parameter : float or None, default=None
+        The loss's parameter, if it has one: {loss parameters}. None is that default.
+    solver : {solvers}, default="sgd"
     alpha : float, default=0.0
         Strength of the L2 penalty on the weights, not on the biases. As in scikit-learn it
         is divided by the batch's size (its weight, with sample weights). With
         `standardize`, it acts on the weights of the standardised columns.
+    weight_decay : float, default=0.0
+        Decoupled decay (AdamW's, for every solver): each step first takes
+        ``step size * weight_decay`` of each weight away, but not of the biases (Loshchilov &
+        Hutter, 2019). Like `alpha`, it sees standardised columns.
+    max_grad_norm : float or None, default=None
+        The longest gradient that is stepped along: a longer one, all parameters together, is
+        shortened to it (Pascanu, Mikolov & Bengio, 2013).
     batch_size : int or "auto", default=32
         Samples in a step, at most all of them; "auto" is 200. The last, smaller batch of an
         epoch is trained on too.
-    learning_rate : {"constant", "invscaling", "adaptive"}, default="adaptive"
-        The step size over the epochs: unchanged; ``learning_rate_init / (t + 1)**power_t``
-        with t the samples seen so far; or divided by 5 whenever `n_iter_no_change` epochs
-        brought no improvement.
+    learning_rate : {schedules}, default="adaptive"
+        The step size over the epochs. "constant": unchanged. "invscaling":
+        ``learning_rate_init / (t + 1)**power_t`` with t the samples seen so far. "adaptive":
+        divided by 5 whenever `n_iter_no_change` epochs brought no improvement. "cosine": falls to
+        0 over `max_iter` epochs, all of which are trained, unless a validation score ends it
+        with `early_stopping`; `partial_fit`, which has no planned end, keeps it unchanged.
     learning_rate_init : float, default=0.02
     power_t : float, default=0.5
     max_iter : int, default=1000
@@ -128,7 +156,9 @@ default="logistic"
         Samples trained on so far.
     n_layers_, n_outputs_ : int
     out_activation_ : str
-        "identity".
+        What makes a prediction of the linear output: "identity", or "exp" with "poisson".
+    kernel_ : str
+        The kernel that trained, a name of `fastbp.kernels.training.kernels.KERNELS`.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         If X had names for its columns.
@@ -152,8 +182,11 @@ default="logistic"
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATIONS)), "array-like"],
         "loss": [StrOptions(set(LOSSES))],
-        "solver": [StrOptions({"sgd", "adam"})],
+        "loss_parameter": [Interval(Real, None, None, closed="neither"), None],
+        "solver": [StrOptions(set(SOLVERS))],
         "alpha": [Interval(Real, 0, None, closed="left")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions(set(SCHEDULES))],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
@@ -187,8 +220,11 @@ default="logistic"
         activation="logistic",
         *,
         loss="squared_error",
+        loss_parameter=None,
         solver="sgd",
         alpha=0.0,
+        weight_decay=0.0,
+        max_grad_norm=None,
         batch_size=32,
         learning_rate="adaptive",
         learning_rate_init=0.02,
@@ -212,33 +248,9 @@ default="logistic"
         n_threads=None,
         max_time=None,
     ):
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.loss = loss
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.standardize = standardize
-        self.dtype = dtype
-        self.n_threads = n_threads
-        self.max_time = max_time
+        given = dict(locals())
+        del given["self"]
+        vars(self).update(given)
 
     # ---------------------------------------------------------------- training
 
@@ -266,8 +278,8 @@ default="logistic"
         ValueError
             If the data can't be trained on, or training diverged.
         """
-        go_on = self.warm_start and hasattr(self, "coefs_")
-        X, y, sample_weight = self._validate_samples(X, y, sample_weight, reset=not go_on)
+        go_on = self.warm_start and hasattr(self, "_learnt")
+        table = self._validate_samples(X, y, sample_weight, reset=not go_on)
         held_out = None
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together.")
@@ -275,9 +287,9 @@ default="logistic"
             raise ValueError("sample_weight_val needs X_val and y_val.")
         if X_val is not None:
             held_out = self._validate_samples(
-                X_val, y_val, sample_weight_val, reset=False, n_outputs=y.shape[1]
+                X_val, y_val, sample_weight_val, reset=False, n_outputs=table.y.shape[1]
             )
-        return self._train(X, y, sample_weight, held_out, go_on=go_on)
+        return self._train(table, held_out, go_on=go_on)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
@@ -295,12 +307,12 @@ default="logistic"
         """
         if self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        go_on = hasattr(self, "coefs_")
-        X, y, sample_weight = self._validate_samples(X, y, sample_weight, reset=not go_on)
-        return self._train(X, y, sample_weight, None, go_on=go_on, one_epoch=True)
+        go_on = hasattr(self, "_learnt")
+        table = self._validate_samples(X, y, sample_weight, reset=not go_on)
+        return self._train(table, None, go_on=go_on, is_partial=True)
 
     def _validate_samples(self, X, y, sample_weight, reset, n_outputs=None):
-        """X, y (n_samples, n_outputs) and weights as arrays, or a clear error."""
+        """X, y (n_samples, n_outputs) and weights as a Table, or a clear error."""
         X, y = validate_data(
             self,
             X,
@@ -319,75 +331,66 @@ default="logistic"
         n_outputs = n_outputs or (y.shape[1] if reset else self.n_outputs_)
         if y.shape[1] != n_outputs:
             raise ValueError(f"y has {y.shape[1]} outputs, {n_outputs} are expected.")
+        lowest = LINKS[LOSSES[self.loss].link].lowest
+        if (y < lowest).any():
+            raise ValueError(
+                f"Some values of y are out of the range of the loss {self.loss!r}: the least is "
+                f"{y.min():g}, and none may be below {lowest:g}."
+            )
         if sample_weight is not None:
             sample_weight = _check_sample_weight(
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True
             )
-        return X, y, sample_weight
+        return Table(X, y, sample_weight)
 
-    def _train(self, X, y, sample_weight, held_out, *, go_on, one_epoch=False):
+    def _train(self, table, held_out, *, go_on, is_partial=False):
         """Everything that `fit` and `partial_fit` share, on validated samples."""
-        settings = self._settings(one_epoch)
-        activations = self._hidden_activations()
-        widths = X.shape[1], *self._hidden_widths(), y.shape[1]
-        net = parameters.network(widths, activations)
-        dtype = np.dtype(self.dtype or X.dtype)
-        random_state = check_random_state(self.random_state)
-        if go_on:
-            self._check_goes_on(net)
-        else:
-            theta = parameters.initialize(net, activations, random_state, self._like_hidden())
-
-        order = loop.row_numbers(len(y))
-        if self.early_stopping and held_out is None:
-            order, rows = self._split(order, random_state)
-            held_out = X[rows], y[rows], None if sample_weight is None else sample_weight[rows]
-        units = None
-        if self.standardize:
-            keep = go_on and one_epoch and self._scaling is not None
-            units = self._scaling if keep else _scaling_of(X, y, sample_weight, order)
-        samples = _samples(X, y, sample_weight, dtype, units)
-        validation = None if held_out is None else _samples(*held_out, dtype, units)
-        theta = aligned(self._theta(dtype, units) if go_on else theta, dtype)
-
-        seen = self.t_ if go_on else 0
+        settings = self._settings(is_partial)
+        layers = self._hidden_widths(), self._hidden_activations()
         optimizer = self.__dict__.pop("_optimizer", None)  # a failure ruins it
-        if not (one_epoch and go_on and optimizer and optimizer.fits(settings, theta)):
-            seed = random_state.randint(np.iinfo(np.int64).max, dtype=np.int64)
-            began = 0 if one_epoch else seen
-            optimizer = loop.OptimizerState.start(settings, theta, seed, began)
-        learnt = {
-            "_activations": activations,
-            "_scaling": units,
-            "_training_dtype": dtype,
-            "n_outputs_": y.shape[1],
-        }
-        observer = None if one_epoch else observe(self, net, learnt, X, y, sample_weight)
-        history = loop.fit(
-            net, theta, samples, validation, order, settings, optimizer,
-            observer=observer, seen=seen,
-        )  # fmt: skip
-        if not np.isfinite(theta).all():
-            raise ValueError("Training diverged: weights are not finite. Lower learning_rate_init.")
-
-        vars(self).update(learnt, _optimizer=optimizer)
-        weights = parameters.unpack(theta, net)
-        self.coefs_, self.intercepts_ = scaling.to_raw_units(*weights, units)
-        self._note(history, go_on, len(order), held_out is not None)
-        if not one_epoch:
-            self._warn_unfinished(history)
-        if observer is not None:
-            observer.fit_ends()
+        fitted = fit(
+            self,
+            settings,
+            layers,
+            table,
+            held_out,
+            before=self._learnt if go_on else None,
+            optimizer=optimizer if go_on and is_partial else None,
+            seen=self.t_ if go_on else 0,
+        )
+        self._note(fitted, go_on, held_out is not None or self.early_stopping)
+        if not is_partial:
+            self._warn_unfinished(fitted.history)
+        if fitted.observer is not None:
+            fitted.observer.fit_ends()
         return self
 
-    def _settings(self, one_epoch):
-        names = [field.name for field in fields(Settings)]
-        given = {name: getattr(self, name) for name in names}
-        if self.batch_size == "auto":
-            given["batch_size"] = 200
-        if one_epoch:
-            given.update(max_iter=1, max_time=None)
-        return Settings(**given)
+    def _settings(self, is_partial=False):
+        """The parameters, as fitting takes them."""
+        settings = SimpleNamespace(**self.get_params(deep=False), is_partial=is_partial)
+        if settings.batch_size == "auto":
+            settings.batch_size = 200
+        if is_partial:
+            settings.max_iter, settings.max_time = 1, None
+            if SCHEDULES[settings.learning_rate].is_planned:
+                settings.learning_rate = "constant"
+        self._check_loss_parameter()
+        return settings
+
+    def _check_loss_parameter(self):
+        """The loss must have a parameter, and it must lie in its range, if one is given."""
+        parameter, given = LOSSES[self.loss].parameter, self.loss_parameter
+        if given is None:
+            return
+        if parameter is None:
+            raise ValueError(
+                f"The loss {self.loss!r} has no parameter, got loss_parameter={given}."
+            )
+        if not parameter.low < given < parameter.high:
+            raise ValueError(
+                f"loss_parameter, the {parameter.name} of the loss {self.loss!r}, must lie between "
+                f"{parameter.low:g} and {parameter.high:g}, got {given}."
+            )
 
     def _hidden_activations(self):
         """Activation of each hidden layer, by name."""
@@ -403,11 +406,6 @@ default="logistic"
             raise ValueError(f"Unknown activation {unknown[0]!r}; known: {sorted(ACTIVATIONS)}.")
         return names
 
-    def _like_hidden(self):
-        """The one activation of all hidden layers: scikit-learn's bound for the first weights
-        of the output layer goes by it, even where no layer is hidden."""
-        return self.activation if isinstance(self.activation, str) else None
-
     def _hidden_widths(self):
         sizes = self.hidden_layer_sizes
         sizes = [sizes] if isinstance(sizes, Integral) else list(sizes)
@@ -415,61 +413,29 @@ default="logistic"
             raise ValueError(f"hidden_layer_sizes must be integers > 0, got {sizes}.")
         return [int(size) for size in sizes]
 
-    def _check_goes_on(self, net):
-        """The present weights must be those of the network that the parameters ask for."""
-        have, want = (each["width"].tolist() for each in (self._fitted_network(), net))
-        if have != want:
-            raise ValueError(
-                f"The present weights are of layers {have}, hidden_layer_sizes and the data ask "
-                f"for {want}. Fit with warm_start=False."
-            )
-
-    def _fitted_network(self):
-        """The network of the present weights, whatever the parameters have become."""
-        widths = [len(self.coefs_[0]), *(len(b) for b in self.intercepts_)]
-        shapes = [np.shape(W) for W in self.coefs_]
-        fits = len(widths) == len(self._activations) + 2 and shapes == list(pairwise(widths))
-        if not fits or (widths[0], widths[-1]) != (self.n_features_in_, self.n_outputs_):
-            raise ValueError(
-                f"coefs_ of shapes {shapes} and intercepts_ of lengths {widths[1:]} are no "
-                f"network of {len(self._activations)} hidden layers with {self.n_features_in_} "
-                f"inputs and {self.n_outputs_} outputs."
-            )
-        return parameters.network(widths, self._activations)
-
-    def _split(self, rows, random_state):
-        """Rows to train on, and rows held out."""
-        train, held_out = train_test_split(
-            rows, test_size=self.validation_fraction, random_state=random_state
-        )
-        if len(held_out) < 2:
-            raise ValueError(
-                "The validation set is too small. Increase validation_fraction or the number "
-                "of samples."
-            )
-        return train, held_out
-
-    def _theta(self, dtype, units):
-        """θ in the units of training, from coefs_ and intercepts_: whoever changes those
-        changes the model."""
-        weights = scaling.to_standard_units(self.coefs_, self.intercepts_, units)
-        return parameters.pack(*weights, dtype)
-
-    def _note(self, history, go_on, n_samples, validated):
-        """The learned attributes that tell what happened."""
-        before = vars(self) if go_on else {}
-        self.n_layers_ = len(self.coefs_) + 1
-        self.out_activation_ = "identity"
+    def _note(self, fitted, go_on, validated):
+        """The learned attributes: what predicts, by one assignment, and what happened."""
+        history, before = fitted.history, vars(self) if go_on else {}
+        self._learnt, self._optimizer = fitted.learnt, fitted.optimizer
+        self.n_layers_ = len(fitted.learnt.coefs) + 1
+        self.n_outputs_ = fitted.learnt.n_outputs
+        self.out_activation_ = fitted.learnt.link.out_activation
+        self.kernel_ = history.kernel
         self.n_iter_ = len(history.losses)
-        self.t_ = before.get("t_", 0) + self.n_iter_ * n_samples
-        self.loss_curve_ = before.get("loss_curve_", []) + history.losses
-        self.loss_ = self.loss_curve_[-1]
-        self.best_loss_ = None if self.early_stopping else min(self.loss_curve_)
-        scores = (before.get("validation_scores_") or []) + history.validation_scores
-        losses = (before.get("validation_loss_curve_") or []) + history.validation_losses
-        self.validation_scores_ = scores if validated else None
-        self.validation_loss_curve_ = losses if validated else None
-        self.best_validation_score_ = max(scores) if validated else None
+        self.t_ = before.get("t_", 0) + self.n_iter_ * fitted.n_samples
+        self.loss_curve_ = _longer(before.get("loss_curve_"), history.losses)
+        self.loss_ = history.losses[-1]
+        self.best_loss_ = None
+        if not self.early_stopping:
+            least = before.get("best_loss_")
+            self.best_loss_ = min(history.losses if least is None else [least, *history.losses])
+        self.validation_scores_ = self.validation_loss_curve_ = self.best_validation_score_ = None
+        if validated:
+            scores, best = history.validation_scores, before.get("best_validation_score_")
+            losses = before.get("validation_loss_curve_")
+            self.validation_scores_ = _longer(before.get("validation_scores_"), scores)
+            self.validation_loss_curve_ = _longer(losses, history.validation_losses)
+            self.best_validation_score_ = max(scores if best is None else [best, *scores])
 
     def _warn_unfinished(self, history):
         message = {
@@ -478,8 +444,30 @@ default="logistic"
             "interrupted": f"Interrupted after {self.n_iter_} epochs; the weights are those of "
             "the last whole epoch.",
         }.get(history.ended_by)
-        if message and not (history.ended_by == "max_iter" and self.n_iter_no_change == np.inf):
+        as_planned = SCHEDULES[self.learning_rate].is_planned or self.n_iter_no_change == np.inf
+        if message and not (history.ended_by == "max_iter" and as_planned):
             warnings.warn(message, ConvergenceWarning, stacklevel=4)
+
+    # ---------------------------------------------------------------- the weights
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_learnt")
+
+    @property
+    def coefs_(self):
+        return self._learnt.coefs
+
+    @coefs_.setter
+    def coefs_(self, coefs):
+        self._learnt = self._learnt._replace(coefs=list(coefs))
+
+    @property
+    def intercepts_(self):
+        return self._learnt.intercepts
+
+    @intercepts_.setter
+    def intercepts_(self, intercepts):
+        self._learnt = self._learnt._replace(intercepts=list(intercepts))
 
     # ------------------------------------------------------------- prediction
 
@@ -495,17 +483,15 @@ default="logistic"
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             In the units of the y of `fit`. Float32 if X and training are, else float64.
         """
-        if not hasattr(self, "coefs_"):
-            check_is_fitted(self)  # raises; to look at all attributes takes it 8 µs
+        check_is_fitted(self)
+        learnt = self._learnt
         X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
-        net, dtype, units = self._fitted_network(), self._training_dtype, self._scaling
-        theta = self._theta(dtype, units)
-        units = units or scaling.no_scaling(self.n_features_in_, self.n_outputs_)
-        y = np.empty((X.shape[0], self.n_outputs_), np.result_type(X.dtype, dtype))
+        model, n_outputs = learnt.model(), learnt.n_outputs
+        y = np.empty((X.shape[0], n_outputs), np.result_type(X.dtype, learnt.dtype))
         for rows in scaling.slices(X.shape[0], ROWS_AT_A_TIME):
             chunk = scaling.converted(X[rows], X.dtype)
-            loop.predictions(net, theta, chunk, units, y[rows], self.n_threads)
-        return y.ravel() if self.n_outputs_ == 1 else y
+            predictions(model, chunk, y[rows], self.n_threads)
+        return y.ravel() if n_outputs == 1 else y
 
     def as_njit(self):
         """The network as a function of one row, for loops that Numba compiles.
@@ -539,10 +525,7 @@ default="logistic"
         True
         """
         check_is_fitted(self)
-        net, units = self._fitted_network(), self._scaling
-        theta = self._theta(self._training_dtype, units)
-        units = units or scaling.no_scaling(self.n_features_in_, self.n_outputs_)
-        return function_of_row(net, theta, *units)
+        return function_of_row(self._learnt.model())
 
     def loss_gradient(self, X, y, sample_weight=None):
         """The loss and its gradient by every weight and bias, at the present weights.
@@ -573,16 +556,12 @@ default="logistic"
         True
         """
         check_is_fitted(self)
-        X, y, sample_weight = self._validate_samples(X, y, sample_weight, reset=False)
-        net = self._fitted_network()
+        table, learnt = self._validate_samples(X, y, sample_weight, reset=False), self._learnt
+        net, real = learnt.network(trained=True), np.dtype(np.float64)
         # Raw units may be far from 1, where float32 would round the answer away.
-        theta = parameters.pack(self.coefs_, self.intercepts_, np.float64)
-        samples = loop.Samples(
-            scaling.converted(X, np.dtype(np.float64)),
-            scaling.converted(y, np.dtype(np.float64)),
-            sample_weight,
-        )
-        loss, gradient = loop.loss_and_gradient(net, theta, samples, self._settings(False))
+        theta = learnt.theta(None, real)
+        samples = table.converted(real, None)
+        loss, gradient = loss_and_gradient(net, theta, *samples, self._settings())
         return loss, *parameters.unpack(gradient, net)
 
     # ------------------------------------------------------------------ files
@@ -596,7 +575,6 @@ default="logistic"
             Written as it is named; ``.npz`` is customary.
         """
         check_is_fitted(self)
-        self._fitted_network()
         persistence.save(self, path)
 
     @classmethod
@@ -625,18 +603,9 @@ default="logistic"
         return tags
 
 
-def _samples(X, y, sample_weight, dtype, units):
-    """Samples as the kernels take them."""
-    u = units or scaling.Scaling(None, None, None, None)
-    X = scaling.converted(X, dtype, u.X_mean, u.X_scale)
-    return loop.Samples(X, scaling.converted(y, dtype, u.y_mean, u.y_scale), sample_weight)
-
-
-def _scaling_of(X, y, sample_weight, rows):
-    """Scaling measured on the rows that are trained on."""
-    weight = sample_weight
-    if len(rows) < len(y):
-        trained_on = np.zeros(len(y))
-        trained_on[rows] = 1.0
-        weight = trained_on if weight is None else weight * trained_on
-    return scaling.measure(X, y, weight)
+def _longer(before, values):
+    """A curve, gone on with in place: its length costs nothing."""
+    if before is None:
+        return values
+    before.extend(values)
+    return before

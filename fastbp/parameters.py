@@ -1,48 +1,9 @@
-"""θ ↔ coefs_, intercepts_; the shape of a network; the first weights."""
-
-from functools import lru_cache
+"""θ ↔ coefs_, intercepts_; the first weights."""
 
 import numpy as np
 
-from fastbp.kernels.formulas.activations import ACTIVATIONS
-from fastbp.kernels.formulas.network import LAYER, as_layers
-
-
-def network(widths, activations):
-    """The shape of a network, as the kernels read it.
-
-    Parameters
-    ----------
-    widths : sequence of int
-        Units of each layer, from the inputs to the outputs.
-    activations : sequence of str
-        Activation of each hidden layer; the output layer is linear.
-
-    Returns
-    -------
-    net : ndarray of shape (n_layers,), dtype LAYER
-        Shared: not to be written to.
-    """
-    return _network(tuple(widths), tuple(activations))
-
-
-@lru_cache(maxsize=64)
-def _network(widths, activations):
-    net = np.zeros(len(widths), LAYER)
-    width = np.array(widths)
-    n_weights = width[:-1] * width[1:]
-    layer_sizes = n_weights + width[1:]
-    net["width"] = width
-    net["activation"][1:-1] = [ACTIVATIONS[name] for name in activations]
-    net["units_at"][1:] = np.cumsum(width)[:-1]
-    net["weights_at"][1:] = np.cumsum(layer_sizes) - layer_sizes
-    net["biases_at"][1:] = net["weights_at"][1:] + n_weights
-    return as_layers(net)
-
-
-def n_parameters(net):
-    """Number of weights and biases, the length of θ."""
-    return int(net["biases_at"][-1] + net["width"][-1])
+from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
+from fastbp.kernels.formulas.network import n_parameters
 
 
 def pack(coefs, intercepts, dtype):
@@ -65,8 +26,8 @@ def unpack(theta, net):
 def initialize(net, activations, random_state, output=None):
     """First weights and biases, drawn as `MLPRegressor` draws them.
 
-    Uniform in ±√(6 / (fan in + fan out)), or ±√(2 / …) for logistic units (Glorot & Bengio,
-    2010).
+    Uniform in ±√(6 / (fan in + fan out)), or ±√(2 / …) for logistic units (Glorot & Bengio, 2010):
+    see `Activation.bound`.
 
     Parameters
     ----------
@@ -85,7 +46,7 @@ def initialize(net, activations, random_state, output=None):
     theta = np.empty(n_parameters(net))
     names = [*activations, output or (activations[-1] if activations else "identity")]
     for W, b, name in zip(*unpack(theta, net), names, strict=True):
-        bound = np.sqrt((2.0 if name == "logistic" else 6.0) / sum(W.shape))
+        bound = np.sqrt(ACTIVATIONS[name].bound / sum(W.shape))
         W[:] = random_state.uniform(-bound, bound, W.shape)
         b[:] = random_state.uniform(-bound, bound, b.shape)
     return theta

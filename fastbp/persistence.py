@@ -5,15 +5,16 @@ from contextlib import nullcontext
 
 import numpy as np
 
+from fastbp.fitting.learnt import Learnt
 from fastbp.scaling import Scaling
 
 #: Written into each file, and refused where unknown.
-FORMAT = "fastbp-model-1"
+FORMAT = "fastbp-model-2"
 
 #: What is written besides coefs_ and intercepts_: what a model needs to predict and resume.
 SAVED = (
-    "n_features_in_", "n_outputs_", "n_layers_", "n_iter_", "t_", "out_activation_", "loss_",
-    "best_loss_", "loss_curve_", "validation_loss_curve_", "validation_scores_",
+    "n_features_in_", "n_outputs_", "n_layers_", "n_iter_", "t_", "out_activation_", "kernel_",
+    "loss_", "best_loss_", "loss_curve_", "validation_loss_curve_", "validation_scores_",
     "best_validation_score_",
 )  # fmt: skip
 
@@ -23,18 +24,21 @@ def save(model, path):
     params = model.get_params(deep=False)
     if not isinstance(params["random_state"], (int, np.integer, type(None))):
         params["random_state"] = None  # a generator's state is not part of a model
+    learnt = model._learnt
+    learnt.network()  # or an error, if the weights are none
     fields = {
         "params": params,
-        "training_dtype": model._training_dtype.name,
-        "activations": model._activations,
+        "training_dtype": learnt.dtype.name,
+        "activations": learnt.activations,
+        "loss": learnt.loss,
     }
     fields |= {name: getattr(model, name) for name in SAVED}
     if hasattr(model, "feature_names_in_"):
         fields["feature_names_in_"] = model.feature_names_in_.tolist()
-    arrays = {f"coefs_{l}": W for l, W in enumerate(model.coefs_)}
-    arrays |= {f"intercepts_{l}": b for l, b in enumerate(model.intercepts_)}
-    if model._scaling is not None:
-        arrays |= model._scaling._asdict()
+    arrays = {f"coefs_{l}": W for l, W in enumerate(learnt.coefs)}
+    arrays |= {f"intercepts_{l}": b for l, b in enumerate(learnt.intercepts)}
+    if learnt.scaling is not None:
+        arrays |= learnt.scaling._asdict()
     write(path, fields, arrays)
 
 
@@ -54,22 +58,22 @@ def _restored(cls, fields, arrays):
         for name, value in fields.pop("params").items()
     }
     model = cls(**params)
-    model._training_dtype = np.dtype(fields.pop("training_dtype"))
-    model._activations = fields.pop("activations")
+    dtype = np.dtype(fields.pop("training_dtype"))
+    activations, loss = tuple(fields.pop("activations")), fields.pop("loss")
     for name in SAVED:
         setattr(model, name, fields.pop(name))
     if "feature_names_in_" in fields:
         model.feature_names_in_ = np.array(fields.pop("feature_names_in_"), object)
     layers = range(model.n_layers_ - 1)
-    model.coefs_ = [arrays.pop(f"coefs_{l}") for l in layers]
-    model.intercepts_ = [arrays.pop(f"intercepts_{l}") for l in layers]
-    model._scaling = None
-    if "X_mean" in arrays:
-        model._scaling = Scaling(*map(arrays.pop, Scaling._fields))
+    coefs = [arrays.pop(f"coefs_{l}") for l in layers]
+    intercepts = [arrays.pop(f"intercepts_{l}") for l in layers]
+    units = Scaling(*map(arrays.pop, Scaling._fields)) if "X_mean" in arrays else None
+    shape = model.n_features_in_, model.n_outputs_
+    model._learnt = Learnt(coefs, intercepts, activations, loss, units, dtype, *shape)
     if unknown := [*fields, *arrays]:
         raise KeyError(unknown)
     model._validate_params()
-    model._fitted_network()
+    model._learnt.model()
     return model
 
 

@@ -2,22 +2,28 @@
 
 import time
 
-from fastbp.parameters import unpack
-from fastbp.scaling import to_raw_units
 
+def observe(estimator, learnt, table):
+    """The observer of one fit, or None where nobody watches.
 
-def observe(estimator, net, learnt, X, y, sample_weight):
-    """The observer of one fit, or None where nobody watches."""
+    Parameters
+    ----------
+    estimator : BackpropRegressor
+    learnt : callable
+        What has been learnt, of a θ.
+    table : Table
+    """
     if not estimator.verbose and not getattr(estimator, "_skl_callbacks", None):
         return None
-    return _Observer(estimator, net, learnt, X, y, sample_weight)
+    return _Observer(estimator, learnt, table)
 
 
 class _Observer:
     """Tells callbacks and the terminal of each epoch; see `loop.fit`."""
 
-    def __init__(self, estimator, net, learnt, X, y, sample_weight):
-        self.estimator, self.net, self.learnt = estimator, net, learnt
+    def __init__(self, estimator, learnt, table):
+        self.estimator, self.learnt = estimator, learnt
+        X, y, sample_weight = table
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.data = {"X": X, "y": y.ravel() if y.shape[1] == 1 else y, "metadata": metadata}
         self.fit = estimator._init_callback_context(max_subtasks=estimator.max_iter)
@@ -38,7 +44,7 @@ class _Observer:
         )
 
     def fit_ends(self):
-        names = (*self.learnt, "coefs_", "intercepts_", "n_features_in_")
+        names = ("_learnt", "n_features_in_")
         self.fit.call_on_fit_task_end(
             estimator=self.estimator,
             **self.data,
@@ -49,12 +55,8 @@ class _Observer:
         """What makes a model that predicts with this θ; worked out only if a callback asks."""
 
         def attributes():
-            coefs, intercepts = to_raw_units(
-                *unpack(theta.copy(), self.net), self.learnt["_scaling"]
-            )
             n_features_in_ = self.estimator.n_features_in_
-            weights = {"coefs_": coefs, "intercepts_": intercepts}
-            return {**self.learnt, **weights, "n_features_in_": n_features_in_}
+            return {"_learnt": self.learnt(theta.copy()), "n_features_in_": n_features_in_}
 
         return attributes
 

@@ -1,147 +1,93 @@
-"""How a fit is laid out: the recipe of the kernels, tiles, parts and threads."""
+"""How a fit is laid out: the recipe of the kernels, their arrays and threads."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
+from fastbp.fitting.schedules import SCHEDULES
 from fastbp.fitting.team import Team, processors
-from fastbp.kernels.formulas.losses import LOSSES
-from fastbp.kernels.formulas.optimizers import ADAM, MOMENTUM, NESTEROV, SGD
-from fastbp.kernels.machine.vectors import INTERPRETED, LANES, TOGETHER
-from fastbp.kernels.products.products import PACKED, ROOM_OF_ROWS, ROOM_OF_SAMPLE
-from fastbp.kernels.training.epoch import RECIPE, train
-from fastbp.kernels.training.large import train_large
-from fastbp.kernels.training.narrow import MOST_PARAMETERS, WIDEST, train_narrow
-from fastbp.kernels.training.online import train_online
+from fastbp.kernels.formulas import losses, optimizers
+from fastbp.kernels.formulas.network import step_flops
+from fastbp.kernels.training.epoch import BLOCK
+from fastbp.kernels.training.records import OF_OPTIMIZERS, RECIPE, HeldOut, Samples, Training
 from fastbp.kernels.training.samples import LINE_BYTES
-from fastbp.parameters import n_parameters
-
-#: Bytes of O and D of one tile, but no fewer samples than LEAST_SAMPLES: what is done once for
-#: a tile (packing, turning over, beginning a sum) then costs little.
-TILE_BYTES, LEAST_SAMPLES = 64 * 1024, 16 * LANES
-
-#: Bytes of weights that no longer stay in a core's cache: they should serve four times as many
-#: samples each time they are read. Threads then share the products of a tile, of as many samples
-#: at most. (128-1024-1024-1, two threads: tiles of 256 take 2 % longer, of 1,024 3 %.)
-WEIGHTS_BYTES, SHARED_SAMPLES = 2**20, 512
-
-#: Floating-point operations of a step from which on a second thread is worth its barriers.
-THREADS_FLOPS = 1e6
-
-#: Bytes for the gradients of a batch's parts, and the most parts there are.
-PARTS_BYTES, MOST_PARTS = 8 * 2**20, 64
+from fastbp.kernels.training.tiled import THREADS_FLOPS
 
 
-@dataclass
-class Settings:
-    """How to train, in the words of the estimator's parameters."""
-
-    loss: str = "squared_error"
-    solver: str = "sgd"
-    alpha: float = 0.0
-    batch_size: int = 200
-    learning_rate: str = "constant"
-    learning_rate_init: float = 0.001
-    power_t: float = 0.5
-    momentum: float = 0.9
-    nesterovs_momentum: bool = True
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-8
-    max_iter: int = 200
-    max_time: float | None = None
-    tol: float = 1e-4
-    n_iter_no_change: float = 10
-    early_stopping: bool = False
-    shuffle: bool = True
-    n_threads: int | None = None
-
-
-def optimizer_code(settings):
-    """Code of the update rule: sgd is three rules, by its momentum."""
-    if settings.solver == "adam":
-        return ADAM
+def optimizer_of(settings):
+    """The update rule, a row of `optimizers.TABLE`: sgd is three, by its momentum."""
+    if settings.solver != "sgd":
+        return settings.solver
     if settings.momentum == 0:
-        return SGD
-    return NESTEROV if settings.nesterovs_momentum else MOMENTUM
+        return "sgd"
+    return "nesterov" if settings.nesterovs_momentum else "momentum"
 
 
-def recipe_of(net, settings, batch_size, itemsize):
+#: What the kernels read as the estimator's parameters say it.
+AS_GIVEN = ("alpha", "weight_decay", "shuffle", "early_stopping", "tol", *OF_OPTIMIZERS)
+
+
+def recipe_of(net, settings, batch_size, cut):
     """The settings as the kernels read them."""
     recipe = np.zeros(1, RECIPE).view(np.recarray)
-    recipe.loss = LOSSES[settings.loss]
-    # scikit-learn's loss is the mean over the outputs, although its gradient is the sum's.
-    recipe.loss_scale = 1 / net["width"][-1] if settings.loss == "half_squared_error" else 1.0
-    recipe.optimizer = optimizer_code(settings)
-    for name in ("alpha", "momentum", "beta_1", "beta_2", "epsilon", "shuffle", "tol"):
+    for name in AS_GIVEN:
         recipe[name] = getattr(settings, name)
-    recipe.early_stopping = settings.early_stopping
-    recipe.patience = settings.n_iter_no_change
-    recipe.batch_size = batch_size
-    if is_large(net, itemsize):
-        recipe.tile, recipe.parts = equal_tiles(batch_size, SHARED_SAMPLES), 1
-    else:
-        recipe.tile, recipe.parts = tile_size(net, batch_size, itemsize), most_parts(net, itemsize)
+    recipe.loss, recipe.loss_parameter = losses.LOSSES[settings.loss], loss_parameter_of(settings)
+    # scikit-learn's loss is the mean over the outputs, although its gradient is the sum's.
+    by_output = losses.TABLE[settings.loss].reported_by_output
+    recipe.loss_scale = 1 / net["width"][-1] if by_output else 1.0
+    recipe.max_grad_norm = settings.max_grad_norm or np.inf
+    recipe.optimizer = optimizers.OPTIMIZERS[optimizer_of(settings)]
+    ends_as_planned = SCHEDULES[settings.learning_rate].is_planned and not settings.early_stopping
+    recipe.patience = np.inf if ends_as_planned else settings.n_iter_no_change
+    recipe.batch_size, recipe.tile, recipe.parts = batch_size, *cut
     return recipe[0]
 
 
-def kernel_for(net, batch_size, itemsize):
-    """Which of the four kernels trains: they are fast for different sizes."""
-    if INTERPRETED:
-        return train  # the others need lanes
-    if batch_size == 1:
-        return train_online
-    if is_large(net, itemsize):
-        return train_large
-    few = n_parameters(net) <= MOST_PARAMETERS and net["width"].max() <= WIDEST
-    alone = step_flops(net, batch_size) < THREADS_FLOPS
-    return train_narrow if few and alone and batch_size >= LANES else train
+def loss_parameter_of(settings):
+    """The number that the loss reads; 0 where it reads none."""
+    parameter = losses.TABLE[settings.loss].parameter
+    if parameter is None:
+        return 0.0
+    return parameter.default if settings.loss_parameter is None else settings.loss_parameter
 
 
-def tile_size(net, batch_size, itemsize):
-    """Samples in a tile: as many as fit the cache, in tiles of equal size."""
-    samples = max(TILE_BYTES // (2 * tile_rows(net) * itemsize), LEAST_SAMPLES)
-    if is_large(net, itemsize):
-        samples = max(samples, 4 * LEAST_SAMPLES)
-    if step_flops(net, batch_size) >= THREADS_FLOPS:
-        samples = min(samples, -(-batch_size // 2))  # something for a second thread
-    return equal_tiles(batch_size, samples)
+def layout(kernel, net, settings, batch_size, theta, optimizer, best_theta):
+    """All that a kernel trains with, and the threads that do it.
 
+    Parameters
+    ----------
+    kernel : Kernel
+    net : recarray, see `network.network`
+    settings : the estimator's parameters
+    batch_size : int
+        No more than there are samples.
+    theta, best_theta : ndarrays
+    optimizer : loop.OptimizerState
 
-def equal_tiles(n_samples, most):
-    """Samples in a tile, `most` at most, where n_samples are in tiles of equal size."""
-    tiles = -(-n_samples // most)
-    return -(-n_samples // (tiles * LANES)) * LANES
-
-
-def is_large(net, itemsize):
-    """Whether threads share the products of a tile, not the tiles: see `kernels.large`."""
-    return n_parameters(net) * itemsize > WEIGHTS_BYTES
-
-
-def tile_rows(net):
-    """Rows of a tile: all units, the targets and the samples' shares (see `epoch.py`)."""
-    widths = net["width"].tolist()  # of so few numbers, Python's sum is the faster one
-    return sum(widths) + widths[-1] + 1
-
-
-def most_parts(net, itemsize):
-    """Parts with a gradient of their own that a batch may be cut into."""
-    fitting = PARTS_BYTES // (n_parameters(net) * itemsize)
-    return max(2, min(fitting, MOST_PARTS))
-
-
-def step_flops(net, batch_size):
-    """Floating-point operations of a step, nearly: three products, forward and back."""
-    return 6 * n_parameters(net) * batch_size
-
-
-def most_threads(kernel, net, parts):
-    """How many threads find work in a batch of so many parts."""
-    if kernel is train_large:
-        return -(-int(net["width"].max()) // PACKED)
-    return parts if kernel is train else 1
+    Returns
+    -------
+    training : Training
+    team : Team
+    """
+    cut = kernel.cut(net, batch_size, theta.itemsize)
+    parts = min(cut.parts, -(-batch_size // cut.tile))
+    useful = kernel.threads(net, parts)
+    team = team_for(step_flops(net, batch_size), useful, settings.n_threads)
+    blocks = -(-theta.size // BLOCK) if settings.max_grad_norm else 0
+    training = Training(
+        net,
+        recipe_of(net, settings, batch_size, cut),
+        optimizer.state[0],
+        theta,
+        best_theta,
+        optimizer.memory,
+        gradients=aligned_zeros((parts, theta.size), theta.dtype),
+        part_losses=np.zeros(parts),
+        squares=np.zeros(blocks),
+        room=aligned_zeros(kernel.room(net, cut.tile, team.n_threads), theta.dtype),
+    )
+    return training, team
 
 
 def team_for(flops, useful, n_threads):
@@ -161,28 +107,36 @@ def team_for(flops, useful, n_threads):
     return Team(1 if flops < THREADS_FLOPS else min(processors(), useful), shares=True)
 
 
-def tiles_for(net, tile, dtype, n_threads=1):
-    """Room for O and D of one tile, and as much to work in, for each thread."""
-    return aligned_zeros((n_threads, 3, tile_rows(net) * tile), dtype)
+def row_numbers(n):
+    """0, 1, … n − 1, as the kernels take them: half the memory of int64, and shuffled faster."""
+    if n > 2**32:
+        raise ValueError(f"{n:,} rows are more than kernels can number: 2**32.")
+    return np.arange(n, dtype=np.uint32)
 
 
-def room_for(kernel, net, tile, dtype, n_threads):
-    """What the kernel that trains works in."""
-    if kernel is train_narrow:
-        # As tiles, and a gradient, of as many samples as it takes at a time.
-        rows = max(tile_rows(net), n_parameters(net))
-        return aligned_zeros((1, 3, rows * TOGETHER * LANES), dtype)
-    if kernel is train_online:
-        # θ, its gradient and two vectors of memory; o and d; eight octets of lanes.
-        octets = -(-net["width"] // 8)
-        n_rows, n_units = (net["width"][:-1] + 1) @ octets[1:], octets.sum()
-        return aligned_zeros((1, 1, 8 * (4 * n_rows + 2 * n_units + 8)), dtype)
-    if kernel is train_large:
-        # O and D of one tile; room for each thread, and for all to lay out a layer.
-        of_thread, widest = ROOM_OF_ROWS + ROOM_OF_SAMPLE * tile, int(net["width"].max())
-        room = n_threads * of_thread + widest * (tile + LANES)
-        return aligned_zeros((1, 3, max(tile_rows(net) * tile, room)), dtype)
-    return tiles_for(net, tile, dtype, n_threads)
+def samples_of(X, y, sample_weight=None, order=None):
+    """Samples as the kernels take them; X and y are those of `scaling.converted`."""
+    weight = np.empty(0) if sample_weight is None else sample_weight
+    weight = weight.astype(X.dtype)
+    weight.flags.writeable = False
+    return Samples(row_numbers(len(y)) if order is None else order, X, y, weight)
+
+
+def held_out_of(X, y, sample_weight=None):
+    """Held-out samples as the kernels take them."""
+    weight = np.ones(len(y)) if sample_weight is None else sample_weight.astype(np.float64)
+    weight = weight / weight.sum()
+    targets = y.astype(np.float64)
+    spread = weight @ (targets - weight @ targets) ** 2
+    # R² of a constant target is undefined: the squared error itself takes its place.
+    spread[spread == 0] = 1.0
+    return HeldOut(row_numbers(len(y)), X, y, weight.astype(X.dtype), spread)
+
+
+def nothing_held_out(samples):
+    """What kernels take where nothing is."""
+    X, y = samples.X[:0], samples.y[:0]
+    return HeldOut(row_numbers(0), X, y, np.empty(0, X.dtype), np.empty(0))
 
 
 def aligned_zeros(shape, dtype):

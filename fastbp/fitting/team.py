@@ -4,6 +4,7 @@ import os
 from threading import Thread
 
 from fastbp.kernels.machine.threads import call_off, new_barrier, set_crowded
+from fastbp.kernels.training.records import Threads
 
 #: The teams of this process that run a kernel at the moment.
 running = set()
@@ -38,7 +39,7 @@ class Team:
         self.barrier = new_barrier()
 
     def run(self, kernel, *arguments):
-        """``kernel(thread, n_threads, barrier, *arguments)`` in every thread.
+        """``kernel(threads, *arguments)`` in every thread.
 
         Returns what it returns in the first, which is the calling one.
         """
@@ -51,14 +52,14 @@ class Team:
     def _run(self, kernel, arguments):
         n_threads, others = self.n_threads, []
         if n_threads == 1:
-            return kernel(0, 1, self.barrier, *arguments)
+            return kernel(Threads(0, 1, self.barrier), *arguments)
         n_processors, n_teams = processors(), len(running)
         if self.shares:
             n_threads = min(n_threads, max(1, n_processors // n_teams))
         set_crowded(self.barrier, n_threads * n_teams > n_processors)
         try:
             for thread in range(1, n_threads):
-                call = (thread, n_threads, self.barrier, *arguments)
+                call = Threads(thread, n_threads, self.barrier), *arguments
                 others.append(Thread(target=kernel, args=call, daemon=True))
                 others[-1].start()
         except RuntimeError:  # the system gives no more threads: the work is done without
@@ -68,7 +69,7 @@ class Team:
             self._send_home(others)
             raise
         try:
-            return kernel(0, n_threads, self.barrier, *arguments)
+            return kernel(Threads(0, n_threads, self.barrier), *arguments)
         except BaseException:
             call_off(self.barrier)
             raise

@@ -1,58 +1,39 @@
 """Activations: each value σ(z), and directly below it its derivative σ′.
 
-σ′ is expressed in the output o = σ(z), so that the backward pass needs no z.
-A new activation is a code, a row in `ACTIVATIONS`, a value and a derivative.
+σ′ is expressed in the output o = σ(z) where that is possible, so that the backward pass needs no z;
+else in z, and then the forward pass leaves it for the way back. A new activation is a value, a
+derivative and a row in `TABLE`.
 """
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numba import types
 from numba.extending import overload
 
-from fastbp.kernels.machine.compile import inline, njit
+from fastbp.kernels.machine.compile import by_code, njit
 from fastbp.kernels.machine.vectors import (
     absolute,
     as_many,
     clamped,
-    elementwise,
     one_where_positive,
+    pass_by_code,
     power_of_two,
     with_sign_of,
 )
 
-IDENTITY, LOGISTIC, TANH, RELU = range(4)
 
-ACTIVATIONS = {
-    "identity": IDENTITY,
-    "logistic": LOGISTIC,
-    "tanh": TANH,
-    "relu": RELU,
-}
+@njit
+def identity(z):
+    """z."""
+    return z
 
 
-@inline
-def activation(kind, z):
-    """σ(z)."""
-    o = z
-    if kind == LOGISTIC:
-        o = logistic(z)
-    elif kind == TANH:
-        o = tanh(z)
-    elif kind == RELU:
-        o = relu(z)
-    return o
-
-
-@inline
-def derivative(kind, o):
-    """σ′(z), where o = σ(z)."""
-    slope = as_many(type(o)(1), o)
-    if kind == LOGISTIC:
-        slope = logistic_derivative(o)
-    elif kind == TANH:
-        slope = tanh_derivative(o)
-    elif kind == RELU:
-        slope = relu_derivative(o)
-    return slope
+@njit
+def identity_derivative(o):
+    """1."""
+    return as_many(type(o)(1), o)
 
 
 @njit
@@ -105,6 +86,32 @@ def relu_derivative(o):
 
 
 @njit
+def silu(z):
+    """z σ(z), σ being logistic (Elfwing, Uchibe & Doya, 2018), to 3.5 units of the last place."""
+    return not_below_bound(z) * logistic(z)
+
+
+@njit
+def silu_derivative(z):
+    """σ(z) (1 + z (1 − σ(z)))."""
+    s, one = logistic(z), type(z)(1)
+    return s * (one + not_below_bound(z) * (one - s))
+
+
+@njit
+def softplus(z):
+    """log(1 + eᶻ) = max(z, 0) + log(1 + e⁻ᴵᶻᴵ), to 3 units of the last place."""
+    scale, rest = exp_parts(bounded(absolute(z)), type(z)(-1))
+    return relu(z) + log_1_plus(scale * rest + scale)
+
+
+@njit
+def softplus_derivative(z):
+    """σ(z), the logistic."""
+    return logistic(z)
+
+
+@njit
 def exp(x):
     """eˣ, to 1.1 units of the last place, and nowhere falling.
 
@@ -113,6 +120,26 @@ def exp(x):
     """
     scale, rest = exp_parts(bounded(x), type(x)(1))
     return scale * rest + scale
+
+
+@njit
+def not_below_bound(z):
+    """z, or the bound below which σ(z) stays the same: z σ(z) then stays next to 0."""
+    return relu(z) + bounded(clamped(z, type(z)(-np.inf), type(z)(0)))
+
+
+@njit
+def log_1_plus(x):
+    """log(1 + x) for x in [0, 1]: 2 artanh s = 2 (s + s³/3 + s⁵/5 + …), s = x / (2 + x) ≤ 1/3."""
+    s = x / (x + type(x)(2))
+    square = s * s
+    return type(x)(2) * (s + s * square * artanh_series(square))
+
+
+def artanh_series(q):
+    """1/3 + q/5 + q²/7 + …, of q = s² ≤ 1/9, to a tenth of a rounding."""
+    terms = 8 if np.result_type(q) == np.float32 else 16
+    return sum(q**k / (2 * k + 3) for k in range(terms))
 
 
 def bounded(x):
@@ -146,6 +173,78 @@ def _exp_parts(x, sign):
     if getattr(x, "dtype", x) == types.float32:
         return lambda x, sign: _exp_parts32(x, sign)
     return lambda x, sign: _exp_parts64(x, sign)
+
+
+@overload(artanh_series)
+def _artanh_series(q):
+    if getattr(q, "dtype", q) == types.float32:
+        return lambda q: _artanh_series32(q)
+    return lambda q: _artanh_series64(q)
+
+
+@njit
+def _artanh_series32(q):
+    f = np.float32
+    return f(1 / 3) + q * (
+        f(1 / 5)
+        + q
+        * (
+            f(1 / 7)
+            + q * (f(1 / 9) + q * (f(1 / 11) + q * (f(1 / 13) + q * (f(1 / 15) + q * (f(1 / 17))))))
+        )
+    )
+
+
+@njit
+def _artanh_series64(q):
+    return 1 / 3 + q * (
+        1 / 5
+        + q
+        * (
+            1 / 7
+            + q
+            * (
+                1 / 9
+                + q
+                * (
+                    1 / 11
+                    + q
+                    * (
+                        1 / 13
+                        + q
+                        * (
+                            1 / 15
+                            + q
+                            * (
+                                1 / 17
+                                + q
+                                * (
+                                    1 / 19
+                                    + q
+                                    * (
+                                        1 / 21
+                                        + q
+                                        * (
+                                            1 / 23
+                                            + q
+                                            * (
+                                                1 / 25
+                                                + q
+                                                * (
+                                                    1 / 27
+                                                    + q * (1 / 29 + q * (1 / 31 + q * (1 / 33)))
+                                                )
+                                            )
+                                        )
+                                    )
+                                )
+                            )
+                        )
+                    )
+                )
+            )
+        )
+    )
 
 
 @njit
@@ -186,13 +285,44 @@ def _exp_parts64(x, sign):
     return power_of_two(shifted), r + r2 * (a + r4 * (b + r4 * c))
 
 
-_logistic, _tanh = elementwise(logistic), elementwise(tanh)
+# ------------------------------------------------------------------------- the table
 
 
-@njit
-def activate(kind, o):
-    """o ← σ(o), for those that are worth a pass of their own; relu is done where sums end."""
-    if kind == LOGISTIC:
-        _logistic(o, o)
-    elif kind == TANH:
-        _tanh(o, o)
+class Activation(NamedTuple):
+    """A row of the table."""
+
+    value: Callable
+    derivative: Callable  # of the output o = σ(z), unless it is `of_z`
+    of_z: bool = False  # then σ′(z) is kept from the way forward
+    ends_sums: bool = False  # so cheap that it is done where sums end, not in a pass of its own
+    bound: float = 6.0  # first weights are drawn from ±√(bound / (fan in + fan out))
+    ulps: float = 0.0  # error of the value, at most, in units of the last place
+
+
+TABLE = {
+    "identity": Activation(identity, identity_derivative, ends_sums=True),
+    "logistic": Activation(logistic, logistic_derivative, bound=2.0, ulps=2.5),
+    "tanh": Activation(tanh, tanh_derivative, ulps=2.7),
+    "relu": Activation(relu, relu_derivative, ends_sums=True),
+    "silu": Activation(silu, silu_derivative, of_z=True, ulps=3.5),
+    "softplus": Activation(softplus, softplus_derivative, of_z=True, ulps=4.0),
+}
+
+#: The code that kernels know an activation by: its row.
+ACTIVATIONS = {name: code for code, name in enumerate(TABLE)}
+
+#: The code of a σ′ that was kept from the way forward.
+KEPT = len(TABLE)
+
+#: σ(z), and σ′ of what the row says, by the code.
+activation = by_code([row.value for row in TABLE.values()])
+derivative = by_code([row.derivative for row in TABLE.values()])
+
+#: (code, o, kept): o ← σ(o), for those that are worth a pass of their own, and kept ← σ′ of those
+#: of z, unless it is the same place as o.
+activate = pass_by_code(
+    [
+        None if row.ends_sums else (row.value, row.derivative if row.of_z else None)
+        for row in TABLE.values()
+    ]
+)

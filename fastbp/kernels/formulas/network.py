@@ -7,6 +7,8 @@ formula               here
 Wˡ (n_in, n_out), bˡ  ``weights(theta, net, l)``, ``biases(theta, net, l)``
 Oˡ (n_units, n)       ``units(O, net, l)``: a sample is a column
 Dˡ = ∂L/∂Zˡ           ``units(D, net, l)``
+σ′(Zˡ)                by Oˡ, or where it was kept on the way forward:
+                      ``slopes(O, net, l)``, which is Oˡ itself where it is by Oˡ
 ====================  ==========================================================
 
 The products of matrices, `outputs`, `outer`, `sums` and `back`, are those of `products.py` for one
@@ -17,9 +19,13 @@ Rumelhart, Hinton & Williams, "Learning representations by back-propagating erro
 Nature 323 (1986) 533-536.
 """
 
+from functools import lru_cache
+
 import numba
 import numpy as np
 
+from fastbp.kernels.formulas.activations import ACTIVATIONS, KEPT
+from fastbp.kernels.formulas.activations import TABLE as ACTIVATION_TABLE
 from fastbp.kernels.machine.compile import inline
 from fastbp.kernels.machine.views import layer_rows, layer_view
 
@@ -30,7 +36,8 @@ def forward(outputs, theta, net, O, room):
     for l in range(1, net.size):
         # Oˡ = σ(Wˡᵀ Oˡ⁻¹ + bˡ)
         W, b = weights(theta, net, l), biases(theta, net, l)
-        outputs(net[l].activation, W, b, units(O, net, l - 1), units(O, net, l), room)
+        O_before, O_here, kept = units(O, net, l - 1), units(O, net, l), slopes(O, net, l)
+        outputs(net[l].activation, W, b, O_before, O_here, kept, room)
 
 
 @inline
@@ -45,8 +52,8 @@ def backward(outer, sums, back, theta, net, O, D, room, gradient, begin):
         # ∂L/∂bˡ⁻¹ = Σ Dˡ⁻¹
         W, G = weights(theta, net, l), weights(gradient, net, l)
         O_before, D_here, D_before = units(O, net, l - 1), units(D, net, l), units(D, net, l - 1)
-        g_before = biases(gradient, net, l - 1)
-        back(net[l - 1].activation, W, O_before, D_here, D_before, G, g_before, room, begin)
+        kept, g_before = slopes(O, net, l - 1), biases(gradient, net, l - 1)
+        back(net[l - 1].slope, W, O_before, kept, D_here, D_before, G, g_before, room, begin)
     # ∂L/∂W¹ = O⁰ D¹ᵀ
     outer(units(O, net, 0), units(D, net, 1), weights(gradient, net, 1), room, begin)
 
@@ -57,16 +64,75 @@ LAYER = np.dtype(
     [
         ("width", np.int64),
         ("activation", np.int64),
+        ("slope", np.int64),  # of which σ′ it is on the way back: the activation's code, or KEPT
         ("weights_at", np.int64),  # where Wˡ begins in θ
         ("biases_at", np.int64),  # where bˡ begins in θ
         ("units_at", np.int64),  # the layer's first row in O and D
+        ("slopes_at", np.int64),  # the first row of what σ′ is taken from, in O
     ]
 )
 
 
-def as_layers(array):
-    """What kernels take for a network: interpreted, they need fields that are attributes."""
-    return array.view(np.recarray) if numba.config.DISABLE_JIT else array
+def network(widths, activations, *, trained=False):
+    """The shape of a network, as the kernels read it.
+
+    A tile of O has a row for each unit, one for each target, one for the samples' shares of the
+    batch, and one for each σ′ that is kept.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Units of each layer, from the inputs to the outputs.
+    activations : sequence of str
+        Activation of each hidden layer; the output layer is linear.
+    trained : bool, default=False
+        Keep σ′(z) on the way forward where it is no function of σ(z).
+
+    Returns
+    -------
+    net : recarray of shape (n_layers,), dtype LAYER
+        Shared: not to be written to.
+    """
+    return _network(tuple(widths), tuple(activations), trained)
+
+
+@lru_cache(maxsize=64)
+def _network(widths, activations, trained):
+    net = np.zeros(len(widths), LAYER)
+    width = np.array(widths)
+    n_weights = width[:-1] * width[1:]
+    layer_sizes = n_weights + width[1:]
+    net["width"] = width
+    net["activation"][1:-1] = net["slope"][1:-1] = [ACTIVATIONS[name] for name in activations]
+    net["units_at"][1:] = np.cumsum(width)[:-1]
+    net["weights_at"][1:] = np.cumsum(layer_sizes) - layer_sizes
+    net["biases_at"][1:] = net["weights_at"][1:] + n_weights
+    net["slopes_at"] = net["units_at"]
+    free = sum(widths) + widths[-1] + 1
+    for l, name in enumerate(activations, start=1):
+        if trained and ACTIVATION_TABLE[name].of_z:
+            net["slope"][l], net["slopes_at"][l] = KEPT, free
+            free += widths[l]
+    net.flags.writeable = False
+    # Kernels that are interpreted need fields that are attributes.
+    return net.view(np.recarray) if numba.config.DISABLE_JIT else net
+
+
+def n_parameters(net):
+    """Number of weights and biases, the length of θ."""
+    return int(net["biases_at"][-1] + net["width"][-1])
+
+
+def tile_rows(net):
+    """Rows of a tile of O."""
+    widths = net["width"].tolist()  # of so few numbers, Python's sum is the faster one
+    kept = sum(w for w, slope in zip(widths, net["slope"].tolist(), strict=True) if slope == KEPT)
+    return sum(widths) + widths[-1] + 1 + kept
+
+
+def step_flops(net, batch_size):
+    """Floating-point operations of a step, nearly: three products, forward and back."""
+    return 6 * n_parameters(net) * batch_size
 
 
 #: Wˡ, a view of shape (units of layer l−1, units of layer l).
@@ -77,3 +143,6 @@ biases = layer_view("biases_at", ("width", 0))
 
 #: The rows of layer l in a tile, a view of shape (units of layer l, n).
 units = layer_rows("units_at", "width")
+
+#: The rows that σ′ of layer l is taken from.
+slopes = layer_rows("slopes_at", "width")

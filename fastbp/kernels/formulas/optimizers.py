@@ -3,19 +3,93 @@
 What is remembered is stored and not read back: a vector that was stored across two lines of memory
 can't be loaded again before it has arrived. (13 instead of 5 ns for 16 parameters with Adam.)
 
-A new optimiser is a code, a row in `OPTIMIZERS` and an update. Rules and signs are those of
-scikit-learn, so that equal gradients give equal steps.
+A new optimiser is an update and a row in `TABLE`. Rules and signs are those of scikit-learn, so
+that equal gradients give equal steps.
 """
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.kernels.machine.compile import inline, njit_exact, njit_sum
-from fastbp.kernels.machine.views import vector
+from fastbp.kernels.machine.compile import by_code, inline, njit_exact, njit_sum
+from fastbp.kernels.machine.views import greatest, least, vector
 
-SGD, MOMENTUM, NESTEROV, ADAM = range(4)
 
-#: How many vectors shaped as θ each optimiser remembers between steps.
-OPTIMIZERS = {SGD: 0, MOMENTUM: 1, NESTEROV: 1, ADAM: 2}
+@njit_exact
+def sgd(recipe, state, eta, theta, g, m, v):
+    """θ ← θ − η g."""
+    eta = type(g[0])(eta)
+    for i in range(theta.size):
+        theta[i] -= eta * g[i]
+
+
+@njit_exact
+def momentum(recipe, state, eta, theta, g, m, v):
+    """m ← μ m − η g;  θ ← θ + m."""
+    eta, mu = type(g[0])(eta), type(g[0])(recipe.momentum)
+    for i in range(theta.size):
+        m_i = mu * m[i] - eta * g[i]
+        m[i] = m_i
+        theta[i] += m_i
+
+
+@njit_exact
+def nesterov(recipe, state, eta, theta, g, m, v):
+    """m ← μ m − η g;  θ ← θ + μ m − η g."""
+    eta, mu = type(g[0])(eta), type(g[0])(recipe.momentum)
+    for i in range(theta.size):
+        m_i = mu * m[i] - eta * g[i]
+        m[i] = m_i
+        theta[i] += mu * m_i - eta * g[i]
+
+
+@njit_exact
+def adam(recipe, state, eta, theta, g, m, v):
+    """m, v ← running means of g, g²;  θ ← θ − η m / (√v + ε)  (Kingma & Ba, 2014)."""
+    real = type(g[0])
+    beta_1, beta_2, epsilon, one = (
+        real(recipe.beta_1), real(recipe.beta_2), real(recipe.epsilon), real(1),
+    )  # fmt: skip
+    # The moments start at zero: their bias is divided out in the step size.
+    eta = real(eta * np.sqrt(1 - state.beta_2_to_t) / (1 - state.beta_1_to_t))
+    for i in range(theta.size):
+        m_i = beta_1 * m[i] + (one - beta_1) * g[i]
+        v_i = beta_2 * v[i] + (one - beta_2) * g[i] * g[i]
+        m[i], v[i] = m_i, v_i
+        theta[i] -= eta * m_i / (np.sqrt(v_i) + epsilon)
+
+
+# ------------------------------------------------------------------------- the table
+
+
+class Optimizer(NamedTuple):
+    """A row of the table."""
+
+    move: Callable
+    solver: str  # what the estimator calls it
+    remembers: int  # vectors shaped as θ, m and v, that are kept from step to step
+    parameters: tuple = ()  # the numbers that it reads from the recipe
+
+
+TABLE = {
+    "sgd": Optimizer(sgd, "sgd", remembers=0),
+    "momentum": Optimizer(momentum, "sgd", remembers=1, parameters=("momentum",)),
+    "nesterov": Optimizer(nesterov, "sgd", remembers=1, parameters=("momentum",)),
+    "adam": Optimizer(
+        adam, "adam", remembers=2, parameters=("beta_1", "beta_2", "epsilon")
+    ),
+}  # fmt: skip
+
+#: The code that kernels know an optimiser by: its row.
+OPTIMIZERS = {name: code for code, name in enumerate(TABLE)}
+SGD = OPTIMIZERS["sgd"]
+
+#: What the estimator calls them.
+SOLVERS = tuple(dict.fromkeys(row.solver for row in TABLE.values()))
+
+#: (code, recipe, state, eta, theta, g, m, v): θ makes a step against g; m and v are remembered.
+move = by_code([row.move for row in TABLE.values()])
 
 
 @inline
@@ -25,75 +99,62 @@ def count_step(recipe, state):
     state.beta_2_to_t *= recipe.beta_2
 
 
-@njit_exact
-def update(recipe, eta, state, theta, g, memory, first):
-    """θ ← θ − η ∂L/∂θ, or what the optimiser makes of it, for as many parameters as g has.
-
-    `recipe` and `state` are those of `epoch.py`; g is ∂L/∂θ for the parameters from `first` on, and
-    `memory` has a row for each vector that the optimiser remembers.
-    """
-    real, theta = theta.dtype.type, vector(theta, first, g.size)
-    m, v = vector(memory, first, g.size), vector(memory, memory.shape[1] + first, g.size)
-    move(recipe, eta, state, real, theta, g, m, v)
+# ------------------------------------------- between the gradient and the update
 
 
 @inline
-def move(recipe, eta, state, real, theta, g, m, v):
-    """θ makes a step against g; m and v are what is remembered."""
-    if recipe.optimizer == SGD:
-        sgd(real(eta), theta, g)
-    elif recipe.optimizer == MOMENTUM:
-        momentum(real(eta), real(recipe.momentum), theta, g, m)
-    elif recipe.optimizer == NESTEROV:
-        nesterov(real(eta), real(recipe.momentum), theta, g, m)
-    else:
-        # The moments start at zero: their bias is divided out in the step size.
-        adam(
-            real(eta * np.sqrt(1 - state.beta_2_to_t) / (1 - state.beta_1_to_t)),
-            real(recipe.beta_1),
-            real(recipe.beta_2),
-            real(recipe.epsilon),
-            theta,
-            g,
-            m,
-            v,
-        )
+def step(net, recipe, state, eta, shrink, theta, g, memory, first):
+    """θ makes a step, for as many parameters as g has: those from `first` on.
+
+    Here is what is done between gradient and update, in all kernels (`online.py` has its own, in
+    octets): g is made shorter by the factor `shrink`, weights decay.
+    """
+    if shrink < 1:
+        scale(g, shrink)
+    if recipe.weight_decay > 0:
+        decay(net, eta * recipe.weight_decay, theta, first, first + g.size)
+    m, v = remembered(memory, 0, first, g.size), remembered(memory, 1, first, g.size)
+    move(recipe.optimizer, recipe, state, eta, vector(theta, first, g.size), g, m, v)
+
+
+@inline
+def remembered(memory, row, first, size):
+    """What is remembered of so many parameters; nothing where the optimiser has no such vector."""
+    there = greatest(np.int64(0), least(memory.shape[0] - row, np.int64(1)))
+    return vector(memory, there * (row * memory.shape[1] + first), there * size)
 
 
 @njit_exact
-def sgd(eta, theta, g):
-    """θ ← θ − η g."""
-    for i in range(theta.size):
-        theta[i] -= eta * g[i]
+def scale(g, factor):
+    """g ← factor g."""
+    factor = type(g[0])(factor)
+    for i in range(g.size):
+        g[i] *= factor
 
 
 @njit_exact
-def momentum(eta, mu, theta, g, v):
-    """v ← μ v − η g;  θ ← θ + v."""
-    for i in range(theta.size):
-        v_i = mu * v[i] - eta * g[i]
-        v[i] = v_i
-        theta[i] += v_i
+def decay(net, rate, theta, first, stop):
+    """W ← (1 − rate) W, for the weights among the parameters from `first` to `stop`."""
+    rate = type(theta[0])(rate)
+    for l in range(1, net.size):
+        for i in range(greatest(first, net[l].weights_at), least(stop, net[l].biases_at)):
+            theta[i] -= rate * theta[i]
 
 
-@njit_exact
-def nesterov(eta, mu, theta, g, v):
-    """v ← μ v − η g;  θ ← θ + μ v − η g."""
-    for i in range(theta.size):
-        v_i = mu * v[i] - eta * g[i]
-        v[i] = v_i
-        theta[i] += mu * v_i - eta * g[i]
+@inline
+def shrink_of(recipe, square):
+    """The factor that a gradient of this squared norm is made shorter by (Pascanu et al., 2013)."""
+    most = recipe.max_grad_norm
+    return most / np.sqrt(square) if square > most * most else 1.0
 
 
-@njit_exact
-def adam(eta, beta_1, beta_2, epsilon, theta, g, m, v):
-    """m, v ← running means of g, g²;  θ ← θ − η m / (√v + ε)  (Kingma & Ba, 2014)."""
-    one = type(eta)(1)
-    for i in range(theta.size):
-        m_i = beta_1 * m[i] + (one - beta_1) * g[i]
-        v_i = beta_2 * v[i] + (one - beta_2) * g[i] * g[i]
-        m[i], v[i] = m_i, v_i
-        theta[i] -= eta * m_i / (np.sqrt(v_i) + epsilon)
+@njit_sum
+def sum_of_squares(g):
+    """Σ g²."""
+    total = 0.0
+    for i in range(g.size):
+        total += g[i] * g[i]
+    return total
 
 
 @njit_sum

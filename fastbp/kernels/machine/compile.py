@@ -207,6 +207,35 @@ def inline(function):
     return _compile(function, {"contract"}, inline="always")
 
 
+def by_code(kernels):
+    """A kernel (code, …) that calls the kernel of that number with what else it is given.
+
+    A chain of comparisons, made anew in each process: only entries are kept on disk, and the
+    folder's name is the hash of all sources.
+    """
+    *others, last = kernels
+    chosen = _otherwise(last)
+    for code, kernel in reversed(list(enumerate(others))):
+        chosen = _choice(code, kernel, chosen)
+    return chosen
+
+
+def _otherwise(kernel):
+    def otherwise(code, *arguments):
+        return kernel(*arguments)
+
+    return njit_copied(otherwise)
+
+
+def _choice(this, kernel, rest):
+    def choice(code, *arguments):
+        if code == this:
+            return kernel(*arguments)
+        return rest(code, *arguments)
+
+    return njit_copied(choice)
+
+
 @contextmanager
 def compiling():
     """Around a call that may compile kernels: it takes a fifth less time.

@@ -63,6 +63,17 @@ def least(typingctx, a, b):
 
 
 @intrinsic
+def greatest(typingctx, a, b):
+    """The larger of two integers."""
+
+    def codegen(context, builder, signature, arguments):
+        a, b = arguments
+        return builder.select(builder.icmp_signed(">", a, b), a, b)
+
+    return types.intp(types.intp, types.intp), codegen
+
+
+@intrinsic
 def ask_for(typingctx, buffer, i):
     """Have the line of memory of buffer[i] fetched: it will be needed soon. Any i is harmless."""
 
@@ -197,3 +208,7 @@ if numba.config.DISABLE_JIT:
     def least(a, b):
         """As above, in Python."""
         return min(a, b)
+
+    def greatest(a, b):
+        """As above, in Python."""
+        return max(a, b)

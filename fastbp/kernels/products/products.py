@@ -11,7 +11,7 @@ its sum runs, and is stored once, with what follows on the sum done to it (`tile
 import numba
 import numpy as np
 
-from fastbp.kernels.formulas.activations import RELU, activate, activation, derivative
+from fastbp.kernels.formulas.activations import KEPT, activate, activation, derivative
 from fastbp.kernels.machine.compile import inline, njit
 from fastbp.kernels.machine.vectors import LANES, lanes
 from fastbp.kernels.machine.views import least, vector
@@ -19,7 +19,6 @@ from fastbp.kernels.products.tiles import (
     AS_IS,
     BIAS,
     MORE_VECTORS,
-    RECTIFIED,
     RESUMED,
     ROWS,
     VECTORS,
@@ -34,6 +33,7 @@ from fastbp.kernels.products.tiles import (
     dots_1x1,
     dots_1x4,
     dots_2x4,
+    end_of,
     tile_1x1,
     tile_1x4,
     tile_4x1,
@@ -63,55 +63,50 @@ ROOM_OF_ROWS, ROOM_OF_SAMPLE = PACKED * (DEPTH + LINE), 2 * VECTORS * LANES
 
 
 @inline
-def outputs(kind, W, b, O_before, O, scratch):
-    """O ← σ(Wᵀ O_before + b), with the activation of this kind."""
+def outputs(kind, W, b, O_before, O, kept, scratch):
+    """O ← σ(Wᵀ O_before + b), with the activation of this kind; kept ← σ′, if it is to be kept."""
     begin, end, w, one = np.int64(BIAS), end_of(kind), vector(W, 0, W.size), np.int64(1)
     if is_packed(W, O_before, scratch):
         _multiply_packed(w, one, W.shape[1], O_before, O, begin, b, end, O, scratch)
     else:
         multiply(w, one, W.shape[1], O_before, O, begin, b, end, O, np.int64(0), O.shape[0])
-    activate(kind, vector(O, 0, O.size))
+    activate(kind, vector(O, 0, O.size), vector(kept, 0, kept.size))
 
 
 @inline
-def errors(kind, W, D, O_before, D_before, scratch):
-    """D_before ← (W D) ∘ σ′, with the activation of this kind, whose outputs are O_before."""
+def errors(kind, W, D, kept, D_before, scratch):
+    """D_before ← (W D) ∘ σ′, of this kind, which is taken from `kept`: see `network.slopes`."""
     begin, w, zero, one = np.int64(ZERO), vector(W, 0, W.size), np.int64(0), np.int64(1)
     rows = D_before.shape[0]
     if is_packed(W, D, scratch):
-        _multiply_packed(w, W.shape[1], one, D, D_before, begin, w, kind, O_before, scratch)
+        _multiply_packed(w, W.shape[1], one, D, D_before, begin, w, kind, kept, scratch)
     else:
-        multiply(w, W.shape[1], one, D, D_before, begin, w, kind, O_before, zero, rows)
+        multiply(w, W.shape[1], one, D, D_before, begin, w, kind, kept, zero, rows)
 
 
 @inline
-def back(kind, W, O_before, D, D_before, G, g_before, scratch, begin):
+def back(kind, W, O_before, kept, D, D_before, G, g_before, scratch, begin):
     """G ← begin + O_before Dᵀ, D_before ← (W D) ∘ σ′, g_before ← begin + Σ D_before."""
     if D.shape[0] == 1:
-        back_from_one(kind, W, O_before, D, D_before, G, g_before, begin)
+        back_from_one(kind, W, O_before, kept, D, D_before, G, g_before, begin)
     else:
         outer(O_before, D, G, scratch, begin)
-        errors(kind, W, D, O_before, D_before, scratch)
+        errors(kind, W, D, kept, D_before, scratch)
         sums(D_before, g_before, scratch, begin)
 
 
 @njit
-def back_from_one(kind, W, O, D, C, G, g, begin):
+def back_from_one(kind, W, O, kept, D, C, G, g, begin):
     """As `back`, from a layer of one unit, in one pass: the three would take two thirds more."""
+    s = vector(kept, 0, kept.size)
     o, c, n, r = vector(O, 0, O.size), vector(C, 0, C.size), O.shape[1], 0
     w, d, G = vector(W, 0, W.size), vector(D, 0, D.size), vector(G, 0, G.size)
     while r + 4 <= O.shape[0]:
-        back_4(w, r, d, n, o, r * n, c, G, g, kind, begin)
+        back_4(w, r, d, n, o, s, r * n, c, G, g, kind, begin)
         r += 4
     while r < O.shape[0]:
-        back_1(w, r, d, n, o, r * n, c, G, g, kind, begin)
+        back_1(w, r, d, n, o, s, r * n, c, G, g, kind, begin)
         r += 1
-
-
-@inline
-def end_of(kind):
-    """How sums end that lead to units of this kind: for relu, that is all of the activation."""
-    return np.int64(RECTIFIED) if kind == RELU else np.int64(AS_IS)
 
 
 @njit
@@ -413,12 +408,14 @@ def sums_of_rows(D, g, first, stop, begin):
 if numba.config.DISABLE_JIT:
     # What the above computes, in NumPy.
 
-    def outputs(kind, W, b, O_before, O, scratch):
-        Z = W.T @ O_before + b[:, None]
-        O[:] = np.reshape([activation(kind, z) for z in Z.flat], O.shape)
+    def outputs(kind, W, b, O_before, O, kept, scratch):
+        O[:] = W.T @ O_before + b[:, None]
+        activate(kind, O.reshape(-1), kept.reshape(-1))
+        if end_of(kind) != AS_IS:
+            O[:] = np.reshape([activation(kind, z) for z in O.flat], O.shape)
 
-    def errors(kind, W, D, O_before, D_before, scratch):
-        slopes = [derivative(kind, o) for o in O_before.flat]
+    def errors(kind, W, D, kept, D_before, scratch):
+        slopes = kept if kind == KEPT else [derivative(kind, o) for o in kept.flat]
         D_before[:] = (W @ D) * np.reshape(slopes, D_before.shape)
 
     def outer(O, D, G, scratch, begin):
@@ -427,7 +424,7 @@ if numba.config.DISABLE_JIT:
     def sums(D, g, scratch, begin):
         g[:] = np.sum(D, axis=1) + (g if begin == RESUMED else 0)
 
-    def back(kind, W, O_before, D, D_before, G, g_before, scratch, begin):
+    def back(kind, W, O_before, kept, D, D_before, G, g_before, scratch, begin):
         outer(O_before, D, G, scratch, begin)
-        errors(kind, W, D, O_before, D_before, scratch)
+        errors(kind, W, D, kept, D_before, scratch)
         sums(D_before, g_before, scratch, begin)

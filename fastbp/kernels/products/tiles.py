@@ -4,21 +4,14 @@ A compiler left to itself stores after every term. Matrices are flat here, and a
 offsets and strides in elements.
 """
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-from fastbp.kernels.formulas.activations import (
-    IDENTITY,
-    LOGISTIC,
-    RELU,
-    TANH,
-    logistic_derivative,
-    relu,
-    relu_derivative,
-    tanh_derivative,
-)
+from fastbp.kernels.formulas.activations import ACTIVATIONS, KEPT, TABLE
+from fastbp.kernels.machine.compile import inline
 from fastbp.kernels.machine.emitter import Emitter
 from fastbp.kernels.machine.vectors import INTERPRETED, lanes
 
@@ -33,15 +26,42 @@ MORE_VECTORS = 3
 #: How a sum begins.
 ZERO, BIAS, RESUMED = range(3)
 
-#: How it ends, before it is stored: as it is, as relu(z), or times σ′ of the activation with that
-#: code; o is the output in the place of z.
-AS_IS, RECTIFIED = IDENTITY, -1
+#: How it ends, before it is stored: as it is; or as σ(z), for the activations that end sums, whose
+#: ends are the negative numbers from −1 on, see `end_of`; or times σ′ of the activation with that
+#: code, where o, in the place of z, is what σ′ is taken from.
+AS_IS = ACTIVATIONS["identity"]
+
+
+def _value(value):
+    return lambda z, o: value(z)
+
+
+def _times(derivative):
+    return lambda z, o: z * derivative(o)
+
+
 SLOPES = {
-    LOGISTIC: lambda z, o: z * logistic_derivative(o),
-    TANH: lambda z, o: z * tanh_derivative(o),
-    RELU: lambda z, o: z * relu_derivative(o),
+    ACTIVATIONS[name]: _times(row.derivative)
+    for name, row in TABLE.items()
+    if not row.of_z and ACTIVATIONS[name] != AS_IS
 }
-ENDS = {RECTIFIED: lambda z, o: relu(z), **SLOPES}
+SLOPES[KEPT] = lambda z, o: z * o
+VALUES = {
+    -1 - ACTIVATIONS[name]: _value(row.value)
+    for name, row in TABLE.items()
+    if row.ends_sums and ACTIVATIONS[name] != AS_IS
+}
+ENDS = VALUES | SLOPES
+
+#: A bit for each activation that ends sums.
+_END_SUMS = sum(1 << -1 - end for end in VALUES)
+
+
+@inline
+def end_of(kind):
+    """How sums end that lead to units of this kind."""
+    return np.int64(-1 - kind) if _END_SUMS >> kind & 1 else np.int64(AS_IS)
+
 
 #: Where sums end.
 IN_REGISTERS, IN_MEMORY, AS_THEY_ARE = range(3)
@@ -181,23 +201,24 @@ def _dots(rows, columns):
 
 
 def _back(rows):
-    """C ← end(w dᵀ, O), G ← begin + O d, g ← begin + the sums of C: for so many rows, 1 or 4.
+    """C ← end(w dᵀ, S), G ← begin + O d, g ← begin + the sums of C: for so many rows, 1 or 4.
 
-    That is the way back through a layer of one unit, in which each number of O is loaded once. O
-    and C are rows of n, whole vectors, as many as D has.
+    That is the way back through a layer of one unit, in which each number of O is loaded once. O, S
+    and C are rows of n, whole vectors, as many as D has; S is O where σ′ is taken from the output.
     """
 
     @intrinsic
-    def back(typingctx, W, w, D, n, O, o, C, G, g, end, begin):
+    def back(typingctx, W, w, D, n, O, S, o, C, G, g, end, begin):
         i = types.intp
-        signature = types.void(W, i, D, i, O, i, C, G, G, i, i)
+        signature = types.void(W, i, D, i, O, S, i, C, G, G, i, i)
 
         def codegen(context, builder, signature, arguments):
-            W, w, D, n, O, o, C, G, g, end, begin = arguments
+            W, w, D, n, O, S, o, C, G, g, end, begin = arguments
             type_of = signature.args
-            emit = Emitter(context, builder, type_of[6].dtype)
+            emit = Emitter(context, builder, type_of[7].dtype)
             pd, po = emit.pointer(type_of[2], D, n_(0)), emit.pointer(type_of[4], O, o)
-            pc, weights = emit.pointer(type_of[6], C, o), emit.pointer(type_of[0], W, w)
+            pc, weights = emit.pointer(type_of[7], C, o), emit.pointer(type_of[0], W, w)
+            ps = emit.pointer(type_of[5], S, o)
             row = [builder.mul(n, n_(r)) for r in R]
             weight = [emit.broadcast(builder.load(emit.at(weights, r))) for r in R]
             products, of_c = emit.zeros(range(2), R)
@@ -211,14 +232,15 @@ def _back(rows):
                         here = builder.add(row[r], k)
                         of_o = emit.load(emit.at(po, here))
                         emit.add_product(of_o, d, products[r])
-                        z = emit.apply(formula, builder.fmul(weight[r], d), of_o)
+                        of_s = emit.load(emit.at(ps, here)) if code == KEPT else of_o
+                        z = emit.apply(formula, builder.fmul(weight[r], d), of_s)
                         emit.store(z, emit.at(pc, here))
                         builder.store(builder.fadd(builder.load(of_c[r]), z), of_c[r])
             resumed = builder.icmp_signed("==", begin, n_(RESUMED))
             for place, sums in ((G, products), (g, of_c)):
                 totals = [builder.load(total) for total in sums]
                 totals = emit.sums(totals) if rows == 4 else emit.sum(totals[0])
-                emit.put(totals, emit.pointer(type_of[7], place, w), resumed)
+                emit.put(totals, emit.pointer(type_of[8], place, w), resumed)
             return context.get_dummy_value()
 
         return signature, codegen

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.kernels.formulas.activations import IDENTITY, activate
-from fastbp.kernels.formulas.network import backward, forward, units
-from fastbp.kernels.formulas.optimizers import add_penalty, count_step, update
+from fastbp.kernels.formulas.activations import activate
+from fastbp.kernels.formulas.network import backward, forward, n_parameters, tile_rows, units
+from fastbp.kernels.formulas.optimizers import add_penalty, count_step, step
 from fastbp.kernels.machine.compile import entry, inline, njit
 from fastbp.kernels.machine.threads import next_piece, share_of, wait
-from fastbp.kernels.machine.vectors import lanes, padded
+from fastbp.kernels.machine.vectors import INTERPRETED, LANES, lanes, padded
 from fastbp.kernels.machine.views import least, part_of, vector
 from fastbp.kernels.products.products import (
     LINE,
@@ -25,7 +25,6 @@ from fastbp.kernels.products.products import (
     ROOM_OF_SAMPLE,
     TURNED_ROWS,
     WIDE,
-    end_of,
     multiply,
     multiply_rows,
     outer_by_D_turned,
@@ -34,15 +33,22 @@ from fastbp.kernels.products.products import (
     pack_columns,
     sums_of_rows,
 )
-from fastbp.kernels.products.tiles import BIAS, RESUMED, ROWS, ZERO
-from fastbp.kernels.training.epoch import (
+from fastbp.kernels.products.tiles import AS_IS, BIAS, RESUMED, ROWS, ZERO, end_of
+from fastbp.kernels.training.epoch import sum_blocks, train_epochs
+from fastbp.kernels.training.records import Cut, Kernel
+from fastbp.kernels.training.samples import gather, weight_of
+from fastbp.kernels.training.tiled import (
     D_PART,
     O_PART,
+    WEIGHTS_BYTES,
+    equal_tiles,
     score_of_tile,
     tile_loss,
-    train_epochs,
 )
-from fastbp.kernels.training.samples import gather, weight_of
+
+#: Most samples in a tile. (128-1024-1024-1, two threads: tiles of 256 take 2 % longer, of 1,024
+#: 3 %.)
+SHARED_SAMPLES = 512
 
 
 class Crew(NamedTuple):
@@ -55,138 +61,155 @@ class Crew(NamedTuple):
     shared: np.ndarray  # room of all
 
 
+def suits(net, batch_size, itemsize):
+    """Whether the weights no longer stay in a core's cache."""
+    return n_parameters(net) * itemsize > WEIGHTS_BYTES and not INTERPRETED
+
+
+def cut(net, batch_size, itemsize):
+    """One gradient, and tiles that all threads share."""
+    return Cut(equal_tiles(batch_size, SHARED_SAMPLES), 1)
+
+
+def room(net, tile, n_threads):
+    """O and D of one tile; as `crew_of` cuts it, room of each thread, and of all for a layer."""
+    widest = int(net["width"].max())
+    of_thread = ROOM_OF_ROWS + ROOM_OF_SAMPLE * tile
+    to_work_in = n_threads * of_thread + widest * (tile + LANES)
+    return 1, 3, max(tile_rows(net) * tile, to_work_in)
+
+
+@inline
+def crew_of(threads, room, n):
+    """The threads, and their room in a tile of n samples."""
+    thread, n_threads, barrier = threads
+    begin, size = 2 * room.shape[1], ROOM_OF_ROWS + ROOM_OF_SAMPLE * n
+    own, behind = vector(room, begin + thread * size, size), n_threads * size
+    shared = vector(room, begin + behind, room.shape[1] - behind)
+    return Crew(thread, n_threads, barrier, own, shared)
+
+
 @entry
-def train_large(
-    thread, n_threads, barrier,
-    net, recipe, state, theta, best_theta, memory, gradients, part_losses, tiles, order,
-    X, y, sample_weight, order_val, X_val, y_val, weight_val, spread_val,
-    steps, etas, losses, losses_val, scores,
-):  # fmt: skip
-    """As `epoch.train`, with one gradient and one tile, for which `plan.room_for` makes room."""
-    return train_epochs(
-        train_batches, evaluate,
-        thread, n_threads, barrier,
-        net, recipe, state, theta, best_theta, memory, gradients, part_losses, tiles, order,
-        X, y, sample_weight, order_val, X_val, y_val, weight_val, spread_val,
-        steps, etas, losses, losses_val, scores,
-    )  # fmt: skip
+def train_large(threads, training, samples, held_out, course):
+    """See `epoch.train_epochs`."""
+    return train_epochs(train_batches, score, threads, training, samples, held_out, course)
+
+
+LARGE = Kernel(
+    "large",
+    train_large,
+    suits=suits,
+    cut=cut,
+    threads=lambda net, parts: -(-int(net["width"].max()) // PACKED),
+    room=room,
+)
 
 
 @njit
-def train_batches(
-    thread, n_threads, barrier, net, recipe, state, eta, theta, memory,
-    gradients, part_losses, tiles, order, start, stop, X, y, sample_weight,
-):  # fmt: skip
-    """A step of θ for each batch of the samples order[start:stop]."""
-    gradient = gradients[0]
+def train_batches(threads, training, samples, eta, start, stop):
+    """A step of θ for each batch of the samples from start to stop."""
+    net, recipe, state, theta = training.net, training.recipe, training.state, training.theta
+    gradient = training.gradients[0]
     for at in range(start, stop, recipe.batch_size):
         end = least(at + recipe.batch_size, stop)
-        weight = weight_of(sample_weight, order, at, end)
+        weight = weight_of(samples.sample_weight, samples.order, at, end)
         if weight > 0:
             part, begin = 0.0, ZERO
             for first in range(at, end, recipe.tile):
+                last = least(first + recipe.tile, end)
                 part += recipe.loss_scale * tile_gradient(
-                    thread, n_threads, barrier, net, recipe.loss, weight, theta, gradient, begin,
-                    tiles[0], order, first, least(first + recipe.tile, end), X, y, sample_weight,
-                )  # fmt: skip
+                    threads, training, weight, begin, samples, first, last
+                )
                 begin = RESUMED
-            if thread == 0:
+            if threads.thread == 0:
                 if recipe.alpha > 0:
                     part += add_penalty(net, recipe.alpha / weight, theta, gradient)
                 count_step(recipe, state)
                 state.loss += weight * part
                 state.weight += weight
-            wait(barrier, n_threads)
-            first, last = share_of(thread, n_threads, theta.size, LINE)
+            wait(threads.barrier, threads.n)
+            shrink = 1.0
+            if recipe.max_grad_norm < np.inf:
+                shrink = sum_blocks(threads, training, 1)
+            first, last = share_of(threads.thread, threads.n, theta.size, LINE)
             g = vector(gradient, first, last - first)
-            update(recipe, eta, state, theta, g, memory, first)
-            wait(barrier, n_threads)
+            step(net, recipe, state, eta, shrink, theta, g, training.memory, first)
+            wait(threads.barrier, threads.n)
 
 
 @njit
-def tile_gradient(
-    thread, n_threads, barrier, net, loss_code, weight, theta, gradient, begin,
-    tiles, order, start, stop, X, y, sample_weight,
-):  # fmt: skip
-    """gradient ← begin + the part of the samples order[start:stop]; the first thread returns that
+def tile_gradient(threads, training, weight, begin, samples, start, stop):
+    """gradient ← begin + the part of the samples from start to stop; the first thread returns that
     of L, the others nothing."""
-    tile_forward(thread, n_threads, barrier, net, theta, tiles, order, start, stop, X)
+    net, recipe, theta, room = training.net, training.recipe, training.theta, training.room[0]
+    tile_forward(threads, net, theta, room, samples.order, start, stop, samples.X)
     n, part = padded(stop - start), 0.0
-    O, D = part_of(tiles, O_PART, n), part_of(tiles, D_PART, n)
-    crew = crew_of(thread, n_threads, barrier, tiles, n)
-    if thread == 0:
-        part = tile_loss(net, loss_code, weight, O, D, order, start, stop, y, sample_weight)
+    O, D = part_of(room, O_PART, n), part_of(room, D_PART, n)
+    crew = crew_of(threads, room, n)
+    if threads.thread == 0:
+        part = tile_loss(net, recipe, weight, O, D, samples, start, stop)
     meet(crew)
-    backward(outer, sums, back, theta, net, O, D, crew, gradient, begin)
+    backward(outer, sums, back, theta, net, O, D, crew, training.gradients[0], begin)
     meet(crew)
     return part
 
 
 @njit
-def tile_forward(thread, n_threads, barrier, net, theta, tiles, order, start, stop, X):
+def tile_forward(threads, net, theta, room, order, start, stop, X):
     """O of every layer for the samples order[start:stop]."""
     n = padded(stop - start)
-    O, crew = part_of(tiles, O_PART, n), crew_of(thread, n_threads, barrier, tiles, n)
-    if thread == 0:
+    O, crew = part_of(room, O_PART, n), crew_of(threads, room, n)
+    if threads.thread == 0:
         gather(X, order, start, stop, units(O, net, 0))
     meet(crew)
     forward(outputs, theta, net, O, crew)
 
 
-@inline
-def crew_of(thread, n_threads, barrier, tiles, n):
-    """The threads, and their room in a tile of n samples."""
-    room, size = 2 * tiles.shape[1], ROOM_OF_ROWS + ROOM_OF_SAMPLE * n
-    own, behind = vector(tiles, room + thread * size, size), n_threads * size
-    shared = vector(tiles, room + behind, tiles.shape[1] - behind)
-    return Crew(thread, n_threads, barrier, own, shared)
-
-
 @njit
-def evaluate(
-    thread, n_threads, barrier, net, recipe, theta, tiles, order, X, y, weight, spread
-):  # fmt: skip
-    """As `epoch.evaluate`; the first thread returns it."""
-    total, unexplained = 0.0, 0.0
-    for start in range(0, X.shape[0], recipe.tile):
-        stop = least(start + recipe.tile, X.shape[0])
-        tile_forward(thread, n_threads, barrier, net, theta, tiles[0], order, start, stop, X)
-        if thread == 0:
-            O = part_of(tiles[0], O_PART, padded(stop - start))
-            of_tile = score_of_tile(net, recipe.loss, O, start, stop, y, weight, spread)
-            total, unexplained = total + of_tile[0], unexplained + of_tile[1]
-        wait(barrier, n_threads)
-    return recipe.loss_scale * total, 1 - unexplained / y.shape[1]
+def score(threads, training, held_out):
+    """See `epoch.train_epochs`; all threads go forward, the first one scores."""
+    net, recipe, room = training.net, training.recipe, training.room[0]
+    loss, unexplained, n, theta = 0.0, 0.0, held_out.X.shape[0], training.theta
+    for start in range(0, n, recipe.tile):
+        stop = least(start + recipe.tile, n)
+        tile_forward(threads, net, theta, room, held_out.order, start, stop, held_out.X)
+        if threads.thread == 0:
+            O = part_of(room, O_PART, padded(stop - start))
+            of_tile = score_of_tile(recipe, units(O, net, net.size - 1), held_out, start, stop)
+            loss, unexplained = loss + of_tile[0], unexplained + of_tile[1]
+        wait(threads.barrier, threads.n)
+    return loss, unexplained
 
 
 @inline
-def outputs(kind, W, b, O_before, O, crew):
+def outputs(kind, W, b, O_before, O, kept, crew):
     """As `products.outputs`; all of it is there when this returns."""
     w, one, begin, end = vector(W, 0, W.size), np.int64(1), np.int64(BIAS), end_of(kind)
     if W.size > WIDE:
-        _multiply_packed(w, one, W.shape[1], O_before, O, begin, b, end, O, kind, crew)
+        _multiply_packed(w, one, W.shape[1], O_before, O, begin, b, end, kept, kind, crew)
     else:
         first, stop = share(crew, O.shape[0], ROWS)
         multiply(w, one, W.shape[1], O_before, O, begin, b, end, O, first, stop)
-        activate(kind, vector(O, first * O.shape[1], (stop - first) * O.shape[1]))
+        at, size = first * O.shape[1], (stop - first) * O.shape[1]
+        activate(kind, vector(O, at, size), vector(kept, at, size))
     meet(crew)
 
 
 @inline
-def errors(kind, W, D, O_before, D_before, crew):
+def errors(kind, W, D, kept, D_before, crew):
     """As `products.errors`; all of it is there when this returns."""
-    w, one, begin, none = vector(W, 0, W.size), np.int64(1), np.int64(ZERO), np.int64(IDENTITY)
+    w, one, begin, none = vector(W, 0, W.size), np.int64(1), np.int64(ZERO), np.int64(AS_IS)
     first, stop = share(crew, D_before.shape[0], ROWS)
     if W.size > WIDE:
-        _multiply_packed(w, W.shape[1], one, D, D_before, begin, w, kind, O_before, none, crew)
+        _multiply_packed(w, W.shape[1], one, D, D_before, begin, w, kind, kept, none, crew)
     else:
-        multiply(w, W.shape[1], one, D, D_before, begin, w, kind, O_before, first, stop)
+        multiply(w, W.shape[1], one, D, D_before, begin, w, kind, kept, first, stop)
     meet(crew)
 
 
 @njit
-def _multiply_packed(A, a_row, a_k, B, C, begin, bias, end, O, kind, crew):
-    """C ← σ(end(begin + A B, O)), with B and A packed as in `products.py`.
+def _multiply_packed(A, a_row, a_k, B, C, begin, bias, end, S, kind, crew):
+    """C ← σ(end(begin + A B, S)), with B and A packed as in `products.py`; S ← σ′ if it is kept.
 
     Whoever is free takes the next rows: processors differ in speed.
     """
@@ -195,9 +218,10 @@ def _multiply_packed(A, a_row, a_k, B, C, begin, bias, end, O, kind, crew):
     meet(crew)
     r = crew.thread * PACKED
     while r < C.shape[0]:
-        multiply_rows(A, a_row, a_k, B, crew.shared, C, begin, bias, end, O, r, crew.own)
+        multiply_rows(A, a_row, a_k, B, crew.shared, C, begin, bias, end, S, r, crew.own)
         rows = least(PACKED, C.shape[0] - r)
-        activate(kind, vector(C, r * C.shape[1], rows * C.shape[1]))
+        at, size = r * C.shape[1], rows * C.shape[1]
+        activate(kind, vector(C, at, size), vector(S, at, size))
         r = PACKED * next_piece(crew.barrier, r // PACKED, crew.n_threads)
 
 
@@ -225,10 +249,10 @@ def sums(D, g, crew, begin):
 
 
 @inline
-def back(kind, W, O_before, D, D_before, G, g_before, crew, begin):
+def back(kind, W, O_before, kept, D, D_before, G, g_before, crew, begin):
     """As `products.back`; of the gradient, what is others' may not be there yet."""
     outer(O_before, D, G, crew, begin)
-    errors(kind, W, D, O_before, D_before, crew)
+    errors(kind, W, D, kept, D_before, crew)
     sums(D_before, g_before, crew, begin)
 
 

@@ -7,51 +7,87 @@ would cost several times what there is to compute.
 
 import numpy as np
 
-from fastbp.kernels.formulas.activations import activation, derivative
-from fastbp.kernels.formulas.losses import loss, slope
-from fastbp.kernels.formulas.optimizers import SGD, add_penalty, count_step, sgd, update
+from fastbp.kernels.formulas.activations import KEPT, activation, derivative
+from fastbp.kernels.formulas.losses import loss_and_slope, loss_and_square
+from fastbp.kernels.formulas.network import n_parameters, step_flops, tile_rows
+from fastbp.kernels.formulas.optimizers import (
+    SGD,
+    add_penalty,
+    count_step,
+    shrink_of,
+    step,
+    sum_of_squares,
+)
 from fastbp.kernels.machine.compile import entry, inline, njit
 from fastbp.kernels.machine.runs import numbers
-from fastbp.kernels.machine.vectors import as_many, count, gathered, total
+from fastbp.kernels.machine.vectors import (
+    INTERPRETED,
+    LANES,
+    TOGETHER,
+    as_many,
+    count,
+    gathered,
+    total,
+)
 from fastbp.kernels.machine.views import least, matrix, vector
 from fastbp.kernels.training.epoch import train_epochs
+from fastbp.kernels.training.records import Cut, Kernel, Samples
 from fastbp.kernels.training.samples import ask_for_samples, gather, gather_shares, weight_of
+from fastbp.kernels.training.tiled import THREADS_FLOPS
 
 #: The widest layer, and the most parameters, for which units one by one are faster than tiles of
 #: them. (2-2-1, batch 32: 0.25 instead of 0.48 µs; 4-8-1: equal.)
 WIDEST, MOST_PARAMETERS = 8, 40
 
 
+def suits(net, batch_size, itemsize):
+    """Whether the network is narrow, and the batch fills a vector and isn't worth two threads."""
+    few = n_parameters(net) <= MOST_PARAMETERS and net["width"].max() <= WIDEST
+    alone = step_flops(net, batch_size) < THREADS_FLOPS
+    return few and alone and batch_size >= LANES and not INTERPRETED
+
+
+def cut(net, batch_size, itemsize):
+    """One gradient; the samples are not in tiles."""
+    return Cut(LANES, 1)
+
+
+def room(net, tile, n_threads):
+    """o, d and the gradient of as many samples as Numbers hold, a row for each unit or parameter,
+    as `train_batches` cuts them."""
+    return 1, 3, max(tile_rows(net), n_parameters(net)) * TOGETHER * LANES
+
+
 @entry
-def train_narrow(
-    thread, n_threads, barrier,
-    net, recipe, state, theta, best_theta, memory, gradients, part_losses, tiles, order,
-    X, y, sample_weight, order_val, X_val, y_val, weight_val, spread_val,
-    steps, etas, losses, losses_val, scores,
-):  # fmt: skip
-    """As `epoch.train`."""
-    return train_epochs(
-        train_batches, evaluate,
-        thread, n_threads, barrier,
-        net, recipe, state, theta, best_theta, memory, gradients, part_losses, tiles, order,
-        X, y, sample_weight, order_val, X_val, y_val, weight_val, spread_val,
-        steps, etas, losses, losses_val, scores,
-    )  # fmt: skip
+def train_narrow(threads, training, samples, held_out, course):
+    """See `epoch.train_epochs`."""
+    return train_epochs(train_batches, score, threads, training, samples, held_out, course)
+
+
+NARROW = Kernel(
+    "narrow", train_narrow, suits=suits, cut=cut, threads=lambda net, parts: 1, room=room
+)
 
 
 @njit
-def train_batches(
-    thread, n_threads, barrier, net, recipe, state, eta, theta, memory,
-    gradients, part_losses, tiles, order, start, stop, X, y, sample_weight,
-):  # fmt: skip
-    """A step of θ for each batch of the samples order[start:stop]."""
-    code, scale, alpha, gradient = recipe.loss, recipe.loss_scale, recipe.alpha, gradients[0]
+def train_batches(threads, training, samples, eta, start, stop):
+    """A step of θ for each batch of the samples from start to stop."""
+    net, recipe, state, theta = training.net, training.recipe, training.state, training.theta
+    order, X, y, sample_weight = samples
+    code, scale, alpha, gradient = (
+        recipe.loss,
+        recipe.loss_scale,
+        recipe.alpha,
+        training.gradients[0],
+    )
     outputs, n_outputs = net[net.size - 1].units_at, net[net.size - 1].width
-    targets = outputs + n_outputs
-    shares, room, size = targets + n_outputs, tiles.shape[2], count(theta)
+    targets, a = outputs + n_outputs, theta.dtype.type(recipe.loss_parameter)
+    shares, tiles, size = targets + n_outputs, training.room, count(theta)
+    as_it_is = recipe.optimizer == SGD and recipe.weight_decay == 0
+    limited = recipe.max_grad_norm < np.inf
     # The gradient of each sample that Numbers hold, summed over the batch, is g.
-    o = numbers(tiles, 0, shares + 1)
-    d, g = numbers(tiles, room, targets), numbers(tiles, 2 * room, theta.size)
+    o, d = numbers(tiles, 0, shares + 1), numbers(tiles, tiles.shape[2], targets)
+    g = numbers(tiles, 2 * tiles.shape[2], theta.size)
     for at in range(start, stop, recipe.batch_size):
         end = least(at + recipe.batch_size, stop)
         ask_for_samples(X, y, order, end, end + recipe.batch_size)
@@ -67,51 +103,54 @@ def train_batches(
                     o[shares] = as_many(theta.dtype.type(1 / weight), o[shares])
                 else:
                     last = least(i + size, end)
-                    gather_some(tiles, targets, X, y, sample_weight, weight, order, i, last)
-                forward(theta, net, o)
+                    gather_some(tiles, targets, samples, weight, i, last)
+                forward(theta, net, o, d)
                 for k in range(n_outputs):
-                    prediction, target = o[outputs + k], o[targets + k]
-                    part += scale * total(o[shares] * loss(code, prediction, target))
-                    d[outputs + k] = o[shares] * slope(code, prediction, target)
+                    z, target = o[outputs + k], o[targets + k]
+                    cost, slope = loss_and_slope(code, z, target, a)
+                    part += scale * total(o[shares] * cost)
+                    d[outputs + k] = o[shares] * slope
                 backward(theta, net, o, d, g, is_first)
                 is_first = False
             for p in range(theta.size):
                 gradient[p] = total(g[p])
             if alpha > 0:
                 part += add_penalty(net, alpha / weight, theta, gradient)
-            if recipe.optimizer == SGD:
-                sgd(theta.dtype.type(eta), theta, gradient)
-            else:
+            shrink = 1.0
+            if limited:
+                shrink = shrink_of(recipe, sum_of_squares(gradient))
+            if not as_it_is:
                 count_step(recipe, state)
-                update(recipe, eta, state, theta, gradient, memory, np.int64(0))
             state.loss += weight * part
             state.weight += weight
+            step(net, recipe, state, eta, shrink, theta, gradient, training.memory, np.int64(0))
 
 
 @njit
-def evaluate(
-    thread, n_threads, barrier, net, recipe, theta, tiles, order, X, y, weight, spread
-):  # fmt: skip
-    """As `epoch.evaluate`."""
+def score(threads, training, held_out):
+    """See `epoch.train_epochs`."""
+    net, recipe, tiles, theta = training.net, training.recipe, training.room, training.theta
     outputs, n_outputs = net[net.size - 1].units_at, net[net.size - 1].width
-    targets = outputs + n_outputs
-    shares, size = targets + n_outputs, count(theta)
-    o = numbers(tiles, 0, shares + 1)
+    targets, a = outputs + n_outputs, theta.dtype.type(recipe.loss_parameter)
+    shares, size, n = targets + n_outputs, count(theta), held_out.order.size
+    o, d = numbers(tiles, 0, shares + 1), numbers(tiles, tiles.shape[2], targets)
     loss_of_all, unexplained = 0.0, 0.0
-    for i in range(0, order.size, size):
-        gather_some(tiles, targets, X, y, weight, 1.0, order, i, least(i + size, order.size))
-        forward(theta, net, o)
+    samples = Samples(held_out.order, held_out.X, held_out.y, held_out.weight)
+    for i in range(0, n, size):
+        gather_some(tiles, targets, samples, 1.0, i, least(i + size, n))
+        forward(theta, net, o, d)
         for k in range(n_outputs):
-            prediction, target = o[outputs + k], o[targets + k]
-            error = prediction - target
-            unexplained += total(o[shares] * error * error) / spread[k]
-            loss_of_all += total(o[shares] * loss(recipe.loss, prediction, target))
-    return recipe.loss_scale * loss_of_all, 1 - unexplained / n_outputs
+            of = loss_and_square(recipe.loss, a, o[shares], o[outputs + k], o[targets + k])
+            unexplained += total(of[1]) / held_out.spread[k]
+            loss_of_all += total(of[0])
+    return loss_of_all, unexplained
 
 
 @njit
-def gather_some(tiles, targets, X, y, sample_weight, weight, order, start, stop):
-    """The inputs, targets and shares of the samples order[start:stop], fewer than Numbers hold."""
+def gather_some(tiles, targets, samples, weight, start, stop):
+    """The inputs, targets and shares of the samples from start to stop: as many as Numbers, or
+    fewer."""
+    order, X, y, sample_weight = samples
     size, n_outputs = count(X), y.shape[1]
     gather(X, order, start, stop, matrix(tiles, 0, X.shape[1], size))
     gather(y, order, start, stop, matrix(tiles, targets * size, n_outputs, size))
@@ -120,14 +159,16 @@ def gather_some(tiles, targets, X, y, sample_weight, weight, order, start, stop)
 
 
 @inline
-def forward(theta, net, o):
-    """oₖ = σ(Σⱼ wⱼₖ oⱼ + bₖ), for every unit k of every layer."""
+def forward(theta, net, o, d):
+    """oₖ = σ(Σⱼ wⱼₖ oⱼ + bₖ), for every unit k of every layer; a σ′ that is kept waits in dₖ."""
     for l in range(1, net.size):
         n_out, before, here = net[l].width, net[l - 1].units_at, net[l].units_at
         for k in range(n_out):
             z = as_many(theta[net[l].biases_at + k], o[here + k])
             for j in range(net[l - 1].width):
                 z += theta[net[l].weights_at + j * n_out + k] * o[before + j]
+            if net[l].slope == KEPT:
+                d[here + k] = derivative(net[l].activation, z)
             o[here + k] = activation(net[l].activation, z)
 
 
@@ -149,4 +190,7 @@ def backward(theta, net, o, d, gradient, is_first):
                 w, part = row + k, o[before + j] * d[here + k]
                 gradient[w] = part if is_first else gradient[w] + part
                 e += theta[w] * d[here + k]
-            d[before + j] = e * derivative(net[l - 1].activation, o[before + j])
+            if net[l - 1].slope == KEPT:
+                d[before + j] = e * d[before + j]
+            else:
+                d[before + j] = e * derivative(net[l - 1].activation, o[before + j])

@@ -15,67 +15,76 @@ o of a layer   ``o[here:]``, its octets; ``singles(o, here, width)``, one by one
 =============  =====================================================================
 """
 
-from fastbp.kernels.formulas.activations import activation, derivative
-from fastbp.kernels.formulas.losses import loss, slope
-from fastbp.kernels.formulas.optimizers import SGD, count_step, move
+import numpy as np
+
+from fastbp.kernels.formulas.activations import KEPT, activation, derivative
+from fastbp.kernels.formulas.losses import loss_and_slope, loss_and_square
+from fastbp.kernels.formulas.optimizers import SGD, count_step, move, scale, shrink_of
 from fastbp.kernels.machine.compile import entry, inline, njit, njit_copied, njit_exact
 from fastbp.kernels.machine.runs import octets, singles
-from fastbp.kernels.machine.vectors import as_many, first, total
+from fastbp.kernels.machine.vectors import INTERPRETED, LANES, as_many, first, total
 from fastbp.kernels.machine.views import least
 from fastbp.kernels.training.epoch import train_epochs
+from fastbp.kernels.training.records import Cut, Kernel
 from fastbp.kernels.training.samples import ask_for_samples
 
 #: How many samples ahead one is asked for: a step of 2-2-1 takes less than memory does.
 AHEAD = 8
 
 
+def suits(net, batch_size, itemsize):
+    """Whether there is a step for each sample."""
+    return batch_size == 1 and not INTERPRETED
+
+
+def cut(net, batch_size, itemsize):
+    """One gradient; a sample is no tile."""
+    return Cut(LANES, 1)
+
+
+def room(net, tile, n_threads):
+    """As `take_steps` cuts it: θ, its gradient and two vectors of memory; o and d; eight octets of
+    lanes."""
+    octets = -(-net["width"] // 8)
+    n_rows, n_units = (net["width"][:-1] + 1) @ octets[1:], octets.sum()
+    return 1, 1, 8 * int(4 * n_rows + 2 * n_units + 8)
+
+
 @entry
-def train_online(
-    thread, n_threads, barrier,
-    net, recipe, state, theta, best_theta, memory, gradients, part_losses, tiles, order,
-    X, y, sample_weight, order_val, X_val, y_val, weight_val, spread_val,
-    steps, etas, losses, losses_val, scores,
-):  # fmt: skip
-    """As `epoch.train`."""
-    return train_epochs(
-        train_samples, evaluate,
-        thread, n_threads, barrier,
-        net, recipe, state, theta, best_theta, memory, gradients, part_losses, tiles, order,
-        X, y, sample_weight, order_val, X_val, y_val, weight_val, spread_val,
-        steps, etas, losses, losses_val, scores,
-    )  # fmt: skip
+def train_online(threads, training, samples, held_out, course):
+    """See `epoch.train_epochs`."""
+    return train_epochs(train_samples, score, threads, training, samples, held_out, course)
+
+
+ONLINE = Kernel(
+    "online", train_online, suits=suits, cut=cut, threads=lambda net, parts: 1, room=room
+)
 
 
 @njit
-def train_samples(
-    thread, n_threads, barrier, net, recipe, state, eta, theta, memory,
-    gradients, part_losses, tiles, order, start, stop, X, y, sample_weight,
-):  # fmt: skip
-    """A step of θ for each of the samples order[start:stop]."""
+def train_samples(threads, training, samples, eta, start, stop):
+    """A step of θ for each of the samples from start to stop."""
     # What a literal True or False is passed to would be compiled for each.
-    if is_wide(net):
-        take_steps(
-            bool(1), net, recipe, state, eta, theta, memory, tiles, order, start, stop,
-            X, y, sample_weight,
-        )  # fmt: skip
+    if is_wide(training.net):
+        take_steps(bool(1), training, samples, eta, start, stop)
     else:
-        take_steps(
-            bool(0), net, recipe, state, eta, theta, memory, tiles, order, start, stop,
-            X, y, sample_weight,
-        )  # fmt: skip
+        take_steps(bool(0), training, samples, eta, start, stop)
 
 
 @njit_copied
-def take_steps(
-    wide, net, recipe, state, eta, theta, memory, tiles, order, start, stop, X, y, sample_weight
-):
+def take_steps(wide, training, samples, eta, start, stop):
     """As `train_samples`; where no layer is `wide`, its copy has no loops over octets: half of the
     instructions (2-2-1: 55 ns a step with them, 40 without)."""
+    net, recipe, state, theta = training.net, training.recipe, training.state, training.theta
+    memory, room = training.memory, training.room
+    order, X, y, sample_weight = samples
     # Read once: for all the compiler knows, a store to θ could change any of these.
-    code, scale, alpha = recipe.loss, recipe.loss_scale, recipe.alpha
-    at_once = recipe.optimizer == SGD and alpha == 0
+    code, factor, alpha = recipe.loss, recipe.loss_scale, recipe.alpha
+    decays, limited = recipe.weight_decay > 0, recipe.max_grad_norm < np.inf
+    at_once = recipe.optimizer == SGD and alpha == 0 and not decays and not limited
     n_rows, n_units, real = rows_of(net, wide), units_of(net, wide), theta.dtype.type
-    everything = octets(tiles, 0, tiles.size)
+    a = real(recipe.loss_parameter)
+    everything = octets(room, 0, room.size)
     W, G = octets(everything, 0, n_rows), octets(everything, n_rows, n_rows)
     M, V = octets(everything, 2 * n_rows, n_rows), octets(everything, 3 * n_rows, n_rows)
     o = octets(everything, 4 * n_rows, n_units)
@@ -88,6 +97,10 @@ def take_steps(
         spread(net, row, singles(everything, (2 + i) * n_rows, 8 * n_rows))
     n_in, n_outputs = net[0].width, net[net.size - 1].width
     outputs = n_units - octets_of(n_outputs, wide)
+    # Whether lanes that are no output would cost something, or pull.
+    zero = real(0)
+    cost_of_none, pull_of_none = loss_and_slope(code, zero, zero, a)
+    masked = cost_of_none != 0 or pull_of_none != 0
     weighted, weight = sample_weight.size > 0, 1.0
     sum_of_losses, sum_of_weights = state.loss, state.weight
     numbers = singles(order, 0, order.size)
@@ -98,15 +111,20 @@ def take_steps(
             weight = sample_weight[sample]
         if weight > 0:
             x, y_sample = singles(X, sample * n_in, n_in), singles(y, sample * n_outputs, n_outputs)
-            o_last = forward(wide, net, W, x, o)
+            o_last = forward(wide, net, W, x, o, d)
             part, d_first = 0.0, o_last
             for k in range(outputs, n_units):
-                prediction = o_last if k == n_units - 1 else o[k]
-                u_first, target = 8 * (k - outputs), as_many(real(0), prediction)
+                z = o_last if k == n_units - 1 else o[k]
+                u_first, target = 8 * (k - outputs), as_many(zero, z)
                 for u in range(least(8, n_outputs - u_first)):
                     target += y_sample[u_first + u] * lane[u]
-                part += scale * total(loss(code, prediction, target))
-                d_k = slope(code, prediction, target)
+                cost, d_k = loss_and_slope(code, z, target, a)
+                if masked:
+                    mask = as_many(zero, z)
+                    for u in range(least(8, n_outputs - u_first)):
+                        mask += lane[u]
+                    cost, d_k = mask * cost, mask * d_k
+                part += factor * total(cost)
                 d[k] = d_k
                 if k == outputs:
                     d_first = d_k
@@ -114,7 +132,12 @@ def take_steps(
             if alpha > 0:
                 part += add_penalty(wide, net, real(alpha / weight), W, G)
             if not at_once:
-                step(recipe, eta, state, real, W, G, M, V)
+                count_step(recipe, state)
+                if limited:
+                    shorten(recipe, G)
+                if decays:
+                    decay(wide, net, real(eta * recipe.weight_decay), W)
+                move(recipe.optimizer, recipe, state, eta, W, G, M, V)
             sum_of_losses += weight * part
             sum_of_weights += weight
     state.loss, state.weight = sum_of_losses, sum_of_weights
@@ -124,40 +147,54 @@ def take_steps(
         collect(net, singles(everything, (2 + i) * n_rows, 8 * n_rows), row)
 
 
+@njit
+def shorten(recipe, G):
+    """G, no longer than the recipe allows; see `optimizers.step`."""
+    square = 0.0
+    for i in range(G.size):
+        square += total(G[i] * G[i])
+    shrink = shrink_of(recipe, square)
+    if shrink < 1:
+        scale(G, shrink)
+
+
 @njit_exact
-def step(recipe, eta, state, real, W, G, M, V):
-    """θ makes a step."""
-    count_step(recipe, state)
-    move(recipe, eta, state, real, W, G, M, V)
+def decay(wide, net, rate, theta):
+    """W ← (1 − rate) W, for weights only; see `optimizers.step`."""
+    row = 0
+    for l in range(1, net.size):
+        for _ in range(octets_of(net[l].width, wide)):
+            for i in range(row, row + net[l - 1].width):
+                theta[i] -= rate * theta[i]
+            row += net[l - 1].width + 1
 
 
 @njit
-def evaluate(
-    thread, n_threads, barrier, net, recipe, theta, tiles, order, X, y, weight, spread_of_y
-):  # fmt: skip
-    """As `epoch.evaluate`, sample by sample."""
-    wide = is_wide(net)
-    n_rows, n_units = rows_of(net, wide), units_of(net, wide)
+def score(threads, training, held_out):
+    """See `epoch.train_epochs`; sample by sample."""
+    net, recipe, room, theta = training.net, training.recipe, training.room, training.theta
+    wide, a = is_wide(net), theta.dtype.type(recipe.loss_parameter)
+    X, y, n_rows, n_units = held_out.X, held_out.y, rows_of(net, wide), units_of(net, wide)
     n_in, n_outputs = X.shape[1], y.shape[1]
-    W = octets(tiles, 0, n_rows)
-    o = octets(W, n_rows, n_units)
+    W = octets(room, 0, n_rows)
+    o, d = octets(W, n_rows, n_units), octets(W, n_rows + n_units, n_units)
     spread(net, singles(theta, 0, theta.size), singles(W, 0, 8 * n_rows))
-    prediction = singles(o, n_units - octets_of(n_outputs, wide), n_outputs)
+    z = singles(o, n_units - octets_of(n_outputs, wide), n_outputs)
     loss_of_all, unexplained = 0.0, 0.0
     for i in range(X.shape[0]):
-        forward(wide, net, W, singles(X, i * n_in, n_in), o)
+        forward(wide, net, W, singles(X, i * n_in, n_in), o, d)
         for k in range(n_outputs):
-            error = prediction[k] - y[i, k]
-            unexplained += weight[i] * error * error / spread_of_y[k]
-            loss_of_all += weight[i] * loss(recipe.loss, prediction[k], y[i, k])
-    return recipe.loss_scale * loss_of_all, 1 - unexplained / n_outputs
+            of = loss_and_square(recipe.loss, a, held_out.weight[i], z[k], y[i, k])
+            unexplained += of[1] / held_out.spread[k]
+            loss_of_all += of[0]
+    return loss_of_all, unexplained
 
 
 @inline
-def forward(wide, net, theta, x, o):
+def forward(wide, net, theta, x, o, d):
     """z = Σⱼ Wⱼ oⱼ + b,  o = σ(z), for every layer; o of the inputs is x.
 
-    Returns the last octet, in a register.
+    A σ′ that is kept waits in d. Returns the last octet, in a register.
     """
     row, here, before, real = 0, octets_of(net[0].width, wide), x, type(x[0])
     for l in range(1, net.size):
@@ -171,7 +208,10 @@ def forward(wide, net, theta, x, o):
                 j += 2
             if j < n_in:
                 z += theta[row + j] * before[j]
-            output = activation(net[l].activation, z + odd)
+            z += odd
+            if net[l].slope == KEPT:
+                d[here] = derivative(net[l].activation, z)
+            output = activation(net[l].activation, z)
             o[here] = output
             row, here = row + n_in + 1, here + 1
         before = singles(o, begin, net[l].width)
@@ -201,7 +241,10 @@ def backward(wide, net, theta, gradient, x, o, d, d_first, lane, at_once, eta):
                         part += theta[at + k * n_rows] * d[here + k]
                     # A sum over lanes takes as long as four products; a single unit needs none.
                     e += (first(part) if alone else total(part)) * lane[j]
-                d_u = e * derivative(net[l - 1].activation, o[u])
+                if net[l - 1].slope == KEPT:
+                    d_u = e * d[u]
+                else:
+                    d_u = e * derivative(net[l - 1].activation, o[u])
                 d[u] = d_u
         at = row
         for k in range(n_out):
@@ -234,7 +277,7 @@ def add_penalty(wide, net, alpha, theta, gradient):
 
 @inline
 def is_wide(net):
-    """Whether any layer has more units than an octet."""
+    """Whether any layer has more units than an octet has lanes."""
     wide = False
     for l in range(net.size):
         wide = wide or net[l].width > 8

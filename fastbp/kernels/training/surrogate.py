@@ -6,25 +6,24 @@ import numba
 import numpy as np
 
 from fastbp.kernels.formulas.activations import activation
+from fastbp.kernels.formulas.losses import mean_of
 from fastbp.kernels.machine.compile import entry
 from fastbp.kernels.machine.runs import octets, singles
-from fastbp.kernels.training.online import forward, is_wide
+from fastbp.kernels.training.online import forward, is_wide, octets_of, units_of
 
 
-def function_of_row(net, theta, X_mean, X_scale, y_mean, y_scale):
+def function_of_row(model):
     """f(x) -> y, both in raw units; compiled when it is first called, the weights within it.
 
     Parameters
     ----------
-    net, theta
-        See `network.py`.
-    X_mean, X_scale : arrays of shape (n_features,)
-    y_mean, y_scale : arrays of shape (n_outputs,)
+    model : Model, see `records.py`
 
     Returns
     -------
     function of an array of shape (n_features,), returns an array of shape (n_outputs,), float64
     """
+    net, theta, loss, X_mean, X_scale, y_mean, y_scale = model
     n_features, n_outputs, wide = X_mean.size, y_mean.size, spread(net, theta)
     real, wrong = theta.dtype, f"x must be a row of {X_mean.size} features"
     n_octets = -(-net["width"] // 8)
@@ -38,7 +37,7 @@ def function_of_row(net, theta, X_mean, X_scale, y_mean, y_scale):
         row, o = room[:n_features], room[n_features:]
         for j in range(n_features):
             row[j] = (x[j] - X_mean[j]) / X_scale[j]
-        predict_row(net, wide, row, o)
+        predict_row(net, wide, loss, row, o)
         for k in range(n_outputs):
             y[k] = y_scale[k] * o[outputs + k] + y_mean[k]
         return y
@@ -58,15 +57,18 @@ def spread(net, theta):
 
 
 @entry
-def predict_row(net, theta, x, o):
-    """The units of every layer for the inputs x; θ and o are made of octets."""
-    theta, o = octets(theta, 0, theta.size), octets(o, 0, o.size)
-    forward(is_wide(net), net, theta, singles(x, 0, x.size), o)
+def predict_row(net, theta, loss, x, o):
+    """The units of every layer for the inputs x, at the output ŷ; θ and o are made of octets."""
+    theta, o, wide = octets(theta, 0, theta.size), octets(o, 0, o.size), is_wide(net)
+    forward(wide, net, theta, singles(x, 0, x.size), o, o)
+    n_units = units_of(net, wide)
+    for k in range(n_units - octets_of(net[net.size - 1].width, wide), n_units):
+        o[k] = mean_of(loss, o[k])
 
 
 if numba.config.DISABLE_JIT:
 
-    def predict_row(net, theta, x, o):
+    def predict_row(net, theta, loss, x, o):
         """As above, in NumPy."""
         before, at, here = x, 0, -(-net["width"][0] // 8) * 8
         for l in range(1, net.size):
@@ -76,3 +78,4 @@ if numba.config.DISABLE_JIT:
             z = before[:n_in] @ W[:-1] + W[-1]
             before = o[here : here + n_out] = [activation(net["activation"][l], each) for each in z]
             before, at, here = np.array(before), at + W.size, here + n_out
+        o[here - n_out : here] = [mean_of(loss, z) for z in before]

@@ -1,0 +1,145 @@
+"""A fit, from validated samples to what has been learnt."""
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+
+from fastbp import parameters, scaling
+from fastbp.fitting import loop
+from fastbp.fitting.learnt import Learnt
+from fastbp.fitting.observer import observe
+from fastbp.fitting.plan import aligned, held_out_of, row_numbers, samples_of
+from fastbp.kernels.formulas.losses import TABLE as LOSSES
+from fastbp.kernels.formulas.network import network
+
+
+class Table(NamedTuple):
+    """Validated samples, in raw units."""
+
+    X: np.ndarray  # or a sparse matrix
+    y: np.ndarray  # (n_samples, n_outputs)
+    sample_weight: np.ndarray | None
+
+    def rows(self, chosen):
+        """Some of them."""
+        weight = None if self.sample_weight is None else self.sample_weight[chosen]
+        return Table(self.X[chosen], self.y[chosen], weight)
+
+    def converted(self, dtype, units):
+        """X, y and weights as the kernels take them."""
+        X_mean, X_scale, y_mean, y_scale = units or (None,) * 4
+        X = scaling.converted(self.X, dtype, X_mean, X_scale)
+        return X, scaling.converted(self.y, dtype, y_mean, y_scale), self.sample_weight
+
+
+class Fitted(NamedTuple):
+    """What comes of a fit."""
+
+    learnt: Learnt
+    optimizer: loop.OptimizerState  # to go on with
+    history: loop.History
+    n_samples: int  # that were trained on
+    observer: object  # or None
+
+
+def fit(estimator, settings, layers, table, held_out, *, before=None, optimizer=None, seen=0):
+    """Train.
+
+    Parameters
+    ----------
+    estimator : BackpropRegressor
+        Only for those who watch it.
+    settings : the estimator's parameters
+    layers : tuple of (widths of the hidden layers, their activations)
+    table, held_out : Table, Table or None
+    before : Learnt or None
+        What to go on from.
+    optimizer : OptimizerState or None
+        To go on with: then the scaling of `before` stays.
+    seen : int
+        Samples trained on so far.
+
+    Returns
+    -------
+    Fitted
+    """
+    random_state = check_random_state(settings.random_state)
+    (hidden, activations), X, y = layers, table.X, table.y
+    net = network((X.shape[1], *hidden, y.shape[1]), activations, trained=True)
+    dtype = np.dtype(settings.dtype or X.dtype)
+    if before is not None:
+        check_goes_on(before, net)
+    else:
+        # scikit-learn's bound for the first weights of the output layer goes by the one activation
+        # of all hidden layers, even where there are none.
+        like = settings.activation if isinstance(settings.activation, str) else None
+        theta = parameters.initialize(net, activations, random_state, like)
+
+    order = row_numbers(len(y))
+    if settings.early_stopping and held_out is None:
+        order, rows = split(order, settings.validation_fraction, random_state)
+        held_out = table.rows(rows)
+    units = before.scaling if before is not None and settings.is_partial else None
+    if not settings.standardize:
+        units = None
+    elif units is None:
+        units = scaling_of(table, order, settings.loss)
+    samples = samples_of(*table.converted(dtype, units), order)
+    scored = None if held_out is None else held_out_of(*held_out.converted(dtype, units))
+    theta = aligned(theta if before is None else before.theta(units, dtype), dtype)
+
+    if optimizer is None or not optimizer.fits(settings, theta):
+        seed = random_state.randint(np.iinfo(np.int64).max, dtype=np.int64)
+        began = 0 if settings.is_partial else seen
+        optimizer = loop.OptimizerState.start(settings, theta, seed, began)
+
+    def learnt(theta):
+        return Learnt.of(theta, net, activations, settings.loss, units)
+
+    observer = None if settings.is_partial else observe(estimator, learnt, table)
+    history = loop.fit(
+        net, theta, samples, scored, settings, optimizer, observer=observer, seen=seen
+    )
+    if not np.isfinite(theta).all():
+        raise ValueError("Training diverged: weights are not finite. Lower learning_rate_init.")
+    return Fitted(learnt(theta), optimizer, history, len(order), observer)
+
+
+def check_goes_on(before, net):
+    """The present weights must be those of the network that the parameters ask for."""
+    have, want = (each["width"].tolist() for each in (before.network(), net))
+    if have != want:
+        raise ValueError(
+            f"The present weights are of layers {have}, hidden_layer_sizes and the data ask "
+            f"for {want}. Fit with warm_start=False."
+        )
+
+
+def split(rows, fraction, random_state):
+    """Rows to train on, and rows held out."""
+    train, held_out = train_test_split(rows, test_size=fraction, random_state=random_state)
+    if len(held_out) < 2:
+        raise ValueError(
+            "The validation set is too small. Increase validation_fraction or the number "
+            "of samples."
+        )
+    return train, held_out
+
+
+def scaling_of(table, rows, loss):
+    """Scaling measured on the rows that are trained on.
+
+    Behind a link y has no units to be trained in: e.g. that of a count is 1.
+    """
+    X, y, weight = table
+    if len(rows) < len(y):
+        trained_on = np.zeros(len(y))
+        trained_on[rows] = 1.0
+        weight = trained_on if weight is None else weight * trained_on
+    units = scaling.measure(X, y, weight)
+    if LOSSES[loss].link != "identity":
+        none = scaling.no_scaling(0, y.shape[1])
+        units = units._replace(y_mean=none.y_mean, y_scale=none.y_scale)
+    return units

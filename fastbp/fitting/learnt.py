@@ -1,0 +1,67 @@
+"""What a fit has learnt, as one object."""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from fastbp import parameters, scaling
+from fastbp.kernels.formulas.losses import LINKS, LOSSES
+from fastbp.kernels.formulas.losses import TABLE as LOSS_TABLE
+from fastbp.kernels.formulas.network import network
+from fastbp.kernels.training.records import Model
+
+
+class Learnt(NamedTuple):
+    """All that predicting takes.
+
+    An estimator holds one, and replaces it by a single assignment: who reads it once has weights,
+    scaling and activations that belong together. The weights are the user's: whoever changes them
+    changes the model, so θ is made from them each time.
+    """
+
+    coefs: list  # in raw units, as the other
+    intercepts: list
+    activations: tuple  # of each hidden layer, by name
+    loss: str
+    scaling: scaling.Scaling | None  # None without standardize
+    dtype: np.dtype  # of training
+    n_features: int
+    n_outputs: int
+
+    @classmethod
+    def of(cls, theta, net, activations, loss, units):
+        """What a training ends with: θ in the units of training, `units` being their scaling."""
+        weights = scaling.to_raw_units(*parameters.unpack(theta, net), units)
+        ends = (int(net["width"][end]) for end in (0, -1))
+        return cls(*weights, tuple(activations), loss, units, theta.dtype, *ends)
+
+    @property
+    def link(self):
+        """How ŷ comes from the linear output: a row of `losses.LINKS`."""
+        return LINKS[LOSS_TABLE[self.loss].link]
+
+    def network(self, *, trained=False):
+        """The network of the weights, or an error if they are none of these inputs and outputs."""
+        widths = [len(self.coefs[0]), *(len(b) for b in self.intercepts)]
+        shapes = [np.shape(W) for W in self.coefs]
+        fits = len(widths) == len(self.activations) + 2 and shapes == list(pairwise(widths))
+        if not fits or (widths[0], widths[-1]) != (self.n_features, self.n_outputs):
+            raise ValueError(
+                f"coefs_ of shapes {shapes} and intercepts_ of lengths {widths[1:]} are no "
+                f"network of {len(self.activations)} hidden layers with {self.n_features} "
+                f"inputs and {self.n_outputs} outputs."
+            )
+        return network(widths, self.activations, trained=trained)
+
+    def theta(self, units, dtype):
+        """θ in these units, which are a Scaling, or those of the table."""
+        return parameters.pack(
+            *scaling.to_standard_units(self.coefs, self.intercepts, units), dtype
+        )
+
+    def model(self):
+        """What the kernels predict with."""
+        net = self.network()
+        units = self.scaling or scaling.no_scaling(self.n_features, self.n_outputs)
+        return Model(net, self.theta(self.scaling, self.dtype), LOSSES[self.loss], *units)

@@ -1,0 +1,133 @@
+"""What kernels that train are given, as records: what travels together is one.
+
+The caller allocates all arrays; nothing is allocated in a kernel.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from fastbp.kernels.formulas import optimizers
+
+#: Numbers that the optimisers read.
+OF_OPTIMIZERS = sorted({name for row in optimizers.TABLE.values() for name in row.parameters})
+
+RECIPE = np.dtype(
+    [
+        ("loss", np.int64),
+        ("loss_parameter", np.float64),
+        ("loss_scale", np.float64),  # of the loss that is reported, not of its gradient
+        ("alpha", np.float64),
+        ("weight_decay", np.float64),
+        ("max_grad_norm", np.float64),  # infinity: none
+        ("optimizer", np.int64),
+        *((name, np.float64) for name in OF_OPTIMIZERS),
+        ("batch_size", np.int64),
+        ("tile", np.int64),  # samples in a full tile, a multiple of LANES
+        ("parts", np.int64),  # of a batch, at most
+        ("shuffle", np.bool_),
+        ("early_stopping", np.bool_),  # watch the validation score, not the loss
+        ("tol", np.float64),
+        ("patience", np.float64),  # epochs without improvement that are still borne
+    ],
+    align=True,
+)
+
+STATE = np.dtype(
+    [
+        ("random", np.uint64),  # of the shuffle's generator
+        ("beta_1_to_t", np.float64),
+        ("beta_2_to_t", np.float64),
+        ("position", np.int64),  # samples of this epoch that are done
+        ("loss", np.float64),  # Σ of their batches' losses, times the batches' weights
+        ("weight", np.float64),  # Σ of those weights
+        ("best", np.float64),  # the least loss, or the greatest validation score negated
+        ("best_score", np.float64),
+        ("stalled", np.int64),  # epochs in a row without improvement
+        ("ended", np.bool_),  # there is nothing to be gained from more epochs
+    ],
+    align=True,
+)
+
+
+class Threads(NamedTuple):
+    """Which thread this is, of how many, and where they meet: see `machine/threads.py`."""
+
+    thread: int
+    n: int
+    barrier: np.ndarray  # (80,)
+
+
+class Training(NamedTuple):
+    """The network, how it is trained, and what changes meanwhile."""
+
+    net: np.ndarray  # (n_layers,) LAYER
+    recipe: np.record  # RECIPE
+    state: np.record  # STATE
+    theta: np.ndarray  # (n_parameters,)
+    best_theta: np.ndarray  # out: θ at the best validation score; empty without held-out samples
+    memory: np.ndarray  # (·, n_parameters), the vectors that the optimiser remembers
+    gradients: np.ndarray  # (parts, n_parameters), ∂L/∂θ of each part of a batch
+    part_losses: np.ndarray  # (parts,), L of each part of a batch
+    squares: np.ndarray  # Σ g² of each BLOCK of θ; empty unless the gradient's norm is limited
+    room: np.ndarray  # where the kernel works: see its `room`
+
+
+class Samples(NamedTuple):
+    """What is trained on, in the precision of training, read-only; and in which order."""
+
+    order: np.ndarray  # (n_samples,) uint32
+    X: np.ndarray  # (·, n_features)
+    y: np.ndarray  # (·, n_outputs)
+    sample_weight: np.ndarray  # (·,), or empty: all samples weigh the same
+
+
+class HeldOut(NamedTuple):
+    """What is scored after each epoch; without it all are empty."""
+
+    order: np.ndarray  # 0, 1, …
+    X: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray  # each sample's share of the whole
+    spread: np.ndarray  # (n_outputs,), variance of y
+
+
+class Course(NamedTuple):
+    """How far to go, and what comes of it, epoch by epoch."""
+
+    steps: int  # return after so many batches, wherever in an epoch that is
+    etas: np.ndarray  # the step size of each epoch
+    losses: np.ndarray  # out: the mean loss of each epoch
+    losses_val: np.ndarray  # out: the loss on the held-out samples after it
+    scores: np.ndarray  # out: R² on them
+
+
+class Model(NamedTuple):
+    """What predicts: the network, its loss, which knows the link, and the units of the table."""
+
+    net: np.ndarray
+    theta: np.ndarray
+    loss: int  # its code
+    X_mean: np.ndarray  # (n_features,), float64, as the others
+    X_scale: np.ndarray
+    y_mean: np.ndarray  # (n_outputs,)
+    y_scale: np.ndarray
+
+
+class Cut(NamedTuple):
+    """How a kernel cuts the batches of a network."""
+
+    tile: int  # samples in a tile
+    parts: int  # parts of a batch, each with a gradient of its own, at most
+
+
+class Kernel(NamedTuple):
+    """A kernel that trains, and what must be known of it: it stands next to its code."""
+
+    name: str
+    train: Callable  # (threads, training, samples, held_out, course): see `epoch.train_epochs`
+    suits: Callable  # (net, batch_size, itemsize): whether it is the one for these batches
+    cut: Callable  # (net, batch_size, itemsize): a Cut
+    threads: Callable  # (net, parts): how many threads find work in a batch of so many parts
+    room: Callable  # (net, tile, n_threads): the shape of the array in which it works
