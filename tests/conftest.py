@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -17,7 +18,20 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
-from fastbp import BackpropRegressor  # noqa: E402
+from fastbp import BackpropRegressor, plan, team, training  # noqa: E402
+from fastbp.kernels.epoch import train  # noqa: E402
+from fastbp.kernels.large import train_large  # noqa: E402
+from fastbp.kernels.narrow import train_narrow  # noqa: E402
+from fastbp.kernels.online import train_online  # noqa: E402
+from fastbp.kernels.vectors import INTERPRETED, LANES  # noqa: E402
+
+#: What trains, by name. ("online" only one sample after another.)
+TRAINING = {
+    "tiled": train,
+    "narrow": train_narrow,
+    "online": train_online,
+    "large": train_large,
+}
 
 
 @pytest.fixture
@@ -63,3 +77,84 @@ def model_of():
         return model
 
     return make
+
+
+@pytest.fixture
+def pin(monkeypatch):
+    """``pin(name)``: from here on every fit is that kernel's, whatever the network's size.
+
+    Batches of a few tens of samples are then several tiles and parts, and work for three threads.
+    A test that pins a kernel, and fits nothing with it, fails.
+    """
+    used = {}
+
+    def pin(name):
+        if INTERPRETED and name != "tiled":
+            pytest.skip("needs lanes")
+
+        def kernel_for(*_):
+            used[name] = True
+            return TRAINING[name]
+
+        used[name] = False
+        monkeypatch.setattr(training, "kernel_for", kernel_for)
+        monkeypatch.setattr(plan, "WEIGHTS_BYTES", 0 if name == "large" else np.inf)
+        for size in ("LEAST_SAMPLES", "SHARED_SAMPLES"):
+            monkeypatch.setattr(plan, size, LANES)
+        monkeypatch.setattr(plan, "TILE_BYTES", 0)
+        monkeypatch.setattr(plan, "MOST_PARTS", 4)
+        if name == "large":  # else so small a network has no work for more than one
+            monkeypatch.setattr(training, "most_threads", lambda *_: 3)
+
+    yield pin
+    assert all(used.values())
+
+
+@pytest.fixture(params=TRAINING)
+def kernel(request, pin):
+    """The name of each kernel that trains, `pin`ned."""
+    pin(request.param)
+    return request.param
+
+
+@pytest.fixture
+def ctrl_c_is_heard():
+    """As in a terminal; what a script starts in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def calls(monkeypatch, ctrl_c_is_heard):
+    """The calls of a kernel that fits are made of: see `Calls`."""
+    return Calls(monkeypatch)
+
+
+class Calls:
+    """Says how a fit is cut into calls of its kernel, and in which of them Ctrl-C is pressed."""
+
+    def __init__(self, monkeypatch):
+        self.monkeypatch = monkeypatch
+
+    def of_steps(self, steps):
+        """Every call makes so many steps, and no more than end an epoch."""
+        self.monkeypatch.setattr(training._Loop, "share_of_call", lambda *_, **__: (steps, 1))
+
+    def of_no_time(self):
+        """Every call has next to no time."""
+        self.monkeypatch.setattr(training, "CALL_SECONDS", 0.0)
+
+    def press_ctrl_c(self, wanted, times=1):
+        """Press it at the end of one of the calls, the first of which is number 1."""
+        # Before it, there is one that does nothing: it compiles.
+        run, calls = team.Team.run, iter(range(10**9))
+
+        def pressing(*arguments):
+            result = run(*arguments)
+            if next(calls) == wanted:
+                for _ in range(times):
+                    signal.raise_signal(signal.SIGINT)
+            return result
+
+        self.monkeypatch.setattr(team.Team, "run", pressing)

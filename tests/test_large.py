@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import reference
 from numpy.testing import assert_array_equal
-from test_trajectories import OPTIMIZERS, PRECISIONS, assert_same_weights
+from reference import OPTIMIZERS, PRECISIONS, assert_same_weights
 
 from fastbp import BackpropRegressor, plan
 from fastbp.kernels.large import train_large

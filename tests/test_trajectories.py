@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import reference
 from numpy.testing import assert_allclose
+from reference import OPTIMIZERS, PRECISIONS, assert_same_weights
 
 from fastbp.kernels.epoch import train
 from fastbp.kernels.narrow import train_narrow
@@ -19,34 +20,11 @@ N = 23
 #: in a layer, and with one.
 WIDE, NARROW = (5, 9), (2, 3)
 
-#: solver's parameters, and the same rule in the reference.
-OPTIMIZERS = {
-    "sgd": ({"solver": "sgd", "momentum": 0.0}, lambda eta: reference.Sgd(eta)),
-    "momentum": (
-        {"solver": "sgd", "momentum": 0.8, "nesterovs_momentum": False},
-        lambda eta: reference.Momentum(eta, 0.8),
-    ),
-    "nesterov": ({"solver": "sgd", "momentum": 0.9}, lambda eta: reference.Nesterov(eta, 0.9)),
-    "adam": (
-        {"solver": "adam", "beta_1": 0.8, "beta_2": 0.99, "epsilon": 1e-7},
-        lambda eta: reference.Adam(eta, 0.8, 0.99, 1e-7),
-    ),
-}
-
-# Float32 rounds each step to 6e-8; tens of steps add up to less than 1e-4 of a weight near 1.
-PRECISIONS = {"float64": {"rtol": 1e-10, "atol": 1e-12}, "float32": {"rtol": 2e-4, "atol": 2e-4}}
-
 
 def samples(n_outputs=2, dtype="float64", n=N):
     random = np.random.default_rng(3)
     X = random.normal(size=(n, 3)).astype(dtype)
     return X, (np.sin(X[:, :n_outputs]) + X[:, 2:]).astype(dtype)
-
-
-def assert_same_weights(model, network, **tolerance):
-    for l, (W, b) in enumerate(zip(network.coefs, network.intercepts, strict=True)):
-        assert_allclose(model.coefs_[l], W, **tolerance)
-        assert_allclose(model.intercepts_[l], b, **tolerance)
 
 
 def assert_same_course(model, start, rule, X, Y, *, weight=None, loss="squared_error", **tol):
