@@ -105,6 +105,8 @@ def pin(monkeypatch):
         monkeypatch.setattr(plan, "MOST_PARTS", 4)
         if name == "large":  # else so small a network has no work for more than one
             monkeypatch.setattr(training, "most_threads", lambda *_: 3)
+        if INTERPRETED:  # what is interpreted runs in one
+            monkeypatch.setattr(training, "most_threads", lambda *_: 1)
 
     yield pin
     assert all(used.values())

@@ -353,7 +353,7 @@ def test_of_an_epoch_that_ctrl_c_cuts_off_nothing_is_left(
     calls_of_an_epoch(calls, kernel)
     calls.press_ctrl_c(call, times)
     with pytest.warns(ConvergenceWarning, match=f"Interrupted after {epochs} epochs"):
-        fit(model, case, shuffle=True, max_iter=10**6)
+        fit(model, case, shuffle=True, max_iter=20)
     assert_same_fit(model, expected)
 
 
@@ -366,6 +366,6 @@ def test_of_a_first_epoch_that_ctrl_c_cuts_off_there_is_no_model(
     calls_of_an_epoch(calls, kernel)
     calls.press_ctrl_c(call, times)
     with pytest.raises(KeyboardInterrupt):
-        fit(model, case, max_iter=10**6)
+        fit(model, case, max_iter=20)
     assert_same_weights(model, case.start(), rtol=0)
     assert model.loss_curve_ == []

@@ -64,26 +64,6 @@ def test_every_step_is_the_references(widths, activation, n_threads, dtype, mode
     assert_same_weights(model, end, **PRECISIONS[dtype])
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_penalty_and_weights_enter_as_in_the_reference(optimizer, weighted, model_of):
-    X, Y = samples(5, 2)
-    weight = np.random.default_rng(4).integers(0, 4, N).astype(float) if weighted else None
-    params, rule = OPTIMIZERS[optimizer]
-    start = reference.random_network([5, 12, 2], ["tanh"])
-    model = model_of(
-        start, batch_size=40, learning_rate_init=0.01, alpha=0.5, n_threads=2, max_iter=EPOCHS,
-        **params,
-    )  # fmt: skip
-    model.fit(X, Y, weight)
-    rows = reference.batches(N, 40) * EPOCHS
-    end, losses = reference.train(start, "squared_error", rule(0.01), X, Y, rows, weight, alpha=0.5)
-    assert_same_weights(model, end, **PRECISIONS["float64"])
-    of_batch = [len(r) if weight is None else weight[r].sum() for r in reference.batches(N, 40)]
-    by_epoch = np.average(np.reshape(losses, (EPOCHS, -1)), 1, of_batch)
-    np.testing.assert_allclose(model.loss_curve_, by_epoch, rtol=1e-10)
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("widths", LAYERS, ids=str)
 def test_any_number_of_threads_gives_the_same_bits(widths, dtype):
