@@ -4,6 +4,7 @@ import hashlib
 import os
 import signal
 import tempfile
+from functools import cache
 from pathlib import Path
 
 # Before numba is imported: compiled kernels go to a folder named by the kernels' sources, so
@@ -11,15 +12,17 @@ from pathlib import Path
 # (`test_storeys.py` sees to it that nothing outside of kernels/ is compiled.)
 KERNELS = Path(__file__).resolve().parents[1] / "fastbp" / "kernels"
 digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(KERNELS.rglob("*.py"))))
-cache = Path(tempfile.gettempdir()) / f"fastbp-tests-{digest.hexdigest()[:12]}"
-os.environ.setdefault("NUMBA_CACHE_DIR", str(cache))
+compiled = Path(tempfile.gettempdir()) / f"fastbp-tests-{digest.hexdigest()[:12]}"
+os.environ.setdefault("NUMBA_CACHE_DIR", str(compiled))
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 from fastbp import BackpropRegressor, plan, team, training  # noqa: E402
-from fastbp.kernels.epoch import train  # noqa: E402
+from fastbp.kernels import samples  # noqa: E402
+from fastbp.kernels.compile import from_python  # noqa: E402
+from fastbp.kernels.epoch import STATE, train  # noqa: E402
 from fastbp.kernels.large import train_large  # noqa: E402
 from fastbp.kernels.narrow import train_narrow  # noqa: E402
 from fastbp.kernels.online import train_online  # noqa: E402
@@ -117,6 +120,25 @@ def kernel(request, pin):
     """The name of each kernel that trains, `pin`ned."""
     pin(request.param)
     return request.param
+
+
+@pytest.fixture(scope="session")
+def orders():
+    """``orders(n, epochs)``: in which order each epoch of a fit that goes on from given weights
+    takes n samples, if its random_state is 0."""
+    shuffle = from_python(samples.shuffle)
+
+    @cache
+    def orders(n, epochs):
+        state, order = np.zeros(1, STATE).view(np.recarray)[0], training.row_numbers(n)
+        state.random = np.random.RandomState(0).randint(np.iinfo(np.int64).max, dtype=np.int64)
+        shuffled = []
+        for _ in range(epochs):
+            shuffle(order, state)
+            shuffled.append(tuple(order.tolist()))
+        return tuple(shuffled)
+
+    return orders
 
 
 @pytest.fixture

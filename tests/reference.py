@@ -265,14 +265,18 @@ class Course(NamedTuple):
 def fit(
     network, loss, optimizer, X, Y, weight=None, held_out=None, *,
     batch_size, max_iter, alpha=0.0, learning_rate="constant", power_t=0.5,
-    tol=0.0, n_iter_no_change=np.inf, early_stopping=False,
+    tol=0.0, n_iter_no_change=np.inf, early_stopping=False, orders=None,
 ):  # fmt: skip
-    """The course of `BackpropRegressor.fit` with these parameters, samples in their order."""
+    """The course of `BackpropRegressor.fit` with these parameters.
+
+    Samples are taken in their order, or each epoch in one of `orders`.
+    """
     course, patience = Course([], [], [], []), Patience(tol, n_iter_no_change)
-    rows, first_eta = batches(len(X), batch_size), optimizer.eta
-    reported = reported_share(loss, Y.shape[1])
-    of_batch = [len(r) if weight is None else weight[r].sum() for r in rows]
+    reported, first_eta = reported_share(loss, Y.shape[1]), optimizer.eta
     for epoch in range(max_iter):
+        order = np.arange(len(X)) if orders is None else np.array(orders[epoch])
+        rows = [order[batch] for batch in batches(len(X), batch_size)]
+        of_batch = [len(r) if weight is None else weight[r].sum() for r in rows]
         if learning_rate == "invscaling" and epoch > 0:
             optimizer.eta = first_eta / (epoch * len(X) + 1) ** power_t
         network, losses = train(network, loss, optimizer, X, Y, rows, weight, alpha, reported)

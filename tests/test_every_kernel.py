@@ -42,6 +42,7 @@ class Case(NamedTuple):
     eta: float = 0.01
     alpha: float = 0.3
     held_out: str | None = "weighted"  # or "equal", "constant"
+    shuffle: bool = False
     params: tuple = ()  # pairs, of other parameters
 
     def of_kernel(self, kernel):
@@ -84,7 +85,7 @@ def samples_of(case):
     if case.held_out is None:
         return X, Y, weight, None
     X_val = random.normal(size=(37, 3))
-    networks = course_of(case._replace(held_out=None, params=())).networks
+    networks = course_of(case._replace(held_out=None, shuffle=False, params=())).networks
     Y_val = reference.predict(networks[1], X_val)
     Y_val += random.normal(0, 0.1 * Y_val.std(axis=0), Y_val.shape)
     if case.held_out == "constant":
@@ -94,13 +95,12 @@ def samples_of(case):
 
 
 @cache
-def course_of(case):
-    """The reference's training."""
-    X, Y, weight, held_out = samples_of(case)
+def course_of(case, orders=None):
+    """The reference's training; in other `orders` than the table's, if they are given."""
+    start, (X, Y, weight, held_out) = case.start(), samples_of(case)
     _, rule = OPTIMIZERS[case.optimizer]
-    return reference.fit(
-        case.start(), case.loss, rule(case.eta), X, Y, weight, held_out, **case.both()
-    )
+    shared = case.both() | {"orders": orders}
+    return reference.fit(start, case.loss, rule(case.eta), X, Y, weight, held_out, **shared)
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def model_for(model_of):
 def fit(model, case, **params):
     """The model, trained as the case says, but for `params`."""
     X, Y, weight, held_out = samples_of(case)
-    model.set_params(**case.both() | params)
+    model.set_params(**case.both() | {"shuffle": case.shuffle} | params)
     validation = {}
     if held_out is not None:
         validation = {"X_val": held_out.X, "y_val": as_target(held_out.Y)}
@@ -133,12 +133,13 @@ def as_target(Y):
 
 
 @pytest.fixture
-def assert_as_the_reference(kernel, model_for):
+def assert_as_the_reference(kernel, model_for, orders):
     """That a case is trained as the reference trains it, in any number of threads."""
 
     def check(case, dtype):
         case = case.of_kernel(kernel)
-        course, tolerance = course_of(case), PRECISIONS[dtype]
+        course = course_of(case, orders(case.n_samples, 4) if case.shuffle else None)
+        tolerance = PRECISIONS[dtype]
         model = fit(model_for(case, dtype), case, n_threads=1)
         assert model.n_iter_ == len(course.losses)
         assert_allclose(model.loss_curve_, course.losses, **tolerance)
@@ -206,6 +207,8 @@ VARIATIONS = {
     "one output": Case(n_outputs=1),
     "nine outputs": Case(n_outputs=9),
     "equal weights": Case(empty=None),
+    "shuffled": Case(shuffle=True),
+    "shuffled, equal weights": Case(shuffle=True, empty=None),
     "no penalty": Case(alpha=0.0),
     "weights, sgd, no penalty": Case(alpha=0.0, optimizer="sgd"),
     "penalty, sgd, equal weights": Case(empty=None, optimizer="sgd"),
@@ -325,14 +328,14 @@ def calls_of_an_epoch(calls, kernel):
 def test_epochs_that_are_cut_into_calls_are_the_same_to_the_last_bit(
     held_out, steps, kernel, model_for, calls
 ):
-    case = Case(held_out=held_out).of_kernel(kernel)
-    whole = fit(model_for(case), case, shuffle=True)
+    case = Case(held_out=held_out, shuffle=True).of_kernel(kernel)
+    whole = fit(model_for(case), case)
     if steps:
         calls.of_steps(steps)
     else:
         calls.of_no_time()
     for n_threads in (1, 2):
-        in_calls = fit(model_for(case), case, shuffle=True, n_threads=n_threads)
+        in_calls = fit(model_for(case), case, n_threads=n_threads)
         assert_same_fit(in_calls, whole)
 
 
@@ -347,13 +350,13 @@ def test_epochs_that_are_cut_into_calls_are_the_same_to_the_last_bit(
 def test_of_an_epoch_that_ctrl_c_cuts_off_nothing_is_left(
     optimizer, held_out, call, times, epochs, kernel, model_for, calls
 ):
-    case = Case(optimizer=optimizer, held_out=held_out).of_kernel(kernel)
-    expected = fit(model_for(case), case, shuffle=True, max_iter=epochs)
+    case = Case(optimizer=optimizer, held_out=held_out, shuffle=True).of_kernel(kernel)
+    expected = fit(model_for(case), case, max_iter=epochs)
     model = model_for(case)
     calls_of_an_epoch(calls, kernel)
     calls.press_ctrl_c(call, times)
     with pytest.warns(ConvergenceWarning, match=f"Interrupted after {epochs} epochs"):
-        fit(model, case, shuffle=True, max_iter=20)
+        fit(model, case, max_iter=20)
     assert_same_fit(model, expected)
 
 
