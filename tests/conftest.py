@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import signal
 import tempfile
+from functools import cache
 from pathlib import Path
 
 # Before numba is imported: compiled kernels go to a folder named by the kernels' sources, so
@@ -10,14 +12,23 @@ from pathlib import Path
 # (`test_storeys.py` sees to it that nothing outside of kernels/ is compiled.)
 KERNELS = Path(__file__).resolve().parents[1] / "fastbp" / "kernels"
 digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(KERNELS.rglob("*.py"))))
-cache = Path(tempfile.gettempdir()) / f"fastbp-tests-{digest.hexdigest()[:12]}"
-os.environ.setdefault("NUMBA_CACHE_DIR", str(cache))
+compiled = Path(tempfile.gettempdir()) / f"fastbp-tests-{digest.hexdigest()[:12]}"
+os.environ.setdefault("NUMBA_CACHE_DIR", str(compiled))
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 from fastbp import BackpropRegressor  # noqa: E402
+from fastbp.fitting import loop, plan, team  # noqa: E402
+from fastbp.kernels.machine.compile import from_python  # noqa: E402
+from fastbp.kernels.machine.vectors import INTERPRETED, LANES  # noqa: E402
+from fastbp.kernels.training import large, samples, tiled  # noqa: E402
+from fastbp.kernels.training.kernels import KERNELS  # noqa: E402
+from fastbp.kernels.training.records import STATE  # noqa: E402
+
+#: What trains, by name. ("online" only one sample after another.)
+TRAINING = {kernel.name: kernel for kernel in KERNELS}
 
 
 @pytest.fixture
@@ -63,3 +74,107 @@ def model_of():
         return model
 
     return make
+
+
+@pytest.fixture
+def pin(monkeypatch):
+    """``pin(name)``: from here on every fit is that kernel's, whatever the network's size.
+
+    Batches of a few tens of samples are then several tiles and parts, and work for three threads.
+    A test that pins a kernel, and fits nothing with it, fails.
+    """
+    used = {}
+
+    def pin(name):
+        if INTERPRETED and name != "tiled":
+            pytest.skip("needs lanes")
+
+        kernel = TRAINING[name]
+        if name == "large":  # else so small a network has no work for more than one
+            kernel = kernel._replace(threads=lambda *_: 3)
+        if INTERPRETED:  # what is interpreted runs in one
+            kernel = kernel._replace(threads=lambda *_: 1)
+
+        def kernel_for(*_):
+            used[name] = True
+            return kernel
+
+        used[name] = False
+        monkeypatch.setattr(loop, "kernel_for", kernel_for)
+        monkeypatch.setattr(tiled, "WEIGHTS_BYTES", np.inf)
+        monkeypatch.setattr(tiled, "LEAST_SAMPLES", LANES)
+        monkeypatch.setattr(tiled, "TILE_BYTES", 0)
+        monkeypatch.setattr(tiled, "MOST_PARTS", 4)
+        monkeypatch.setattr(large, "SHARED_SAMPLES", LANES)
+
+    yield pin
+    assert all(used.values())
+
+
+@pytest.fixture(params=TRAINING)
+def kernel(request, pin):
+    """The name of each kernel that trains, `pin`ned."""
+    pin(request.param)
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def orders():
+    """``orders(n, epochs)``: in which order each epoch of a fit that goes on from given weights
+    takes n samples, if its random_state is 0."""
+    shuffle = from_python(samples.shuffle)
+
+    @cache
+    def orders(n, epochs):
+        state, order = np.zeros(1, STATE).view(np.recarray)[0], plan.row_numbers(n)
+        state.random = np.random.RandomState(0).randint(np.iinfo(np.int64).max, dtype=np.int64)
+        shuffled = []
+        for _ in range(epochs):
+            shuffle(order, state)
+            shuffled.append(tuple(order.tolist()))
+        return tuple(shuffled)
+
+    return orders
+
+
+@pytest.fixture
+def ctrl_c_is_heard():
+    """As in a terminal; what a script starts in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def calls(monkeypatch, ctrl_c_is_heard):
+    """The calls of a kernel that fits are made of: see `Calls`."""
+    return Calls(monkeypatch)
+
+
+class Calls:
+    """Says how a fit is cut into calls of its kernel, and in which of them Ctrl-C is pressed."""
+
+    def __init__(self, monkeypatch):
+        self.monkeypatch = monkeypatch
+
+    def of_steps(self, steps):
+        """Every call makes so many steps, and no more than end an epoch."""
+        self.monkeypatch.setattr(loop._Loop, "share_of_call", lambda *_, **__: (steps, 1))
+
+    def of_no_time(self):
+        """Every call has next to no time."""
+        self.monkeypatch.setattr(loop, "CALL_SECONDS", 0.0)
+
+    def press_ctrl_c(self, wanted, times=1):
+        """Press it at the end of one of the calls, the first of which is number 1."""
+        # Before it, there is one that does nothing: it compiles.
+        run, calls = team.Team.run, iter(range(10**9))
+
+        def pressing(*arguments):
+            result = run(*arguments)
+            if next(calls) == wanted:
+                for _ in range(times):
+                    signal.raise_signal(signal.SIGINT)
+            return result
+
+        self.monkeypatch.setattr(team.Team, "run", pressing)

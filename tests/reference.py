@@ -7,9 +7,11 @@ Nature 323 (1986) 533-536.
 """
 
 import itertools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.testing import assert_allclose
 
 
 def sigmoid(z):
@@ -22,17 +24,34 @@ ACTIVATIONS = {
     "logistic": (sigmoid, lambda z: sigmoid(z) * (1 - sigmoid(z))),
     "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
     "relu": (lambda z: np.maximum(z, 0), lambda z: np.where(z > 0, 1.0, 0.0)),
+    "silu": (lambda z: z * sigmoid(z), lambda z: sigmoid(z) * (1 + z * sigmoid(-z))),
+    "softplus": (lambda z: np.logaddexp(0, z), sigmoid),
 }
 
-#: L(ŷ, y) of one sample, summed over the outputs, and dL/dŷ.
+
+class Loss(NamedTuple):
+    """A loss of one sample, summed over the outputs: of z, the network's linear output."""
+
+    value: Callable
+    slope: Callable  # by z
+    mean: Callable = lambda z: z  # ŷ of z
+    target: Callable = lambda x: x  # one that the loss is for, of any number
+    params: dict = {}  # the estimator's, that go with it  # noqa: RUF012
+
+
 LOSSES = {
-    "squared_error": (
-        lambda prediction, y: np.sum((prediction - y) ** 2),
-        lambda prediction, y: 2 * (prediction - y),
+    "squared_error": Loss(lambda z, y: np.sum((z - y) ** 2), lambda z, y: 2 * (z - y)),
+    "half_squared_error": Loss(lambda z, y: 0.5 * np.sum((z - y) ** 2), lambda z, y: z - y),
+    "poisson": Loss(
+        lambda z, y: np.sum(np.exp(z) - y * z),
+        lambda z, y: np.exp(z) - y,
+        mean=np.exp,
+        target=lambda x: np.exp(x / 4),
     ),
-    "half_squared_error": (
-        lambda prediction, y: 0.5 * np.sum((prediction - y) ** 2),
-        lambda prediction, y: prediction - y,
+    "quantile": Loss(
+        lambda z, y: np.sum(np.where(y > z, 0.8 * (y - z), 0.2 * (z - y))),
+        lambda z, y: np.where(y > z, -0.8, np.where(y < z, 0.2, 0.0)),
+        params={"loss_parameter": 0.8},
     ),
 }
 
@@ -78,16 +97,23 @@ def backward(network, Z, O, D):
 
 
 def predict(network, X):
-    """ŷ of shape (n_samples, n_outputs)."""
+    """The linear output, of shape (n_samples, n_outputs)."""
     return np.array([forward(network, x)[1][-1] for x in X])
 
 
-def loss_gradient(network, loss, X, Y, weight=None, alpha=0.0):
+def reported_share(loss, n_outputs):
+    """What part of a loss is reported: scikit-learn's is the mean over the outputs, although its
+    gradient is the sum's."""
+    return 1 / n_outputs if loss == "half_squared_error" else 1.0
+
+
+def loss_gradient(network, loss, X, Y, weight=None, alpha=0.0, reported=1.0):
     """L, ∂L/∂W and ∂L/∂b of a batch: the weighted mean over its samples, with the penalty.
 
-    The penalty is scikit-learn's: ½ α ‖W‖² over the sum of the batch's weights.
+    The penalty is scikit-learn's: ½ α ‖W‖² over the sum of the batch's weights. Of the samples'
+    loss, but not of its gradient, the `reported` part is taken.
     """
-    value, slope = LOSSES[loss]
+    value, slope, *_ = LOSSES[loss]
     weight = np.ones(len(X)) if weight is None else weight
     share = weight / weight.sum()
     penalty = alpha / weight.sum()
@@ -96,7 +122,7 @@ def loss_gradient(network, loss, X, Y, weight=None, alpha=0.0):
     db = [np.zeros_like(b) for b in network.intercepts]
     for x, y, s in zip(X, Y, share, strict=True):
         Z, O = forward(network, x)
-        L += s * value(O[-1], y)
+        L += reported * s * value(O[-1], y)
         dW_of_sample, db_of_sample = backward(network, Z, O, s * slope(O[-1], y))
         dW = [total + part for total, part in zip(dW, dW_of_sample, strict=True)]
         db = [total + part for total, part in zip(db, db_of_sample, strict=True)]
@@ -147,6 +173,21 @@ class Adam:
         return theta - eta * self.m / (np.sqrt(self.v) + self.epsilon)
 
 
+#: Each rule: the estimator's parameters, and the same by its step size.
+OPTIMIZERS = {
+    "sgd": ({"solver": "sgd", "momentum": 0.0}, Sgd),
+    "momentum": (
+        {"solver": "sgd", "momentum": 0.8, "nesterovs_momentum": False},
+        lambda eta: Momentum(eta, 0.8),
+    ),
+    "nesterov": ({"solver": "sgd", "momentum": 0.9}, lambda eta: Nesterov(eta, 0.9)),
+    "adam": (
+        {"solver": "adam", "beta_1": 0.8, "beta_2": 0.99, "epsilon": 1e-7},
+        lambda eta: Adam(eta, 0.8, 0.99, 1e-7),
+    ),
+}
+
+
 def pack(coefs, intercepts):
     """θ: all parameters as one vector."""
     return np.concatenate([np.ravel(a) for a in (*coefs, *intercepts)])
@@ -170,10 +211,14 @@ def batches(n_samples, batch_size):
     ]
 
 
-def train(network, loss, optimizer, X, Y, batches, weight=None, alpha=0.0):
+def train(
+    network, loss, optimizer, X, Y, batches, weight=None, alpha=0.0, reported=1.0,
+    weight_decay=0.0, max_grad_norm=None,
+):  # fmt: skip
     """The network after a step on each of the batches, and each batch's loss before its step.
 
-    A batch of no weight is passed over; its loss is written as 0.
+    A batch of no weight is passed over; its loss is written as 0. Between the gradient and the
+    update, a gradient longer than `max_grad_norm` is shortened, and weights decay.
     """
     losses = []
     for rows in batches:
@@ -181,8 +226,114 @@ def train(network, loss, optimizer, X, Y, batches, weight=None, alpha=0.0):
         if s is not None and s.sum() == 0:
             losses.append(0.0)
             continue
-        L, dW, db = loss_gradient(network, loss, X[rows], Y[rows], s, alpha)
-        theta = optimizer.step(pack(network.coefs, network.intercepts), pack(dW, db))
-        network = unpack(theta, network)
+        L, dW, db = loss_gradient(network, loss, X[rows], Y[rows], s, alpha, reported)
+        g, kept = pack(dW, db), 1 - optimizer.eta * weight_decay
+        if max_grad_norm is not None and np.linalg.norm(g) > max_grad_norm:
+            g = g * (max_grad_norm / np.linalg.norm(g))
+        decayed = pack([kept * W for W in network.coefs], network.intercepts)
+        network = unpack(optimizer.step(decayed, g), network)
         losses.append(L)
     return network, losses
+
+
+class Patience:
+    """Counts the epochs in a row that were not by `tol` better than the best so far."""
+
+    def __init__(self, tol, n_iter_no_change):
+        self.tol, self.n_iter_no_change = tol, n_iter_no_change
+        self.best, self.stalled = np.inf, 0
+
+    def is_over(self, figure):
+        """Whether too many have passed; the less the figure, the better the epoch."""
+        self.stalled = self.stalled + 1 if figure > self.best - self.tol else 0
+        self.best = min(self.best, figure)
+        return self.stalled > self.n_iter_no_change
+
+
+class HeldOut(NamedTuple):
+    """A validation set."""
+
+    X: np.ndarray
+    Y: np.ndarray
+    weight: np.ndarray
+
+
+def validate(network, loss, held_out):
+    """The weighted mean of the loss, and R²: the mean over the outputs.
+
+    R² of a constant output is undefined: the mean squared error takes the place of the error as a
+    part of the variance.
+    """
+    X, Y, weight = held_out
+    share, Z = weight / weight.sum(), predict(network, X)
+    value, _, mean, *_ = LOSSES[loss]
+    L = sum(s * value(z, y) for s, z, y in zip(share, Z, Y, strict=True))
+    variance = share @ (Y - share @ Y) ** 2
+    unexplained = share @ (mean(Z) - Y) ** 2 / np.where(variance == 0, 1, variance)
+    return reported_share(loss, Y.shape[1]) * L, np.mean(1 - unexplained)
+
+
+class Course(NamedTuple):
+    """A whole training: what there was after each epoch."""
+
+    networks: list
+    losses: list
+    validation_losses: list
+    validation_scores: list
+
+    def best(self):
+        """The network of the best validation score, the earlier of equals; else the last."""
+        scores = self.validation_scores
+        return self.networks[int(np.argmax(scores)) if scores else -1]
+
+
+def fit(
+    network, loss, optimizer, X, Y, weight=None, held_out=None, *,
+    batch_size, max_iter, alpha=0.0, weight_decay=0.0, max_grad_norm=None,
+    learning_rate="constant", power_t=0.5, tol=0.0,
+    n_iter_no_change=np.inf, early_stopping=False, orders=None,
+):  # fmt: skip
+    """The course of `BackpropRegressor.fit` with these parameters.
+
+    Samples are taken in their order, or each epoch in one of `orders`.
+    """
+    course, patience = Course([], [], [], []), Patience(tol, n_iter_no_change)
+    reported, first_eta = reported_share(loss, Y.shape[1]), optimizer.eta
+    for epoch in range(max_iter):
+        order = np.arange(len(X)) if orders is None else np.array(orders[epoch])
+        rows = [order[batch] for batch in batches(len(X), batch_size)]
+        of_batch = [len(r) if weight is None else weight[r].sum() for r in rows]
+        if learning_rate == "invscaling" and epoch > 0:
+            optimizer.eta = first_eta / (epoch * len(X) + 1) ** power_t
+        if learning_rate == "cosine":
+            optimizer.eta = first_eta * (1 + np.cos(np.pi * epoch / max_iter)) / 2
+        network, losses = train(
+            network, loss, optimizer, X, Y, rows, weight, alpha, reported, weight_decay,
+            max_grad_norm,
+        )  # fmt: skip
+        course.networks.append(network)
+        course.losses.append(np.average(losses, weights=of_batch))
+        figure = course.losses[-1]
+        if held_out is not None:
+            L, score = validate(network, loss, held_out)
+            course.validation_losses.append(L)
+            course.validation_scores.append(score)
+            figure = -score if early_stopping else figure
+        if learning_rate == "cosine" and not early_stopping:
+            continue  # as planned
+        if patience.is_over(figure):
+            if learning_rate != "adaptive" or optimizer.eta <= 1e-6:
+                break
+            optimizer.eta, patience.stalled = optimizer.eta / 5, 0
+    return course
+
+
+#: What rounding may do in a few tens of steps of weights near 1: each rounds to 6e-8 in float32.
+PRECISIONS = {"float64": {"rtol": 1e-10, "atol": 1e-12}, "float32": {"rtol": 2e-4, "atol": 2e-4}}
+
+
+def assert_same_weights(model, network, **tolerance):
+    """The model has the network's weights."""
+    for l, (W, b) in enumerate(zip(network.coefs, network.intercepts, strict=True)):
+        assert_allclose(model.coefs_[l], W, **tolerance)
+        assert_allclose(model.intercepts_[l], b, **tolerance)

@@ -10,10 +10,9 @@ from numpy.testing import assert_allclose
 
 from fastbp import BackpropRegressor
 from fastbp.fitting import loop
-from fastbp.fitting.plan import Settings
 from fastbp.kernels.formulas.activations import ACTIVATIONS
 from fastbp.kernels.formulas.losses import LOSSES
-from fastbp.parameters import network as network_of
+from fastbp.kernels.formulas.network import network as network_of
 from fastbp.parameters import pack, unpack
 
 H = 1e-6  # step of the central differences
@@ -61,7 +60,7 @@ def test_gradient_matches_central_differences(activation, loss, depth, n_outputs
     widths = [3, *[4, 2, 3][:depth], n_outputs]
     network = reference.random_network(widths, hidden_activations(activation, depth))
     X, Y = samples_away_from_kinks(network, 5)
-    model = model_of(network, loss=loss)
+    model = model_of(network, loss=loss, **reference.LOSSES[loss].params)
     _, dW, db = model.loss_gradient(X, Y, weight)
     for got, expected in zip((*dW, *db), central_differences(model, X, Y, weight), strict=True):
         # 1e-8: rounding of L, divided by H.
@@ -84,7 +83,8 @@ def test_a_batch_of_any_size_agrees_with_the_sum_over_its_samples(activation, lo
     network = reference.random_network([5, 300, 7, 2], hidden_activations(activation, 2))
     X, Y = samples_away_from_kinks(network, n)
     weight = np.random.default_rng(2).uniform(0.5, 2, n)
-    got = model_of(network, loss=loss).loss_gradient(X, Y, weight)
+    model = model_of(network, loss=loss, **reference.LOSSES[loss].params)
+    got = model.loss_gradient(X, Y, weight)
     assert_agrees_with_reference(network, loss, (X, Y, weight), got, rtol=1e-12)
 
 
@@ -93,12 +93,13 @@ def test_a_batch_of_any_size_agrees_with_the_sum_over_its_samples(activation, lo
 def test_the_gradient_in_float32_agrees_to_its_precision(activation, n):
     network = reference.random_network([5, 300, 7, 2], hidden_activations(activation, 2))
     X, Y = samples_away_from_kinks(network, n)
-    net = network_of([5, 300, 7, 2], network.activations)
+    net = network_of([5, 300, 7, 2], network.activations, trained=True)
     theta = pack(network.coefs, network.intercepts, np.float32)
-    samples = loop.Samples(X.astype(np.float32), Y.astype(np.float32))
-    for A in (samples.X, samples.y):
+    X32, Y32 = X.astype(np.float32), Y.astype(np.float32)
+    for A in (X32, Y32):
         A.flags.writeable = False
-    loss, gradient = loop.loss_and_gradient(net, theta, samples, Settings())
+    settings = BackpropRegressor()._settings()
+    loss, gradient = loop.loss_and_gradient(net, theta, X32, Y32, None, settings)
     # Sums of up to 300 terms of either sign: 1e-5 of the largest gradient.
     got = loss, *unpack(gradient, net)
     assert_agrees_with_reference(network, "squared_error", (X, Y), got, rtol=1e-5)

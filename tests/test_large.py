@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import reference
 from numpy.testing import assert_array_equal
-from test_trajectories import OPTIMIZERS, PRECISIONS, assert_same_weights
+from reference import OPTIMIZERS, PRECISIONS, assert_same_weights
 
 from fastbp import BackpropRegressor
-from fastbp.fitting import plan
+from fastbp.kernels.formulas.network import network
 from fastbp.kernels.products.products import WIDE
-from fastbp.kernels.training.large import train_large
-from fastbp.parameters import network
+from fastbp.kernels.training import large
+from fastbp.kernels.training.kernels import kernel_for
+from fastbp.kernels.training.large import LARGE
 
 EPOCHS, N = 2, 70
 
@@ -28,8 +29,8 @@ LAYERS = [(3, 1, 1), (1, 2, 3), (3, 7, 30, 1), (9, 50, 50, 5), (25, 33, 41, 19),
 
 @pytest.fixture(autouse=True)
 def every_network_is_large(monkeypatch):
-    monkeypatch.setattr(plan, "WEIGHTS_BYTES", 0)
-    monkeypatch.setattr(plan, "SHARED_SAMPLES", 32)  # several tiles in a batch
+    monkeypatch.setattr(large, "WEIGHTS_BYTES", 0)
+    monkeypatch.setattr(large, "SHARED_SAMPLES", 32)  # several tiles in a batch
 
 
 def samples(n_inputs, n_outputs, dtype="float64"):
@@ -42,7 +43,7 @@ def test_these_layers_are_packed_and_large():
     assert max(n_in * n_out for n_in, n_out in pairwise(LAYERS[-1])) > WIDE
     for widths in LAYERS:
         net = network(widths, ["tanh"] * (len(widths) - 2))
-        assert plan.kernel_for(net, N, itemsize=4) is train_large
+        assert kernel_for(net, N, itemsize=4) is LARGE
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS)
@@ -63,26 +64,6 @@ def test_every_step_is_the_references(widths, activation, n_threads, dtype, mode
     rows = reference.batches(N, 40) * EPOCHS
     end, _ = reference.train(start, "squared_error", rule(0.01), X, Y, rows)
     assert_same_weights(model, end, **PRECISIONS[dtype])
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_penalty_and_weights_enter_as_in_the_reference(optimizer, weighted, model_of):
-    X, Y = samples(5, 2)
-    weight = np.random.default_rng(4).integers(0, 4, N).astype(float) if weighted else None
-    params, rule = OPTIMIZERS[optimizer]
-    start = reference.random_network([5, 12, 2], ["tanh"])
-    model = model_of(
-        start, batch_size=40, learning_rate_init=0.01, alpha=0.5, n_threads=2, max_iter=EPOCHS,
-        **params,
-    )  # fmt: skip
-    model.fit(X, Y, weight)
-    rows = reference.batches(N, 40) * EPOCHS
-    end, losses = reference.train(start, "squared_error", rule(0.01), X, Y, rows, weight, alpha=0.5)
-    assert_same_weights(model, end, **PRECISIONS["float64"])
-    of_batch = [len(r) if weight is None else weight[r].sum() for r in reference.batches(N, 40)]
-    by_epoch = np.average(np.reshape(losses, (EPOCHS, -1)), 1, of_batch)
-    np.testing.assert_allclose(model.loss_curve_, by_epoch, rtol=1e-10)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -292,7 +292,7 @@ def test_a_reader_that_leaves_is_no_error(tmp_path, samples):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals and pipes of POSIX")
-def test_ctrl_c_exits_130_with_one_line(tmp_path, samples):
+def test_ctrl_c_exits_130_with_one_line(tmp_path, samples, ctrl_c_is_heard):
     X, y = samples
     big = np.tile(np.c_[X, y], (1000, 1))
     np.savetxt(tmp_path / "big.csv", big, delimiter=",", header="a,b,y", comments="", fmt="%g")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from fastbp.parameters import initialize, n_parameters, network, pack, unpack
+from fastbp.kernels.formulas.network import n_parameters, network
+from fastbp.parameters import initialize, pack, unpack
 
 WIDTHS = [[2, 1], [2, 2, 1], [8, 50, 1], [3, 1, 4, 2]]
 

@@ -198,8 +198,8 @@ def test_a_missing_file_is_said_to_be_missing(tmp_path):
 
 def test_a_later_format_is_refused_by_name(saved):
     _, path = saved
-    rewritten(path, lambda header, _: header.update(format="fastbp-model-2"))
-    with pytest.raises(ValueError, match=r"format 'fastbp-model-2'.*reads 'fastbp-model-1'"):
+    rewritten(path, lambda header, _: header.update(format="fastbp-model-3"))
+    with pytest.raises(ValueError, match=r"format 'fastbp-model-3'.*reads 'fastbp-model-2'"):
         BackpropRegressor.load(path)
 
 

@@ -9,7 +9,7 @@ import pytest
 import reference
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastbp.kernels.formulas.activations import ACTIVATIONS
+from fastbp.kernels.formulas.activations import ACTIVATIONS, KEPT, TABLE
 from fastbp.kernels.machine.compile import from_python
 from fastbp.kernels.machine.vectors import LANES
 from fastbp.kernels.products import products
@@ -54,15 +54,26 @@ def assert_sums(got, terms, expected, dtype):
     assert_allclose(got, expected, rtol=0, atol=PRECISIONS[dtype] * np.sqrt(terms))
 
 
+def way_back(name, Z):
+    """The code of σ′ on the way back, and what it is taken from."""
+    value, derivative = reference.ACTIVATIONS[name]
+    return (KEPT, derivative(Z)) if TABLE[name].of_z else (ACTIVATIONS[name], value(Z))
+
+
 def assert_products(name, n_in, n_out, n, dtype):
     """Of a layer with this activation, forward, and of one behind it, backward."""
     value, derivative = reference.ACTIVATIONS[name]
     W, b, O_before, D, scratch = matrices(dtype, n_in, n_out, n)
     exact = [a.astype(np.float64) for a in (W, b, O_before, D)]
     O, D_before = np.full_like(D, np.nan), np.full_like(O_before, np.nan)
-    outputs(ACTIVATIONS[name], W, b, O_before, O, scratch)
-    assert_sums(O, n_in + 1, value(exact[0].T @ exact[2] + exact[1][:, None]), dtype)
-    errors(ACTIVATIONS[name], W, D, value(O_before), D_before, scratch)
+    kept = np.full_like(D, np.nan) if TABLE[name].of_z else O
+    outputs(ACTIVATIONS[name], W, b, O_before, O, kept, scratch)
+    Z = exact[0].T @ exact[2] + exact[1][:, None]
+    assert_sums(O, n_in + 1, value(Z), dtype)
+    if TABLE[name].of_z:
+        assert_sums(kept, n_in + 1, derivative(Z), dtype)
+    slope, kept = way_back(name, O_before)
+    errors(slope, W, D, kept, D_before, scratch)
     assert_sums(D_before, n_out, exact[0] @ exact[3] * derivative(exact[2]), dtype)
 
 
@@ -109,7 +120,8 @@ def test_way_back_is_numpys_with_every_activation(n_in, n_out, n, begin, name, d
         G[:], g[:] = np.nan, np.nan
     exact = [a.astype(np.float64) for a in (W, Z_before, D, G, g)]
     there = exact[3:] if begin == RESUMED else (0, 0)
-    back(ACTIVATIONS[name], W, value(Z_before), D, D_before, G, g, scratch, begin)
+    slope, kept = way_back(name, Z_before)
+    back(slope, W, value(Z_before), kept, D, D_before, G, g, scratch, begin)
     errors = exact[0] @ exact[2] * derivative(exact[1])
     assert_sums(G, n + 1, there[0] + value(exact[1]) @ exact[2].T, dtype)
     assert_sums(D_before, n_out, errors, dtype)
@@ -147,4 +159,5 @@ def test_products_are_right_when_compiled_for_another_processor(processor):
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{4 * len(EDGES) + 232} passed" in done.stdout
+    n_gathered, n_back = 40, 48 * len(ACTIVATIONS)
+    assert f"{4 * len(EDGES) + n_gathered + n_back} passed" in done.stdout

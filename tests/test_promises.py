@@ -13,11 +13,10 @@ import reference
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastbp import BackpropRegressor
-from fastbp.fitting.loop import row_numbers
-from fastbp.kernels.formulas.network import as_layers
+from fastbp.fitting.plan import row_numbers
 from fastbp.kernels.machine.compile import from_python
 from fastbp.kernels.training import samples
-from fastbp.kernels.training.epoch import STATE
+from fastbp.kernels.training.records import STATE
 from fastbp.scaling import measure
 
 QUICK = {"hidden_layer_sizes": (4,), "max_iter": 5, "n_iter_no_change": np.inf, "random_state": 0}
@@ -294,7 +293,7 @@ def test_more_rows_than_can_be_numbered_are_an_error():
 def test_every_order_of_a_shuffle_is_equally_likely(n):
     """Of 1,000 n! shuffles each of the n! orders comes 1,000 times, to five deviations."""
     shuffle = from_python(samples.shuffle)
-    state, counts = as_layers(np.zeros(1, STATE))[0], Counter()
+    state, counts = np.zeros(1, STATE).view(np.recarray)[0], Counter()
     orders, repeats, order = math.factorial(n), 1000, row_numbers(n)
     for _ in range(orders * repeats):
         order[:] = range(n)

@@ -5,31 +5,73 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastbp import BackpropRegressor
-from fastbp.fitting.schedules import ADAPTIVE_DIVISOR, ADAPTIVE_MINIMUM, SCHEDULES, step_sizes
+from fastbp.fitting.schedules import ADAPTIVE_DIVISOR, ADAPTIVE_MINIMUM, SCHEDULES, Epochs
 
-SEEN = np.array([0, 60, 120, 180])
+EPOCHS = Epochs(0.3, 0.5, np.arange(4), planned=4, samples_seen=60 * np.arange(4))
+
+
+def step_sizes(name, epochs=EPOCHS):
+    return SCHEDULES[name].step_sizes(epochs)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_the_first_epoch_takes_the_initial_step(name):
-    assert step_sizes(name, 0.3, 0.5, SEEN)[0] == 0.3
+def test_no_planned_epoch_is_without_a_step(name):
+    sizes = step_sizes(name)
+    assert sizes.shape == (4,)
+    assert (sizes > 0).all()
+    assert sizes.max() == 0.3
 
 
 @pytest.mark.parametrize("name", ["constant", "adaptive"])
 def test_a_step_that_does_not_depend_on_time_stays(name):
-    assert_array_equal(step_sizes(name, 0.3, 0.5, SEEN), [0.3] * 4)
+    assert_array_equal(step_sizes(name), [0.3] * 4)
 
 
 @pytest.mark.parametrize("power_t", [0.0, 0.5, 1.0])
 def test_invscaling_divides_by_a_power_of_the_samples_seen(power_t):
-    expected = 0.3 / (SEEN + 1.0) ** power_t
-    assert_allclose(step_sizes("invscaling", 0.3, power_t, SEEN), expected, rtol=1e-15)
+    expected = 0.3 / (EPOCHS.samples_seen + 1.0) ** power_t
+    got = step_sizes("invscaling", EPOCHS._replace(power_t=power_t))
+    assert_allclose(got, expected, rtol=1e-15)
+
+
+def test_cosine_falls_from_the_initial_step_to_the_planned_end():
+    numbers = np.arange(9)
+    sizes = step_sizes("cosine", EPOCHS._replace(number=numbers, planned=8))
+    assert_allclose(sizes, 0.3 * np.cos(np.pi * numbers / 16) ** 2, atol=1e-15)
+    assert_allclose(sizes[[0, 4, 8]], [0.3, 0.15, 0], atol=1e-15)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_the_steps_of_many_epochs_are_those_of_each(name):
-    one_by_one = [step_sizes(name, 0.3, 0.5, SEEN[i : i + 1])[0] for i in range(len(SEEN))]
-    assert_array_equal(step_sizes(name, 0.3, 0.5, SEEN), one_by_one)
+    one_by_one = [
+        step_sizes(
+            name,
+            EPOCHS._replace(
+                number=EPOCHS.number[i : i + 1], samples_seen=EPOCHS.samples_seen[i : i + 1]
+            ),
+        )[0]
+        for i in range(4)
+    ]
+    assert_array_equal(step_sizes(name), one_by_one)
+
+
+def test_a_planned_training_lasts_as_long_as_planned(table):
+    """However little the loss falls meanwhile; and it is finished then."""
+    params = {"max_iter": 30, "n_iter_no_change": 2, "tol": 1e9, "random_state": 0}
+    assert BackpropRegressor(5, learning_rate="cosine", **params).fit(*table).n_iter_ == 30
+    assert BackpropRegressor(5, learning_rate="constant", **params).fit(*table).n_iter_ == 4
+
+
+def test_partial_fit_has_no_planned_end(table):
+    """Its steps stay: they would all be a first one, or none at all."""
+    cosine, constant = (
+        BackpropRegressor(5, learning_rate=name, max_iter=2, random_state=0)
+        for name in ("cosine", "constant")
+    )
+    for _ in range(5):
+        cosine.partial_fit(*table)
+        constant.partial_fit(*table)
+    assert_array_equal(cosine.coefs_[0], constant.coefs_[0])
 
 
 @pytest.mark.parametrize("solver", ["sgd", "adam"])

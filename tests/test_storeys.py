@@ -15,11 +15,25 @@ WINGS = [
     ("kernels.products", [{"tiles"}, {"products"}]),
     (
         "kernels.training",
-        [{"samples"}, {"epoch"}, {"narrow", "online", "large"}, {"surrogate"}],
+        [
+            {"records", "samples"},
+            {"epoch"},
+            {"tiled"},
+            {"narrow", "online", "large"},
+            {"kernels", "surrogate"},
+        ],
     ),
     ("", [{"parameters", "scaling"}]),
-    ("fitting", [{"schedules", "team", "interrupts"}, {"plan"}, {"observer", "loop"}]),
-    ("", [{"persistence"}, {"estimator"}, {"__init__"}, {"plotting"}]),
+    (
+        "fitting",
+        [
+            {"schedules", "team", "interrupts", "observer", "learnt"},
+            {"plan"},
+            {"loop"},
+            {"fit"},
+        ],
+    ),
+    ("", [{"persistence"}, {"estimator"}, {"warmup"}, {"__init__"}, {"plotting"}]),
     ("app", [{"tables"}, {"job"}]),
     ("", [{"__main__"}]),
 ]

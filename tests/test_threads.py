@@ -93,10 +93,10 @@ def test_a_fit_does_without_threads_that_the_system_refuses(monkeypatch, alone):
 def test_an_exception_in_the_first_thread_ends_the_others():
     before, three = threading.active_count(), Team(3)
 
-    def kernel(thread, n_threads, barrier):
-        if thread == 0:
+    def kernel(threads):
+        if threads.thread == 0:
             raise KeyboardInterrupt
-        while barrier[32] == 0:  # as a kernel that waits looks whether it was called off
+        while threads.barrier[32] == 0:  # as a kernel that waits looks whether it was called off
             pass
 
     with pytest.raises(KeyboardInterrupt):
@@ -105,9 +105,9 @@ def test_an_exception_in_the_first_thread_ends_the_others():
     assert n_running() == 0
 
 
-def count(thread, n_threads, barrier):
+def count(threads):
     """A kernel that tells in how many threads it runs."""
-    return n_threads
+    return threads.n
 
 
 def beside(others, call):
@@ -149,7 +149,7 @@ def test_threads_without_a_processor_of_their_own_give_the_same_bits(
     n_processors, crowded, monkeypatch, alone
 ):
     monkeypatch.setattr(team, "processors", lambda: n_processors)
-    assert Team(3).run(lambda thread, n_threads, barrier: barrier[CROWDED]) == crowded
+    assert Team(3).run(lambda threads: threads.barrier[CROWDED]) == crowded
     assert_array_equal(weights(3), alone)
 
 

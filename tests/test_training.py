@@ -150,7 +150,7 @@ def test_ctrl_c_before_the_first_epoch_leaves_no_model(table):
     [(1, {}), (3000, {"batch_size": 1, "hidden_layer_sizes": (64,)})],
     ids=["many epochs", "part of an epoch"],
 )
-def test_ctrl_c_from_the_keyboard_keeps_whole_epochs(repeats, params, table):
+def test_ctrl_c_from_the_keyboard_keeps_whole_epochs(repeats, params, table, ctrl_c_is_heard):
     X, y = np.repeat(table[0], repeats, axis=0), np.repeat(table[1], repeats)
     params = QUICK | {"learning_rate_init": 1e-3} | params
     BackpropRegressor(**params, max_iter=1).fit(X, y)  # compiles

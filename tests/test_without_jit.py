@@ -12,7 +12,8 @@ TESTS = Path(__file__).resolve().parent
 SELECTION = {
     "test_worked_step.py": "float64",
     "test_gradients.py": "central_differences and squared_error-2-3-weighted",
-    "test_trajectories.py": "every_step and 17-float64 or partial_fits",
+    "test_trajectories.py": "partial_fits or depth",
+    "test_every_kernel.py": "tiled and float64 and (half_squared_error-tanh or two)",
     "test_losses.py": "",
     "test_optimizers.py": "float64",
 }
