@@ -81,8 +81,10 @@ def exactly(name, z):
 def test_values_are_right_to_a_few_units_of_the_last_place(name, dtype):
     z = grid(dtype)
     z = z[np.abs(z) < 80]  # beyond it eᶻ saturates: see below
-    worst = ulps(activated(name, z), exactly(name, z)).max()
-    assert worst <= TABLE[name].ulps
+    got, exact = activated(name, z), exactly(name, z)
+    is_normal = (np.abs(exact) > 1e3 * np.finfo(dtype).tiny) | (exact == 0)
+    assert ulps(got, exact)[is_normal].max() <= TABLE[name].ulps
+    assert np.abs(got[~is_normal]).max(initial=0) < 1e-30
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS)
@@ -91,7 +93,7 @@ def test_the_derivative_is_that_of_the_value(name, dtype):
     z = grid(dtype)
     z = z[(np.abs(z) < 20) & (z != 0)]
     _, exact = reference.ACTIVATIONS[name]
-    tolerance = 10 * np.finfo(dtype).eps
+    tolerance = max(10, TABLE[name].ulps) * np.finfo(dtype).eps
     got = slopes(name, z if TABLE[name].of_z else activated(name, z))
     assert_allclose(got, exact(z.astype(float)), rtol=tolerance, atol=tolerance)
 

@@ -19,7 +19,7 @@ def test_no_planned_epoch_is_without_a_step(name):
     sizes = step_sizes(name)
     assert sizes.shape == (4,)
     assert (sizes > 0).all()
-    assert sizes.max() == 0.3
+    assert sizes.max() <= 0.3
 
 
 @pytest.mark.parametrize("name", ["constant", "adaptive"])
