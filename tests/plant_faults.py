@@ -565,8 +565,12 @@ def killer_among(tests, folder, seconds):
         run.wait()
     if run.returncode == 0:
         return None
+    if run.returncode < 0:
+        return f"a crash: {signal.Signals(-run.returncode).name}"
     failed = re.search(r"^(?:FAILED|ERROR) (\S.*)", out, re.MULTILINE)
-    return failed[1].split(" - ")[0] if failed else f"code {run.returncode}: {out[-300:]}"
+    if not failed:  # no test has judged it
+        raise RuntimeError(out)
+    return failed[1].split(" - ")[0]
 
 
 def main():
