@@ -13,6 +13,7 @@ import pytest
 import reference
 from numpy.testing import assert_allclose, assert_array_equal
 from reference import ACTIVATIONS, LOSSES, OPTIMIZERS, PRECISIONS, assert_same_weights
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import BackpropRegressor
@@ -282,8 +283,9 @@ def test_these_courses_stall_and_are_divided():
 @pytest.mark.parametrize("n_iter_no_change", [1, 2, 5])
 @pytest.mark.parametrize("tol", [1e-3, 1e-2, 0.1])
 def test_training_ends_when_too_many_epochs_in_a_row_were_not_better(
-    tol, n_iter_no_change, kernel, standard_table
+    tol, n_iter_no_change, kernel, calls, standard_table
 ):
+    """Whoever asks: the kernel within a call, Python after it."""
     batch_size = 1 if kernel == "online" else 20
     params = {"tol": tol, "n_iter_no_change": n_iter_no_change, "learning_rate": "constant"}
     model = BackpropRegressor(
@@ -292,6 +294,8 @@ def test_training_ends_when_too_many_epochs_in_a_row_were_not_better(
     patience = reference.Patience(tol, n_iter_no_change)
     over = [patience.is_over(loss) for loss in model.loss_curve_]
     assert over.index(True) + 1 == model.n_iter_ == len(over)
+    calls.of_steps(60)  # an epoch each
+    assert_same_fit(clone(model).fit(*standard_table), model)
 
 
 @pytest.fixture
