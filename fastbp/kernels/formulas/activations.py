@@ -13,15 +13,15 @@ from numba import types
 from numba.extending import overload
 
 from fastbp.kernels.machine.compile import by_code, njit
-from fastbp.kernels.machine.vectors import (
+from fastbp.kernels.machine.functions import (
     absolute,
     as_many,
     clamped,
     one_where_positive,
-    pass_by_code,
     power_of_two,
     with_sign_of,
 )
+from fastbp.kernels.machine.passes import pass_by_code
 
 
 @njit

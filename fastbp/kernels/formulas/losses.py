@@ -12,7 +12,7 @@ import numpy as np
 
 from fastbp.kernels.formulas.activations import exp, identity
 from fastbp.kernels.machine.compile import by_code, inline, njit, njit_sum
-from fastbp.kernels.machine.vectors import as_many, one_where_positive
+from fastbp.kernels.machine.functions import as_many, one_where_positive
 
 
 @njit

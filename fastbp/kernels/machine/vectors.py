@@ -1,13 +1,12 @@
 """What a vector is: its width on this processor, and numbers made of lanes.
 
-Only this file, `emitter.py` and `tiles.py` know vectors.
+Only this file, `functions.py`, `emitter.py` and `tiles.py` know vectors.
 """
 
 import operator
 
 import llvmlite.binding
 import numba
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -27,7 +26,8 @@ from numba.extending import (
 )
 from numba.np.arrayobj import make_array
 
-from fastbp.kernels.machine.compile import njit
+#: Whether kernels run as plain Python, where there are no Numbers.
+INTERPRETED = bool(numba.config.DISABLE_JIT)
 
 
 def _lanes():
@@ -102,88 +102,6 @@ class _NumbersAttributes(AttributeTemplate):
         return types.NumberClass(numbers.dtype)
 
 
-def elementwise(formula):
-    """A kernel (z, o) that computes ``o[i] = formula(z[i])`` for two vectors of equal length."""
-
-    @njit
-    def kernel(z, o):
-        for i in range(0, z.size, count(z)):
-            put(formula(_load(z, i)), o, i)
-
-    return kernel
-
-
-def elementwise_with_slope(value, derivative):
-    """A kernel (o, kept): o ← value(o) and kept ← derivative(o), of vectors of equal length."""
-
-    @njit
-    def kernel(o, kept):
-        for i in range(0, o.size, count(o)):
-            z = _load(o, i)
-            put(derivative(z), kept, i)
-            put(value(z), o, i)
-
-    return kernel
-
-
-def pass_by_code(formulas):
-    """A kernel (code, o, kept) for a pass over o with the formulas of that number.
-
-    They are (value, derivative), o ← value(o) and kept ← derivative(o) where the two are different
-    places; or (value, None); or None, which is no pass.
-    """
-
-    @njit
-    def chosen(code, o, kept):
-        """Nothing is done."""
-
-    for code, pair in enumerate(formulas):
-        if pair is not None:
-            value, derivative = pair
-            both = derivative and elementwise_with_slope(value, derivative)
-            chosen = _pass_or(code, elementwise(value), both, chosen)
-    return chosen
-
-
-def _pass_or(this, alone, both, rest):
-    if both is None:
-
-        @njit
-        def chosen(code, o, kept):
-            if code == this:
-                alone(o, o)
-            else:
-                rest(code, o, kept)
-
-    else:
-
-        @njit
-        def chosen(code, o, kept):
-            if code == this:
-                if is_same(o, kept):
-                    alone(o, o)
-                else:
-                    both(o, kept)
-            else:
-                rest(code, o, kept)
-
-    return chosen
-
-
-@intrinsic
-def is_same(typingctx, a, b):
-    """Whether two arrays begin at the same place."""
-
-    def codegen(context, builder, signature, arguments):
-        pointers = [
-            make_array(of)(context, builder, array).data
-            for of, array in zip(signature.args, arguments, strict=True)
-        ]
-        return builder.icmp_unsigned("==", *pointers)
-
-    return types.boolean(a, b), codegen
-
-
 def count(a):
     """How many of a's elements are Numbers."""
     return TOGETHER * lanes(a)
@@ -196,7 +114,7 @@ def _count(a):
 
 
 @intrinsic
-def _load(typingctx, a, i):
+def load(typingctx, a, i):
     """Numbers from a[i] on; past the end of a they are anything."""
 
     def codegen(context, builder, signature, arguments):
@@ -253,7 +171,7 @@ def _operator(function, instruction):
 
     def emit(context, builder, signature, arguments):
         of = context.get_value_type(signature.return_type)
-        return getattr(builder, instruction)(*(_spread(builder, x, of) for x in arguments))
+        return getattr(builder, instruction)(*(spread(builder, x, of) for x in arguments))
 
     lower_builtin(function, Numbers, Numbers)(emit)
     lower_builtin(function, Numbers, types.Float)(emit)
@@ -271,27 +189,23 @@ _operator(operator.truediv, "fdiv")
 _operator(operator.neg, "fneg")
 
 
-def _spread(builder, number, of):
+def spread(builder, number, of):
     """A number in every lane of LLVM type `of`; what has lanes already stays."""
     if number.type == of:
         return number
     none = ir.Constant(of, ir.Undefined)
     first = builder.insert_element(none, number, ir.IntType(32)(0))
-    return builder.shuffle_vector(first, none, _constant(_with_lanes(of, ir.IntType(32)), 0))
+    return builder.shuffle_vector(first, none, constant(with_lanes(of, ir.IntType(32)), 0))
 
 
-def _with_lanes(of, element):
+def with_lanes(of, element):
     """`element`, in as many lanes as LLVM type `of` has."""
     return ir.VectorType(element, of.count) if isinstance(of, ir.VectorType) else element
 
 
-def _constant(of, value):
+def constant(of, value):
     """A constant of LLVM type `of`, the same in every lane."""
     return ir.Constant(of, [value] * of.count if isinstance(of, ir.VectorType) else value)
-
-
-#: Whether kernels run as plain Python, where there are no Numbers.
-INTERPRETED = bool(numba.config.DISABLE_JIT)
 
 
 @intrinsic
@@ -322,173 +236,14 @@ def gathered(typingctx, A, order, start, column):
     return to(A, order, types.intp, types.intp), codegen
 
 
-@intrinsic
-def as_many(typingctx, number, x):
-    """A number, as many times as x is numbers."""
-
-    def codegen(context, builder, signature, arguments):
-        number, x = arguments
-        return _spread(builder, number, x.type)
-
-    return x(number, x), codegen
-
-
-@overload(np.sqrt)
-def _sqrt(x):
-    if isinstance(x, Numbers):
-        return lambda x: _root(x)
-
-
-@intrinsic
-def _root(typingctx, x):
-    def codegen(context, builder, signature, arguments):
-        of = arguments[0].type
-        root = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(of, [of]), f"llvm.sqrt.v{x.count}f{x.dtype.bitwidth}"
-        )
-        return builder.call(root, arguments)
-
-    return x(x), codegen
-
-
-@intrinsic
-def total(typingctx, x):
-    """The sum of numbers; of one number, itself."""
-
-    def codegen(context, builder, signature, arguments):
-        (x,) = arguments
-        while isinstance(x.type, ir.VectorType) and x.type.count > 1:
-            half, none = x.type.count // 2, ir.Constant(x.type, ir.Undefined)
-            lanes = ir.VectorType(ir.IntType(32), half)
-            halves = (list(range(half)), list(range(half, 2 * half)))
-            lower, upper = (
-                builder.shuffle_vector(x, none, ir.Constant(lanes, each)) for each in halves
-            )
-            x = builder.fadd(lower, upper)
-        if isinstance(x.type, ir.VectorType):
-            x = builder.extract_element(x, ir.IntType(32)(0))
-        return x
-
-    return getattr(x, "dtype", x)(x), codegen
-
-
-@intrinsic
-def first(typingctx, x):
-    """The first of Numbers."""
-
-    def codegen(context, builder, signature, arguments):
-        return builder.extract_element(arguments[0], ir.IntType(32)(0))
-
-    return x.dtype(x), codegen
-
-
-@intrinsic
-def one_where_positive(typingctx, x):
-    """1 where x > 0, else 0."""
-
-    def codegen(context, builder, signature, arguments):
-        (x,) = arguments
-        zero, one = _constant(x.type, 0.0), _constant(x.type, 1.0)
-        return builder.select(builder.fcmp_ordered(">", x, zero), one, zero)
-
-    return x(x), codegen
-
-
-@intrinsic
-def clamped(typingctx, x, low, high):
-    """x, or the bound that it lies beyond; NaN stays NaN."""
-
-    def codegen(context, builder, signature, arguments):
-        x, low, high = (_spread(builder, each, arguments[0].type) for each in arguments)
-        x = builder.select(builder.fcmp_ordered("<", x, low), low, x)
-        return builder.select(builder.fcmp_ordered(">", x, high), high, x)
-
-    return x(x, low, high), codegen
-
-
-@intrinsic
-def power_of_two(typingctx, shifted):
-    """2ⁿ, where the lowest bits of `shifted` are those of its exponent."""
-    number = getattr(shifted, "dtype", shifted)
-    of_fraction = {32: 23, 64: 52}[number.bitwidth]
-
-    def codegen(context, builder, signature, arguments):
-        of = arguments[0].type
-        bits = _with_lanes(of, ir.IntType(number.bitwidth))
-        places = _constant(bits, of_fraction)
-        return builder.bitcast(builder.shl(builder.bitcast(arguments[0], bits), places), of)
-
-    return shifted(shifted), codegen
-
-
-@intrinsic
-def absolute(typingctx, x):
-    """|x|."""
-    width = getattr(x, "dtype", x).bitwidth
-
-    def codegen(context, builder, signature, arguments):
-        of = arguments[0].type
-        bits = _with_lanes(of, ir.IntType(width))
-        magnitude = _constant(bits, (1 << (width - 1)) - 1)
-        return builder.bitcast(builder.and_(builder.bitcast(arguments[0], bits), magnitude), of)
-
-    return x(x), codegen
-
-
-@intrinsic
-def with_sign_of(typingctx, z, x):
-    """x ≥ 0, or −x where z is negative, −0 included."""
-    width = getattr(x, "dtype", x).bitwidth
-
-    def codegen(context, builder, signature, arguments):
-        of = arguments[0].type
-        bits = _with_lanes(of, ir.IntType(width))
-        z, x = (builder.bitcast(argument, bits) for argument in arguments)
-        sign = builder.and_(z, _constant(bits, 1 << (width - 1)))
-        return builder.bitcast(builder.or_(x, sign), of)
-
-    return x(x, x), codegen
-
-
-if numba.config.DISABLE_JIT:
+if INTERPRETED:
     # What the above computes, in NumPy.
 
     def padded(n):
         return -(-n // LANES) * LANES
-
-    def elementwise(formula):
-        def kernel(z, o):
-            o[:] = [formula(number) for number in z]
-
-        return kernel
-
-    def elementwise_with_slope(value, derivative):
-        def kernel(o, kept):
-            kept[:] = [derivative(number) for number in o]
-            o[:] = [value(number) for number in o]
-
-        return kernel
-
-    def is_same(a, b):
-        return a.__array_interface__["data"] == b.__array_interface__["data"]
 
     def gathered(A, order, start, column):
         return A[order[start : start + count(A)], column]
 
     def put(numbers, a, i):
         a[i : i + numbers.size] = numbers
-
-    def as_many(number, x):
-        return number
-
-    def one_where_positive(x):
-        return type(x)(x > 0)
-
-    def clamped(x, low, high):
-        return np.clip(x, low, high)
-
-    def absolute(x):
-        return np.abs(x)
-
-    def with_sign_of(z, x):
-        return np.copysign(x, z)

@@ -19,16 +19,9 @@ from fastbp.kernels.formulas.optimizers import (
     sum_of_squares,
 )
 from fastbp.kernels.machine.compile import entry, inline, njit
+from fastbp.kernels.machine.functions import as_many, total
 from fastbp.kernels.machine.runs import numbers
-from fastbp.kernels.machine.vectors import (
-    INTERPRETED,
-    LANES,
-    TOGETHER,
-    as_many,
-    count,
-    gathered,
-    total,
-)
+from fastbp.kernels.machine.vectors import INTERPRETED, LANES, TOGETHER, count, gathered
 from fastbp.kernels.machine.views import least, matrix, vector
 from fastbp.kernels.training.epoch import train_epochs
 from fastbp.kernels.training.records import Cut, Kernel, Samples

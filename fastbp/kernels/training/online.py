@@ -21,8 +21,9 @@ from fastbp.kernels.formulas.activations import KEPT, activation, derivative
 from fastbp.kernels.formulas.losses import loss_and_slope, loss_and_square
 from fastbp.kernels.formulas.optimizers import SGD, count_step, move, scale, shrink_of
 from fastbp.kernels.machine.compile import entry, inline, njit, njit_copied, njit_exact
+from fastbp.kernels.machine.functions import as_many, first, total
 from fastbp.kernels.machine.runs import octets, singles
-from fastbp.kernels.machine.vectors import INTERPRETED, LANES, as_many, first, total
+from fastbp.kernels.machine.vectors import INTERPRETED, LANES
 from fastbp.kernels.machine.views import least
 from fastbp.kernels.training.epoch import train_epochs
 from fastbp.kernels.training.records import Cut, Kernel
