@@ -38,6 +38,7 @@ PROBLEMS = (
     Problem((8, 50, 1), 32, "sgd", "logistic", rows=10_240, eta=0.05),
     Problem((8, 50, 1), 32, "adam", "logistic", rows=10_240, eta=1e-3),
     Problem((8, 100, 1), 200, "adam", "relu", rows=10_000, eta=1e-3),
+    Problem((8, 128, 128, 1), 64, "adam", "logistic", rows=10_240, eta=1e-3, large=True),
     Problem((16, 256, 256, 1), 256, "adam", "logistic", rows=10_240, eta=1e-3, large=True),
     Problem((128, 1024, 1024, 1), 1024, "adam", "relu", rows=4_096, eta=1e-4, large=True),
     # SimpleChains.jl's published problem: a step is an epoch.

@@ -21,6 +21,8 @@ from sklearn.linear_model import LinearRegression
 from fastbp import BackpropRegressor, __version__, plotting
 from fastbp.app import tables
 from fastbp.app.job import Lines, bars, evaluate, prepare_kernels, print_results, run_job, step_of
+from fastbp.kernels.formulas.activations import ACTIVATIONS
+from fastbp.kernels.formulas.optimizers import SOLVERS
 
 # ------------------------------------------------------------------------------- train
 
@@ -210,8 +212,8 @@ def add_train(commands):
     add("--target", required=True, metavar="COLUMN", help="the column to predict")
     add("--features", type=columns, metavar="A,B,C", help="default: all columns but the target")
     add("--hidden", dest="hidden_layer_sizes", type=layers, metavar="50,50", help="hidden layers")
-    add("--activation", type=activations, help="logistic, tanh, relu, identity; or a list")
-    add("--solver", help="such as sgd, adam")
+    add("--activation", type=activations, help=f"{', '.join(ACTIVATIONS)}; or a list")
+    add("--solver", help=" or ".join(SOLVERS))
     add("--max-iter", type=int, metavar="N", help="most epochs")
     add("--learning-rate-init", type=float, metavar="X", help="step size")
     add("--batch-size", type=batch_size, metavar="N")

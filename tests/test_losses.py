@@ -5,8 +5,9 @@ import pytest
 import reference
 from numpy.testing import assert_allclose
 
+from fastbp import BackpropRegressor
 from fastbp.kernels.formulas import losses
-from fastbp.kernels.formulas.losses import LOSSES
+from fastbp.kernels.formulas.losses import LINKS, LOSSES, TABLE
 from fastbp.kernels.machine.compile import from_python
 
 loss, loss_and_slope = from_python(losses.loss), from_python(losses.loss_and_slope)
@@ -84,3 +85,84 @@ def test_r2_is_of_the_prediction_behind_the_link(name):
 def test_the_reference_knows_every_loss():
     assert reference.LOSSES.keys() == LOSSES.keys()
     assert len(set(LOSSES.values())) == len(LOSSES)
+
+
+# ------------------------------------------------------------------ in the estimator
+
+
+@pytest.fixture(params=LOSSES)
+def fitted(request, two_outputs):
+    """A model for each loss, and what it was trained on."""
+    X, Y = two_outputs
+    Y = reference.LOSSES[request.param].target(Y)
+    params = {"loss": request.param, "max_iter": 60, "n_iter_no_change": np.inf, "random_state": 0}
+    return BackpropRegressor(8, **params).fit(X, Y), X, Y
+
+
+def test_a_prediction_is_behind_the_link_wherever_it_is_made(fitted, tmp_path):
+    model, X, _ = fitted
+    network = reference.Network(model.coefs_, model.intercepts_, ["logistic"])
+    mean = reference.LOSSES[model.loss].mean
+    expected = mean(reference.predict(network, X))
+    assert_allclose(model.predict(X), expected, rtol=1e-4, atol=1e-4)
+    f = model.as_njit()
+    assert_allclose([f(x) for x in X], expected, rtol=1e-4, atol=1e-4)
+    model.save(tmp_path / "model.npz")
+    loaded = BackpropRegressor.load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    assert loaded.out_activation_ == model.out_activation_ == LINKS[TABLE[model.loss].link][1]
+
+
+def test_the_loss_falls_and_its_gradient_is_of_the_raw_table(fitted):
+    model, X, Y = fitted
+    assert model.loss_curve_[-1] < model.loss_curve_[0] - 0.01
+    kind, mean_loss = LOSSES[model.loss], model.loss_gradient(X, Y)[0]
+    Z = reference.predict(reference.Network(model.coefs_, model.intercepts_, ["logistic"]), X)
+    a = losses.TABLE[model.loss].parameter
+    a = a.default if a else 0.0
+    of_outputs = [loss(kind, z, y, a) for z, y in zip(Z.flat, Y.flat, strict=True)]
+    assert_allclose(mean_loss, np.sum(of_outputs) / len(Y), rtol=1e-10)
+
+
+@pytest.mark.parametrize("level", [0.1, 0.5, 0.9])
+def test_a_quantile_leaves_its_part_below(level):
+    random = np.random.default_rng(0)
+    X, y = random.uniform(-1, 1, (2000, 1)), random.normal(size=2000)
+    y = X[:, 0] + (1 + X[:, 0]) * y
+    model = BackpropRegressor(
+        20, loss="quantile", loss_parameter=level, learning_rate="cosine", solver="adam",
+        learning_rate_init=0.01, max_iter=60, random_state=0,
+    ).fit(X, y)  # fmt: skip
+    assert abs(np.mean(y < model.predict(X)) - level) < 0.03
+
+
+def test_the_mean_of_counts_is_learnt_and_the_predictions_are_positive():
+    random = np.random.default_rng(0)
+    X = random.uniform(-1, 1, (3000, 1))
+    rate = np.exp(1 + 2 * X[:, 0])
+    model = BackpropRegressor(
+        10, loss="poisson", max_iter=100, n_iter_no_change=np.inf, random_state=0
+    )
+    prediction = model.fit(X, random.poisson(rate)).predict(X)
+    assert prediction.min() > 0
+    assert_allclose(prediction, rate, rtol=0.25)
+
+
+def test_targets_out_of_a_losses_range_are_refused(table):
+    X, y = table
+    with pytest.raises(ValueError, match="out of the range of the loss 'poisson': the least is"):
+        BackpropRegressor(loss="poisson").fit(X, y - y.max())
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("quantile", 0.0, "level of the loss 'quantile', must lie between 0 and 1, got 0.0"),
+        ("quantile", 1, "must lie between 0 and 1, got 1"),
+        ("poisson", 0.5, "'poisson' has no parameter, got loss_parameter=0.5"),
+    ],
+)
+def test_a_loss_parameter_must_be_one_of_the_loss(name, given, message, table):
+    X, y = table
+    with pytest.raises(ValueError, match=message):
+        BackpropRegressor(loss=name, loss_parameter=given).fit(X, np.abs(y))
