@@ -2,7 +2,6 @@
 
 import warnings
 from numbers import Integral, Real
-from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -21,6 +20,7 @@ from fastbp import parameters, persistence, scaling
 from fastbp.fitting.fit import Table, fit
 from fastbp.fitting.loop import loss_and_gradient, predictions
 from fastbp.fitting.schedules import SCHEDULES
+from fastbp.fitting.settings import settings_of
 from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
 from fastbp.kernels.formulas.losses import LINKS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
@@ -346,12 +346,10 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     def _train(self, table, held_out, *, go_on, is_partial=False):
         """Everything that `fit` and `partial_fit` share, on validated samples."""
         settings = self._settings(is_partial)
-        layers = self._hidden_widths(), self._hidden_activations()
         optimizer = self.__dict__.pop("_optimizer", None)  # a failure ruins it
         fitted = fit(
             self,
             settings,
-            layers,
             table,
             held_out,
             before=self._learnt if go_on else None,
@@ -367,51 +365,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     def _settings(self, is_partial=False):
         """The parameters, as fitting takes them."""
-        settings = SimpleNamespace(**self.get_params(deep=False), is_partial=is_partial)
-        if settings.batch_size == "auto":
-            settings.batch_size = 200
-        if is_partial:
-            settings.max_iter, settings.max_time = 1, None
-            if SCHEDULES[settings.learning_rate].is_planned:
-                settings.learning_rate = "constant"
-        self._check_loss_parameter()
-        return settings
-
-    def _check_loss_parameter(self):
-        """The loss must have a parameter, and it must lie in its range, if one is given."""
-        parameter, given = LOSSES[self.loss].parameter, self.loss_parameter
-        if given is None:
-            return
-        if parameter is None:
-            raise ValueError(
-                f"The loss {self.loss!r} has no parameter, got loss_parameter={given}."
-            )
-        if not parameter.low < given < parameter.high:
-            raise ValueError(
-                f"loss_parameter, the {parameter.name} of the loss {self.loss!r}, must lie between "
-                f"{parameter.low:g} and {parameter.high:g}, got {given}."
-            )
-
-    def _hidden_activations(self):
-        """Activation of each hidden layer, by name."""
-        n_hidden = len(self._hidden_widths())
-        if isinstance(self.activation, str):
-            return [self.activation] * n_hidden
-        names = np.asarray(self.activation, object).tolist()
-        if len(names) != n_hidden:
-            raise ValueError(
-                f"activation names {len(names)} activations for {n_hidden} hidden layers."
-            )
-        if unknown := [name for name in names if name not in list(ACTIVATIONS)]:
-            raise ValueError(f"Unknown activation {unknown[0]!r}; known: {sorted(ACTIVATIONS)}.")
-        return names
-
-    def _hidden_widths(self):
-        sizes = self.hidden_layer_sizes
-        sizes = [sizes] if isinstance(sizes, Integral) else list(sizes)
-        if any(not isinstance(size, Integral) or size < 1 for size in sizes):
-            raise ValueError(f"hidden_layer_sizes must be integers > 0, got {sizes}.")
-        return [int(size) for size in sizes]
+        return settings_of(self.get_params(deep=False), is_partial=is_partial)
 
     def _note(self, fitted, go_on, validated):
         """The learned attributes: what predicts, by one assignment, and what happened."""

@@ -35,7 +35,7 @@ WINGS = [
         "fitting",
         [
             {"schedules", "team", "interrupts", "observer", "learnt"},
-            {"plan"},
+            {"plan", "settings"},
             {"loop"},
             {"fit"},
         ],

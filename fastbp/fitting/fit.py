@@ -44,15 +44,14 @@ class Fitted(NamedTuple):
     observer: object  # or None
 
 
-def fit(estimator, settings, layers, table, held_out, *, before=None, optimizer=None, seen=0):
+def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, seen=0):
     """Train.
 
     Parameters
     ----------
     estimator : BackpropRegressor
         Only for those who watch it.
-    settings : the estimator's parameters
-    layers : tuple of (widths of the hidden layers, their activations)
+    settings : see `settings_of`
     table, held_out : Table, Table or None
     before : Learnt or None
         What to go on from.
@@ -66,8 +65,8 @@ def fit(estimator, settings, layers, table, held_out, *, before=None, optimizer=
     Fitted
     """
     random_state = check_random_state(settings.random_state)
-    (hidden, activations), X, y = layers, table.X, table.y
-    net = network((X.shape[1], *hidden, y.shape[1]), activations, trained=True)
+    activations, X, y = settings.activations, table.X, table.y
+    net = network((X.shape[1], *settings.hidden, y.shape[1]), activations, trained=True)
     dtype = np.dtype(settings.dtype or X.dtype)
     if before is not None:
         check_goes_on(before, net)

@@ -85,7 +85,7 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
     samples : Samples
         Its order is shuffled in place.
     held_out : HeldOut or None
-    settings : the estimator's parameters
+    settings : see `settings_of`
     optimizer : OptimizerState
         Carried on, in place.
     observer : object, default=None

@@ -32,7 +32,7 @@ def recipe_of(net, settings, batch_size, cut):
     recipe = np.zeros(1, RECIPE).view(np.recarray)
     for name in AS_GIVEN:
         recipe[name] = getattr(settings, name)
-    recipe.loss, recipe.loss_parameter = losses.LOSSES[settings.loss], loss_parameter_of(settings)
+    recipe.loss, recipe.loss_parameter = losses.LOSSES[settings.loss], settings.loss_parameter
     # scikit-learn's loss is the mean over the outputs, although its gradient is the sum's.
     by_output = losses.TABLE[settings.loss].reported_by_output
     recipe.loss_scale = 1 / net["width"][-1] if by_output else 1.0
@@ -44,14 +44,6 @@ def recipe_of(net, settings, batch_size, cut):
     return recipe[0]
 
 
-def loss_parameter_of(settings):
-    """The number that the loss reads; 0 where it reads none."""
-    parameter = losses.TABLE[settings.loss].parameter
-    if parameter is None:
-        return 0.0
-    return parameter.default if settings.loss_parameter is None else settings.loss_parameter
-
-
 def layout(kernel, net, settings, batch_size, theta, optimizer, best_theta):
     """All that a kernel trains with, and the threads that do it.
 
@@ -59,7 +51,7 @@ def layout(kernel, net, settings, batch_size, theta, optimizer, best_theta):
     ----------
     kernel : Kernel
     net : recarray, see `network.network`
-    settings : the estimator's parameters
+    settings : see `settings_of`
     batch_size : int
         No more than there are samples.
     theta, best_theta : ndarrays

@@ -1,0 +1,83 @@
+"""The estimator's parameters as fitting takes them: checked against one another, and resolved."""
+
+from numbers import Integral
+from types import SimpleNamespace
+
+import numpy as np
+
+from fastbp.fitting.schedules import SCHEDULES
+from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
+from fastbp.kernels.formulas.losses import TABLE as LOSSES
+
+#: Samples in a step where `batch_size` is "auto".
+BATCH_SIZE = 200
+
+
+def settings_of(params, *, is_partial=False):
+    """The parameters, each under its name, and what follows from them.
+
+    Parameters
+    ----------
+    params : dict
+        Those of `BackpropRegressor`, each valid by itself.
+    is_partial : bool
+        They are for a `partial_fit`: one epoch of a training without a planned end.
+
+    Returns
+    -------
+    SimpleNamespace
+        Also with `hidden` and `activations`, the units and the activation of each hidden layer.
+
+    Raises
+    ------
+    ValueError
+        If some don't go with others.
+    """
+    settings = SimpleNamespace(**params, is_partial=is_partial)
+    settings.hidden = hidden_widths(settings.hidden_layer_sizes)
+    settings.activations = activation_names(settings.activation, len(settings.hidden))
+    settings.loss_parameter = loss_parameter(settings.loss, settings.loss_parameter)
+    if settings.batch_size == "auto":
+        settings.batch_size = BATCH_SIZE
+    if is_partial:
+        settings.max_iter, settings.max_time = 1, None
+        if SCHEDULES[settings.learning_rate].is_planned:
+            settings.learning_rate = "constant"
+    return settings
+
+
+def hidden_widths(sizes):
+    """Units of each hidden layer."""
+    sizes = [sizes] if isinstance(sizes, Integral) else list(sizes)
+    if any(not isinstance(size, Integral) or size < 1 for size in sizes):
+        raise ValueError(f"hidden_layer_sizes must be integers > 0, got {sizes}.")
+    return [int(size) for size in sizes]
+
+
+def activation_names(activation, n_hidden):
+    """The activation of each hidden layer."""
+    if isinstance(activation, str):
+        return [activation] * n_hidden
+    names = np.asarray(activation, object).tolist()
+    if len(names) != n_hidden:
+        raise ValueError(f"activation names {len(names)} activations for {n_hidden} hidden layers.")
+    if unknown := [name for name in names if name not in list(ACTIVATIONS)]:
+        raise ValueError(f"Unknown activation {unknown[0]!r}; known: {sorted(ACTIVATIONS)}.")
+    return names
+
+
+def loss_parameter(loss, given):
+    """The number that the loss reads; 0 where it reads none."""
+    parameter = LOSSES[loss].parameter
+    if parameter is None and given is None:
+        return 0.0
+    if parameter is None:
+        raise ValueError(f"The loss {loss!r} has no parameter, got loss_parameter={given}.")
+    if given is None:
+        return parameter.default
+    if not parameter.low < given < parameter.high:
+        raise ValueError(
+            f"loss_parameter, the {parameter.name} of the loss {loss!r}, must lie between "
+            f"{parameter.low:g} and {parameter.high:g}, got {given}."
+        )
+    return given
