@@ -59,7 +59,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     Parameters
     ----------
-    hidden_layer_sizes : int or array-like of int, default=(50,)
+    hidden_layer_sizes : int or array-like of int, default=(128, 128)
         Units of each hidden layer; ``()`` is linear regression.
     activation : {activations} or list of these, default="logistic"
         Activation of the hidden layers, or one for each.
@@ -70,31 +70,40 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         the prediction, y is at least 0 and is not standardised. "quantile" predicts that level's.
     loss_parameter : float or None, default=None
         The loss's parameter, if it has one: {loss parameters}. None is that default.
-    solver : {solvers}, default="sgd"
+    solver : {solvers}, default="adam"
     alpha : float, default=0.0
         Strength of the L2 penalty on the weights, not on the biases. As in scikit-learn it
         is divided by the batch's size (its weight, with sample weights). With
         `standardize`, it acts on the weights of the standardised columns.
-    weight_decay : float, default=0.0
+    weight_decay : float, default=0.003
         Decoupled decay (AdamW's, for every solver): each step first takes
         ``step size * weight_decay`` of each weight away, but not of the biases (Loshchilov &
         Hutter, 2019). Like `alpha`, it sees standardised columns.
     max_grad_norm : float or None, default=None
         The longest gradient that is stepped along: a longer one, all parameters together, is
         shortened to it (Pascanu, Mikolov & Bengio, 2013).
-    batch_size : int or "auto", default=32
-        Samples in a step, at most all of them; "auto" is 200. The last, smaller batch of an
-        epoch is trained on too.
-    learning_rate : {schedules}, default="adaptive"
+    batch_size : int or "auto", default="auto"
+        Samples in a step, at most all of them; "auto" is 64, from 4,096 rows on 128; with
+        ``init="glorot"`` it is 200, as in scikit-learn. The last, smaller batch of an epoch is
+        trained on too.
+    learning_rate : {schedules}, default="cosine"
         The step size over the epochs. "constant": unchanged. "invscaling":
         ``learning_rate_init / (t + 1)**power_t`` with t the samples seen so far. "adaptive":
         divided by 5 whenever `n_iter_no_change` epochs brought no improvement. "cosine": falls to
-        0 over `max_iter` epochs, all of which are trained, unless a validation score ends it
-        with `early_stopping`; `partial_fit`, which has no planned end, keeps it unchanged.
-    learning_rate_init : float, default=0.02
+        0 over `max_iter` epochs, all of which are trained; `partial_fit`, which has no planned end,
+        keeps it unchanged.
+    learning_rate_init : float or "auto", default="auto"
+        "auto" is, for "adam", by the activation (0.01 for logistic units, 0.003 for tanh, else
+        0.005 at most), whatever the width and depth; for "sgd" it is found from the curvature of
+        the loss at the first weights.
     power_t : float, default=0.5
-    max_iter : int, default=1000
-        Most epochs.
+    max_iter : int or "auto", default="auto"
+        Most epochs. "auto" is 100 to 400, the fewer the more rows there are, but at least as many
+        as make 1,000 steps (with "sgd" 4,000); fewer than 100 from 50,000 rows on.
+    init : {"auto", "glorot"}, default="auto"
+        First weights. "auto": they know the data; half of the first layer's units look at one
+        column each and bend at its quantiles, the others bend at rows of the table, and layers
+        begin with outputs of mean 0. "glorot": drawn as scikit-learn does.
     shuffle : bool, default=True
         Take the samples in a new order each epoch.
     random_state : int, RandomState instance or None, default=None
@@ -109,11 +118,13 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     momentum : float, default=0.9
         Of "sgd", in [0, 1]. 0 is plain gradient descent: θ ← θ − η ∂L/∂θ.
     nesterovs_momentum : bool, default=True
-    early_stopping : bool, default=False
-        Set `validation_fraction` of the samples aside, end training when R² on them no
-        longer improves, and keep the weights that were best on them.
-    validation_fraction : float, default=0.1
-    beta_1, beta_2 : float, default=0.9, 0.999
+    early_stopping : bool or "refit", default="refit"
+        True: set `validation_fraction` of the samples aside, and keep the weights that were best on
+        them; training ends when R² on them no longer improves, but with "cosine" as planned.
+        "refit": train with a part set aside only to find how long to train, then anew on all
+        samples for so long (from 40 rows on; on fewer than 200, five times, with different parts).
+    validation_fraction : float, default=0.2
+    beta_1, beta_2 : float, default=0.9, 0.95
         Of "adam": decay of its running means of the gradient and its square.
     epsilon : float, default=1e-8
         Of "adam".
@@ -187,11 +198,12 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         "alpha": [Interval(Real, 0, None, closed="left")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "init": [StrOptions({"auto", "glorot"})],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions(set(SCHEDULES))],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate_init": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "shuffle": ["boolean"],
         "random_state": ["random_state"],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -199,7 +211,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         "warm_start": ["boolean"],
         "momentum": [Interval(Real, 0, 1, closed="both")],
         "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean"],
+        "early_stopping": ["boolean", StrOptions({"refit"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
@@ -216,20 +228,21 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     def __init__(
         self,
-        hidden_layer_sizes=(50,),
+        hidden_layer_sizes=(128, 128),
         activation="logistic",
         *,
         loss="squared_error",
         loss_parameter=None,
-        solver="sgd",
+        solver="adam",
         alpha=0.0,
-        weight_decay=0.0,
+        weight_decay=0.003,
         max_grad_norm=None,
-        batch_size=32,
-        learning_rate="adaptive",
-        learning_rate_init=0.02,
+        batch_size="auto",
+        learning_rate="cosine",
+        learning_rate_init="auto",
         power_t=0.5,
-        max_iter=1000,
+        max_iter="auto",
+        init="auto",
         shuffle=True,
         random_state=None,
         tol=1e-5,
@@ -237,10 +250,10 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         warm_start=False,
         momentum=0.9,
         nesterovs_momentum=True,
-        early_stopping=False,
-        validation_fraction=0.1,
+        early_stopping="refit",
+        validation_fraction=0.2,
         beta_1=0.9,
-        beta_2=0.999,
+        beta_2=0.95,
         epsilon=1e-8,
         n_iter_no_change=20,
         standardize=True,
@@ -305,7 +318,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         -------
         self
         """
-        if self.early_stopping:
+        if self.early_stopping is True:
             raise ValueError("partial_fit does not support early_stopping=True")
         go_on = hasattr(self, "_learnt")
         table = self._validate_samples(X, y, sample_weight, reset=not go_on)
@@ -356,7 +369,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             optimizer=optimizer if go_on and is_partial else None,
             seen=self.t_ if go_on else 0,
         )
-        self._note(fitted, go_on, held_out is not None or self.early_stopping)
+        self._note(fitted, go_on, held_out is not None or self.early_stopping is True)
         if not is_partial:
             self._warn_unfinished(fitted.history)
         if fitted.observer is not None:
@@ -370,6 +383,9 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     def _note(self, fitted, go_on, validated):
         """The learned attributes: what predicts, by one assignment, and what happened."""
         history, before = fitted.history, vars(self) if go_on else {}
+        settings, pilot = fitted.settings, fitted.pilot
+        self.max_iter_, self.batch_size_ = settings.max_iter, settings.batch_size
+        self.learning_rate_init_ = settings.learning_rate_init
         self._learnt, self._optimizer = fitted.learnt, fitted.optimizer
         self.n_layers_ = len(fitted.learnt.coefs) + 1
         self.n_outputs_ = fitted.learnt.n_outputs
@@ -380,7 +396,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         self.loss_curve_ = _longer(before.get("loss_curve_"), history.losses)
         self.loss_ = history.losses[-1]
         self.best_loss_ = None
-        if not self.early_stopping:
+        if self.early_stopping is not True:
             least = before.get("best_loss_")
             self.best_loss_ = min(history.losses if least is None else [least, *history.losses])
         self.validation_scores_ = self.validation_loss_curve_ = self.best_validation_score_ = None
@@ -390,6 +406,9 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             self.validation_scores_ = _longer(before.get("validation_scores_"), scores)
             self.validation_loss_curve_ = _longer(losses, history.validation_losses)
             self.best_validation_score_ = max(scores if best is None else [best, *scores])
+        elif pilot is not None:
+            self.validation_scores_ = pilot.validation_scores
+            self.validation_loss_curve_ = pilot.validation_losses
 
     def _warn_unfinished(self, history):
         message = {

@@ -1,5 +1,6 @@
 """A fit, from validated samples to what has been learnt."""
 
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -7,12 +8,14 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from fastbp import parameters, scaling
-from fastbp.fitting import loop
+from fastbp.fitting import loop, recipe
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.observer import observe
 from fastbp.fitting.plan import aligned, held_out_of, row_numbers, samples_of
+from fastbp.fitting.schedules import SCHEDULES
+from fastbp.fitting.settings import BATCH_SIZE
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
-from fastbp.kernels.formulas.network import network
+from fastbp.kernels.formulas.network import n_parameters, network
 
 
 class Table(NamedTuple):
@@ -40,7 +43,9 @@ class Fitted(NamedTuple):
     learnt: Learnt
     optimizer: loop.OptimizerState  # to go on with
     history: loop.History
+    settings: object  # with what "auto" became
     n_samples: int  # that were trained on
+    pilot: loop.History | None  # of the rows held out to find how long to train
     observer: object  # or None
 
 
@@ -68,16 +73,17 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
     activations, X, y = settings.activations, table.X, table.y
     net = network((X.shape[1], *settings.hidden, y.shape[1]), activations, trained=True)
     dtype = np.dtype(settings.dtype or X.dtype)
+    refits = settings.early_stopping == "refit" and held_out is None and before is None
     if before is not None:
         check_goes_on(before, net)
-    else:
+    elif settings.init == "glorot":
         # scikit-learn's bound for the first weights of the output layer goes by the one activation
         # of all hidden layers, even where there are none.
         like = settings.activation if isinstance(settings.activation, str) else None
         theta = parameters.initialize(net, activations, random_state, like)
 
     order = row_numbers(len(y))
-    if settings.early_stopping and held_out is None:
+    if settings.early_stopping is True and held_out is None:
         order, rows = split(order, settings.validation_fraction, random_state)
         held_out = table.rows(rows)
     units = before.scaling if before is not None and settings.is_partial else None
@@ -87,23 +93,110 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
         units = scaling_of(table, order, settings.loss)
     samples = samples_of(*table.converted(dtype, units), order)
     scored = None if held_out is None else held_out_of(*held_out.converted(dtype, units))
-    theta = aligned(theta if before is None else before.theta(units, dtype), dtype)
+    rows = in_use(samples)
+    resolve(settings, len(rows))
+
+    def start():
+        """First weights, drawn anew."""
+        if settings.init == "glorot":
+            return theta
+        return draw(net, activations, samples.X, rows, random_state)
+
+    pilot = None
+    if before is not None:
+        theta = before.theta(units, dtype)
+    elif settings.init != "glorot":
+        theta = start()
+    find_step_size(settings, net, theta, samples.X, rows, random_state)
+    if refits and recipe.n_pilots(len(rows)):
+        pilot, settings.max_iter = length_by_pilots(
+            settings, net, start, samples, rows, random_state
+        )
+        theta = start()
+    theta = aligned(theta, dtype)
 
     if optimizer is None or not optimizer.fits(settings, theta):
-        seed = random_state.randint(np.iinfo(np.int64).max, dtype=np.int64)
         began = 0 if settings.is_partial else seen
-        optimizer = loop.OptimizerState.start(settings, theta, seed, began)
+        optimizer = new_optimizer(settings, theta, random_state, began)
 
     def learnt(theta):
         return Learnt.of(theta, net, activations, settings.loss, units)
 
-    observer = None if settings.is_partial else observe(estimator, learnt, table)
+    observer = None if settings.is_partial else observe(estimator, settings, learnt, table)
     history = loop.fit(
         net, theta, samples, scored, settings, optimizer, observer=observer, seen=seen
     )
     if not np.isfinite(theta).all():
         raise ValueError("Training diverged: weights are not finite. Lower learning_rate_init.")
-    return Fitted(learnt(theta), optimizer, history, len(order), observer)
+    return Fitted(learnt(theta), optimizer, history, settings, len(order), pilot, observer)
+
+
+def new_optimizer(settings, theta, random_state, began=0):
+    """An optimiser that begins."""
+    seed = random_state.randint(np.iinfo(np.int64).max, dtype=np.int64)
+    return loop.OptimizerState.start(settings, theta, seed, began)
+
+
+def in_use(samples):
+    """The rows that are trained on: those that have a weight."""
+    if samples.sample_weight.size == 0:
+        return samples.order
+    return samples.order[samples.sample_weight[samples.order] > 0]
+
+
+def resolve(settings, n):
+    """What is "auto" adapts to the n rows that are trained on, and to what else is given."""
+    if settings.batch_size == "auto":
+        of_recipe = settings.init != "glorot"
+        settings.batch_size = min(recipe.batch_size(n) if of_recipe else BATCH_SIZE, max(n, 1))
+    if settings.max_iter == "auto":
+        settings.max_iter = recipe.epochs(max(n, 1), settings.batch_size, settings.solver)
+    if settings.learning_rate_init == "auto" and settings.solver != "sgd":
+        settings.learning_rate_init = recipe.adam_step(settings.activations)
+
+
+def find_step_size(settings, net, theta, X, rows, random_state):
+    """That of plain descent, where it is "auto": by the curvature at the first weights."""
+    if settings.learning_rate_init == "auto":
+        chosen = rows if len(rows) <= 256 else random_state.choice(rows, 256, replace=False)
+        coefs, intercepts = parameters.unpack(np.asarray(theta, np.float64), net)
+        scale = 1.0 if settings.loss == "half_squared_error" else 2.0
+        X = np.asarray(X[chosen], np.float64)
+        curvature = recipe.curvature(coefs, intercepts, settings.activations, X, scale)
+        settings.learning_rate_init = recipe.sgd_step(
+            curvature, settings.momentum, settings.nesterovs_momentum
+        )
+
+
+def draw(net, activations, X, rows, random_state):
+    """First weights that know the data."""
+    theta = np.zeros(n_parameters(net))
+    weights = parameters.unpack(theta, net)
+    recipe.first_weights(*weights, activations, X[rows], random_state)
+    return theta
+
+
+def length_by_pilots(settings, net, start, samples, rows, random_state):
+    """The mean course of trainings with a part held out, and how long it says to train on all."""
+    curves, scores, shorter = [], [], copy(settings)
+    shorter.max_iter = max(10, round(recipe.PILOT_LENGTH * settings.max_iter))
+    shorter.early_stopping = False
+    for _ in range(recipe.n_pilots(len(rows))):
+        train, rest = train_test_split(
+            rows, test_size=settings.validation_fraction, random_state=random_state
+        )
+        weight = samples.sample_weight[rest] if samples.sample_weight.size else None
+        scored = held_out_of(samples.X[rest], samples.y[rest], weight)
+        theta = aligned(start(), samples.X.dtype)
+        optimizer = new_optimizer(shorter, theta, random_state)
+        history = loop.fit(net, theta, samples._replace(order=train), scored, shorter, optimizer)
+        curves.append(history.validation_losses)
+        scores.append(history.validation_scores)
+    history.validation_losses = np.mean(curves, axis=0).tolist()
+    history.validation_scores = np.mean(scores, axis=0).tolist()
+    if SCHEDULES[settings.learning_rate].is_planned:
+        return history, recipe.chosen_epochs(np.array(history.validation_losses), settings.max_iter)
+    return history, 1 + int(np.argmin(history.validation_losses))
 
 
 def check_goes_on(before, net):

@@ -3,30 +3,31 @@
 import time
 
 
-def observe(estimator, learnt, table):
+def observe(estimator, settings, learnt, table):
     """The observer of one fit, or None where nobody watches.
 
     Parameters
     ----------
     estimator : BackpropRegressor
+    settings : see `settings_of`
     learnt : callable
         What has been learnt, of a θ.
     table : Table
     """
     if not estimator.verbose and not getattr(estimator, "_skl_callbacks", None):
         return None
-    return _Observer(estimator, learnt, table)
+    return _Observer(estimator, settings, learnt, table)
 
 
 class _Observer:
     """Tells callbacks and the terminal of each epoch; see `loop.fit`."""
 
-    def __init__(self, estimator, learnt, table):
-        self.estimator, self.learnt = estimator, learnt
+    def __init__(self, estimator, settings, learnt, table):
+        self.estimator, self.learnt, self.planned = estimator, learnt, settings.max_iter
         X, y, sample_weight = table
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.data = {"X": X, "y": y.ravel() if y.shape[1] == 1 else y, "metadata": metadata}
-        self.fit = estimator._init_callback_context(max_subtasks=estimator.max_iter)
+        self.fit = estimator._init_callback_context(max_subtasks=settings.max_iter)
         self.fit.call_on_fit_task_begin(estimator=estimator, **self.data)
         self.epoch, self.start = None, time.perf_counter()
 
@@ -62,7 +63,7 @@ class _Observer:
 
     def line(self, history):
         """One epoch, in one line."""
-        epoch, most = len(history.losses), self.estimator.max_iter
+        epoch, most = len(history.losses), self.planned
         width = len(str(most))
         text = f"epoch {epoch:{width}d}/{most}  loss {history.losses[-1]:<10.4g}"
         if history.validation_scores:

@@ -24,7 +24,7 @@ def optimizer_of(settings):
 
 
 #: What the kernels read as the estimator's parameters say it.
-AS_GIVEN = ("alpha", "weight_decay", "shuffle", "early_stopping", "tol", *OF_OPTIMIZERS)
+AS_GIVEN = ("alpha", "weight_decay", "shuffle", "tol", *OF_OPTIMIZERS)
 
 
 def recipe_of(net, settings, batch_size, cut):
@@ -38,8 +38,9 @@ def recipe_of(net, settings, batch_size, cut):
     recipe.loss_scale = 1 / net["width"][-1] if by_output else 1.0
     recipe.max_grad_norm = settings.max_grad_norm or np.inf
     recipe.optimizer = optimizers.OPTIMIZERS[optimizer_of(settings)]
-    ends_as_planned = SCHEDULES[settings.learning_rate].is_planned and not settings.early_stopping
-    recipe.patience = np.inf if ends_as_planned else settings.n_iter_no_change
+    is_planned = SCHEDULES[settings.learning_rate].is_planned  # then it ends as planned
+    recipe.patience = np.inf if is_planned else settings.n_iter_no_change
+    recipe.early_stopping = settings.early_stopping is True
     recipe.batch_size, recipe.tile, recipe.parts = batch_size, *cut
     return recipe[0]
 

@@ -9,7 +9,7 @@ from fastbp.fitting.schedules import SCHEDULES
 from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 
-#: Samples in a step where `batch_size` is "auto".
+#: Samples in a step where `batch_size` is "auto" and first weights are scikit-learn's: as there.
 BATCH_SIZE = 200
 
 
@@ -37,8 +37,6 @@ def settings_of(params, *, is_partial=False):
     settings.hidden = hidden_widths(settings.hidden_layer_sizes)
     settings.activations = activation_names(settings.activation, len(settings.hidden))
     settings.loss_parameter = loss_parameter(settings.loss, settings.loss_parameter)
-    if settings.batch_size == "auto":
-        settings.batch_size = BATCH_SIZE
     if is_partial:
         settings.max_iter, settings.max_time = 1, None
         if SCHEDULES[settings.learning_rate].is_planned:

@@ -295,18 +295,33 @@ class Activation(NamedTuple):
     derivative: Callable  # of the output o = σ(z), unless it is `of_z`
     of_z: bool = False  # then σ′(z) is kept from the way forward
     ends_sums: bool = False  # so cheap that it is done where sums end, not in a pass of its own
-    bound: float = 6.0  # first weights are drawn from ±√(bound / (fan in + fan out))
     ulps: float = 0.0  # error of the value, at most, in units of the last place
+    # Of first weights and steps:
+    bound: float = 6.0  # scikit-learn's weights are drawn from ±√(bound / (fan in + fan out))
+    steepness: float = 1.0  # how much larger z must be than for tanh, to bend as much
+    gain: float = 1.0  # how much larger weights must be that read these outputs
+    is_hinge: bool = False  # it bends at one place, and is straight on both sides
+    adam_step: float = 0.003
 
 
 TABLE = {
-    "identity": Activation(identity, identity_derivative, ends_sums=True),
-    "logistic": Activation(logistic, logistic_derivative, bound=2.0, ulps=2.5),
+    "identity": Activation(identity, identity_derivative, ends_sums=True, adam_step=0.01),
+    "logistic": Activation(
+        logistic, logistic_derivative, ulps=2.5,
+        bound=2.0, steepness=2.0, gain=2.0, adam_step=0.01,
+    ),
     "tanh": Activation(tanh, tanh_derivative, ulps=2.7),
-    "relu": Activation(relu, relu_derivative, ends_sums=True),
-    "silu": Activation(silu, silu_derivative, of_z=True, ulps=3.5),
-    "softplus": Activation(softplus, softplus_derivative, of_z=True, ulps=4.0),
-}
+    "relu": Activation(
+        relu, relu_derivative, ends_sums=True, gain=2**0.5, is_hinge=True, adam_step=0.005
+    ),
+    "silu": Activation(
+        silu, silu_derivative, of_z=True, ulps=3.5, gain=2**0.5, is_hinge=True, adam_step=0.005
+    ),
+    "softplus": Activation(
+        softplus, softplus_derivative, of_z=True, ulps=4.0,
+        gain=2**0.5, is_hinge=True, adam_step=0.005,
+    ),
+}  # fmt: skip
 
 #: The code that kernels know an activation by: its row.
 ACTIVATIONS = {name: code for code, name in enumerate(TABLE)}

@@ -1,0 +1,189 @@
+"""The recipe: what "auto" becomes, from the data and from what else is given. Pure functions.
+
+Each formula was found on validation rows of many tables: see `bench/README.md` for what it is worth.
+"""
+
+import numpy as np
+
+from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
+
+#: Epochs are as many as go through so many rows, within bounds.
+ROWS_SEEN, LEAST_EPOCHS, MOST_EPOCHS = 500_000, 100, 400
+
+#: However few rows there are, so many steps are made: parity of four bits takes them.
+LEAST_STEPS = {"adam": 1000, "sgd": 4000}
+
+#: From how many rows on the last part of training is no longer worth an epoch each hundred.
+MANY_ROWS = 50_000
+
+
+def batch_size(n):
+    """Rows in a step: noise of smaller ones helps small tables."""
+    return 64 if n < 4096 else 128
+
+
+def epochs(n, batch, solver):
+    """How long to train on n rows: on few long, on many as long as goes through enough of them."""
+    number = np.clip(ROWS_SEEN / n, LEAST_EPOCHS, MOST_EPOCHS)
+    if n > MANY_ROWS:
+        number = max(20, LEAST_EPOCHS * MANY_ROWS / n)
+    return int(np.ceil(max(number, LEAST_STEPS.get(solver, 1000) * min(batch, n) / n)))
+
+
+def adam_step(activations):
+    """Adam's first step size: it depends on the units alone, not on width or depth."""
+    return min((ACTIVATIONS[name].adam_step for name in activations), default=0.01)
+
+
+# --------------------------------------------------------------------- plain descent
+
+
+def sgd_step(curvature, momentum, nesterov):
+    """The step size of gradient descent, from the curvature λ of the loss at the first weights.
+
+    Three quarters of the largest that is stable on a quadratic, which is 2/λ, and with momentum μ
+    2(1 + μ)/λ, or with Nesterov's 2(1 + μ)/(1 + 2μ)/λ.
+    """
+    bound = 2 * (1 + momentum) / (1 + 2 * momentum * nesterov)
+    return float(min(1.0, 0.75 * bound / max(curvature, 1e-12)))
+
+
+def curvature(coefs, intercepts, activations, X, scale=2.0):
+    """λ: the largest eigenvalue of the Gauss-Newton matrix of the mean of (ŷ − y)².
+
+    It is that of the kernel matrix K = Σₗ (Dₗ Dₗᵀ) ∘ (Oₗ₋₁ Oₗ₋₁ᵀ + 1) of the rows X over their number, with
+    Dₗ = ∂ŷ/∂Zₗ: of the output for which it is largest.
+    """
+    O, slopes = [X], []
+    for W, b, name in zip(coefs, intercepts, activations, strict=False):
+        Z = O[-1] @ W + b
+        O.append(plain(name, Z))
+        slopes.append((plain(name, Z + 1e-6) - plain(name, Z - 1e-6)) / 2e-6)
+    seen = [o @ o.T + 1 for o in O]
+    largest = 0.0
+    for output in range(coefs[-1].shape[1]):
+        D = np.ones((len(X), 1))
+        K = seen[-1].copy()
+        W = coefs[-1][:, [output]]
+        for l in range(len(slopes) - 1, -1, -1):
+            D = (D @ W.T) * slopes[l]
+            K += (D @ D.T) * seen[l]
+            W = coefs[l]
+        v = np.ones(len(X))
+        for _ in range(20):
+            v = K @ (v / np.linalg.norm(v))
+        largest = max(largest, np.linalg.norm(v))
+    return scale * largest / len(X)
+
+
+def plain(name, z):
+    """σ(z) in NumPy, for first weights only; the kernels' own is compiled."""
+    if name == "logistic":
+        return 0.5 * (1 + np.tanh(z / 2))
+    if name == "tanh":
+        return np.tanh(z)
+    if name == "identity":
+        return z
+    return np.maximum(z, 0)  # all hinges, nearly
+
+
+# --------------------------------------------------------------------- first weights
+
+#: What a layer's weights are multiplied by, and the share of its units that look at one column.
+GAIN, AXIS_SHARE = 0.5, 0.5
+
+#: The narrowest part of a column, and the steepest weight, of a unit that looks at one column.
+NARROWEST, STEEPEST = 0.02, 8.0
+
+#: Rows that quantiles and means are taken of, at most.
+ROWS_LOOKED_AT = 10_000
+
+
+def first_weights(coefs, intercepts, activations, X, random_state):
+    """Draw first weights that know the data, in place.
+
+    Half of the first layer's units look at one column each, and bend where its quantiles are: the
+    layer begins as a soft one-hot of each column. The middles of the others lie at rows of the
+    table. All other layers begin with outputs of mean 0.
+
+    Parameters
+    ----------
+    coefs, intercepts : lists of ndarray
+        Out: W and b of each layer, in units of X.
+    activations : sequence of str
+        Of each hidden layer.
+    X : ndarray of shape (n_rows, n_features), standardised
+    random_state : RandomState
+    """
+    if len(X) > ROWS_LOOKED_AT:
+        X = X[random_state.choice(len(X), ROWS_LOOKED_AT, replace=False)]
+    X = np.asarray(X, np.float64)
+    O = X[random_state.permutation(len(X))[:512]]
+    names, gain_before = [*activations, None], 1.0
+    for l, (W, b, name) in enumerate(zip(coefs, intercepts, names, strict=True)):
+        row = ACTIVATIONS[name] if name else None
+        own = GAIN * row.steepness if row else 1.0
+        W[:] = random_state.normal(0, own * gain_before / np.sqrt(len(W)), W.shape)
+        if l == 0 and row:
+            middles = X[random_state.randint(len(X), size=W.shape[1])]
+            look_at_columns(W, middles, row, X, random_state)
+            b[:] = -np.einsum("uj,ju->u", middles, W)
+        else:
+            b[:] = -O.mean(axis=0) @ W
+            if row:
+                b += random_state.normal(0, own / 2, b.shape)
+        if row:
+            O, gain_before = plain(name, O @ W + b), row.gain
+
+
+def look_at_columns(W, middles, row, X, random_state):
+    """Let the first units of W look at one column each, with `middles` at its quantiles."""
+    columns = np.flatnonzero(X.min(axis=0) < X.max(axis=0))
+    n_units = int(AXIS_SHARE * W.shape[1])
+    if not 0 < len(columns) <= n_units or row is ACTIVATIONS["identity"]:
+        return
+    per_column = -(-n_units // len(columns))
+    grid = np.linspace(0, 1, 2 * per_column + 1)
+    quantiles = np.quantile(X[:, columns], grid, axis=0)
+    for u in range(n_units):
+        at, i = u % len(columns), u // len(columns)
+        j, (low, middle, high) = columns[at], quantiles[2 * i : 2 * i + 3, at]
+        slope = 1.0
+        if not row.is_hinge:
+            slope = row.steepness * min(1 / max(high - low, NARROWEST), STEEPEST)
+        W[:, u] = 0
+        W[j, u] = slope * random_state.choice([-1, 1])
+        middles[u, j] = middle
+
+
+# ----------------------------------------------------------------------- the pilot
+
+#: The pilot trains for this part of the epochs.
+PILOT_LENGTH = 0.5
+
+
+def n_pilots(n):
+    """How many pilots are worth it: held-out rows of tiny tables say nothing, of small ones little."""
+    return 0 if n < 40 else 5 if n < 200 else 1
+
+
+def chosen_epochs(losses, planned):
+    """How long to train on all rows, by the losses on the rows held out of a pilot.
+
+    Parameters
+    ----------
+    losses : array of shape (n_pilot_epochs,)
+        After each epoch, the step size having followed a cosine to 0.
+    planned : int
+        Epochs of the fit, if there is nothing against it.
+    """
+    n, width = len(losses), max(1, len(losses) // 20)
+    padded = np.pad(losses, (width // 2, width - 1 - width // 2), mode="edge")
+    smooth = np.convolve(padded, np.full(width, 1 / width), "valid")
+    smooth[-1] = min(smooth[-1], losses[-1])
+    best = int(np.argmin(smooth)) + 1
+    if best >= 0.9 * n:
+        return planned
+    # As much step size in all as the pilot had up to there: a cosine's mean is a half.
+    way = np.sum((1 + np.cos(np.pi * np.arange(best) / n)) / 2)
+    return max(5, round(2 * way))
