@@ -10,7 +10,10 @@ PACKAGE = Path(__file__).resolve().parents[1] / "fastbp"
 #: The wings, from the ground up, and the storeys of each: a module may import what is below it in
 #: its own wing, and all of lower wings. What stands alone in the package is a wing of itself.
 WINGS = [
-    ("kernels.machine", [{"compile"}, {"views", "threads", "vectors"}, {"runs", "emitter"}]),
+    (
+        "kernels.machine",
+        [{"compile"}, {"bounds"}, {"views", "threads", "vectors"}, {"runs", "emitter"}],
+    ),
     ("kernels.formulas", [{"activations"}, {"network", "optimizers", "losses"}]),
     ("kernels.products", [{"tiles"}, {"products"}]),
     (
