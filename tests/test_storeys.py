@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "fastbp"
 WINGS = [
     (
         "kernels.machine",
-        [{"compile"}, {"bounds"}, {"views", "threads", "vectors"}, {"runs", "emitter"}],
+        [{"compile"}, {"bounds"}, {"views", "threads", "vectors", "counters"}, {"runs", "emitter"}],
     ),
     ("kernels.formulas", [{"activations"}, {"network", "optimizers", "losses"}]),
     ("kernels.products", [{"tiles"}, {"products"}]),
