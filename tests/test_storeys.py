@@ -13,8 +13,10 @@ WINGS = [
     (
         "kernels.machine",
         [
-            {"compile", "vectors"},
-            {"views", "threads"},
+            {"compile"},
+            {"bounds"},
+            {"vectors"},
+            {"views", "threads", "counters"},
             {"runs", "emitter", "functions", "passes"},
         ],
     ),

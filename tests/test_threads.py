@@ -105,6 +105,21 @@ def test_an_exception_in_the_first_thread_ends_the_others():
     assert n_running() == 0
 
 
+def test_an_exception_in_another_thread_ends_all_and_is_the_callers():
+    before, three = threading.active_count(), Team(3)
+
+    def kernel(threads):
+        if threads.thread == 2:
+            raise IndexError
+        while threads.barrier[32] == 0:
+            pass
+
+    with pytest.raises(IndexError):
+        three.run(kernel)
+    assert threading.active_count() == before
+    assert n_running() == 0
+
+
 def count(threads):
     """A kernel that tells in how many threads it runs."""
     return threads.n

@@ -14,7 +14,7 @@ import numpy as np
 from fastbp.kernels.formulas.activations import KEPT, activate, activation, derivative
 from fastbp.kernels.machine.compile import inline, njit
 from fastbp.kernels.machine.vectors import LANES, lanes
-from fastbp.kernels.machine.views import least, vector
+from fastbp.kernels.machine.views import least, rest_of, vector
 from fastbp.kernels.products.tiles import (
     AS_IS,
     BIAS,
@@ -114,10 +114,10 @@ def multiply(A, a_row, a_k, B, C, begin, bias, end, O, first, stop):
     """C ← end(begin + A B, O) for the rows from `first` to `stop`, see `tiles.py`; A[r, k] is
     A[r·a_row + k·a_k]."""
     n, terms, one = B.shape[1], B.shape[0], np.int64(1)
-    c, o, bias = rows_from(C, first), rows_from(O, first), vector(bias, first, bias.size)
+    c, o, bias = rows_from(C, first), rows_from(O, first), rest_of(bias, first)
     for k in range(0, terms, DEPTH):
         _multiply_part(
-            vector(A, first * a_row + k * a_k, A.size), a_row, a_k, ROWS * a_row,
+            rest_of(A, first * a_row + k * a_k), a_row, a_k, ROWS * a_row,
             least(DEPTH, terms - k), rows_from(B, k), n, one, c, n, stop - first, n,
             begin if k == 0 else np.int64(RESUMED), bias,
             end if k + DEPTH >= terms else np.int64(AS_IS), o,
@@ -127,7 +127,7 @@ def multiply(A, a_row, a_k, B, C, begin, bias, end, O, first, stop):
 @inline
 def rows_from(A, first):
     """The numbers of the rows of A from `first` on."""
-    return vector(A, first * A.shape[1], A.size)
+    return rest_of(A, first * A.shape[1])
 
 
 @inline
@@ -140,36 +140,40 @@ def is_packed(W, B, scratch):
 def _multiply_packed(A, a_row, a_k, B, C, begin, bias, end, O, scratch):
     """As `multiply`, for all rows: what a tile needs of B lies side by side, and of A where it has
     columns."""
-    packed = vector(scratch, ROOM_OF_ROWS, scratch.size - ROOM_OF_ROWS)
+    room, size = vector(scratch, 0, ROOM_OF_ROWS), B.shape[0] * (B.shape[1] + lanes(B))
+    packed = vector(scratch, ROOM_OF_ROWS, size)
     pack_columns(B, np.int64(0), B.shape[0], packed)
     for r in range(0, C.shape[0], PACKED):
-        multiply_rows(A, a_row, a_k, B, packed, C, begin, bias, end, O, r, scratch)
+        multiply_rows(A, a_row, a_k, B, packed, C, begin, bias, end, O, r, room)
 
 
 @njit
 def multiply_rows(A, a_row, a_k, B, packed, C, begin, bias, end, O, first, room):
     """As `multiply`, for PACKED rows from `first` on; `packed` is B as `pack_columns` leaves it."""
     terms, n, one, rows = B.shape[0], B.shape[1], np.int64(1), least(PACKED, C.shape[0] - first)
-    c, o, bias = rows_from(C, first), rows_from(O, first), vector(bias, first, bias.size)
+    c, o, bias = rows_from(C, first), rows_from(O, first), rest_of(bias, first)
     whole, long, width, last = rows // ROWS * ROWS, long_columns(C, n), VECTORS * lanes(C), end
     for k in range(0, terms, DEPTH):
         depth, begin = least(DEPTH, terms - k), begin if k == 0 else np.int64(RESUMED)
         end = last if k + depth == terms else np.int64(AS_IS)
-        a, b = vector(A, first * a_row + k * a_k, A.size), vector(packed, k * (n + lanes(C)), n)
-        row, column, strip, rest = a_row, a_k, ROWS * a_row, vector(a, whole * a_row, a.size)
+        a, b = rest_of(A, first * a_row + k * a_k), rest_of(packed, k * (n + lanes(C)))
+        row, column, strip, rest = a_row, a_k, ROWS * a_row, a
+        if whole < rows:
+            rest = rest_of(a, whole * a_row)
         if a_k != 1:
             row, column, strip = one, np.int64(ROWS), ROWS * depth + LINE
-            _pack_rows(a, a_k, depth, whole, room, strip)
-            a = room
+            packed_rows = vector(room, 0, whole // ROWS * strip)
+            _pack_rows(a, a_k, depth, whole, packed_rows, strip)
+            a = packed_rows
         _multiply_strips(a, row, column, strip, depth, b, c, n, whole, long, begin, bias, end, o)
         _multiply_part(
-            a, row, column, strip, depth, vector(b, long * depth, n), width, depth,
-            vector(c, long, n), n, whole, n - long, begin, bias, end, vector(o, long, n),
+            a, row, column, strip, depth, rest_of(b, long * depth), width, depth,
+            rest_of(c, long), n, whole, n - long, begin, bias, end, rest_of(o, long),
         )  # fmt: skip
         _multiply_part(
             rest, a_row, a_k, one, depth, rows_from(B, k), n, one,
-            vector(c, whole * n, n), n, rows - whole, n,
-            begin, vector(bias, whole, n), end, vector(o, whole * n, n),
+            rest_of(c, whole * n), n, rows - whole, n,
+            begin, rest_of(bias, whole), end, rest_of(o, whole * n),
         )  # fmt: skip
 
 
@@ -326,14 +330,14 @@ def outer_by_D_turned(O, D, G, strip, room, begin):
         width = least(2 * VECTORS * lanes(G), columns - k)
     if width <= 0:
         return False
-    o, g, rows = vector(O, 0, O.size), vector(G, k, G.size), n_in
-    _turn_over(rows_from(D, k), n, width, n, room, width)
+    o, g, rows, d = vector(O, 0, O.size), rest_of(G, k), n_in, vector(room, 0, n * width)
+    _turn_over(rows_from(D, k), n, width, n, d, width)
     if k < long:
         rows = n_in // ROWS * ROWS
-        _multiply_strips(o, n, one, ROWS * n, n, room, g, n_out, rows, width, begin, o, as_is, g)
+        _multiply_strips(o, n, one, ROWS * n, n, d, g, n_out, rows, width, begin, o, as_is, g)
     else:
         _multiply_part(
-            o, n, one, ROWS * n, n, room, width, one, g, n_out, rows, width, begin, o, as_is, g
+            o, n, one, ROWS * n, n, d, width, one, g, n_out, rows, width, begin, o, as_is, g
         )
     outer_by_dots(O, D, G, rows, n_in, k, k + width, begin)
     return True
@@ -349,8 +353,8 @@ def outer_by_O_turned(O, D, G, first, stop, room, begin):
     if side < SQUARE or columns == first:
         rows = zero
     d, g = vector(D, 0, D.size), vector(G, 0, G.size)
-    o, square = vector(room, 0, side * n), vector(room, side * n, side * side)
     for j in range(0, rows, side):
+        o, square = vector(room, 0, side * n), vector(room, side * n, side * side)
         _turn_over(rows_from(O, j), n, side, n, o, side)
         for k in range(first, columns, side):
             tile_square(

@@ -72,10 +72,14 @@ def cut(net, batch_size, itemsize):
 
 
 def room(net, tile, n_threads):
-    """O and D of one tile; as `crew_of` cuts it, room of each thread, and of all for a layer."""
-    widest = int(net["width"].max())
+    """O and D of one tile; as `crew_of` cuts it, room of each thread, and of all for the longest
+    product that is packed."""
+    widths = net["width"]
+    is_packed = widths[:-1] * widths[1:] > WIDE
+    forward, back = widths[:-1][is_packed], widths[2:][is_packed[1:]]
+    longest = int(max([*forward, *back], default=0))
     of_thread = ROOM_OF_ROWS + ROOM_OF_SAMPLE * tile
-    to_work_in = n_threads * of_thread + widest * (tile + LANES)
+    to_work_in = n_threads * of_thread + longest * (tile + LANES)
     return 1, 3, max(tile_rows(net) * tile, to_work_in)
 
 
@@ -132,8 +136,9 @@ def train_batches(threads, training, samples, eta, start, stop):
             if recipe.max_grad_norm < np.inf:
                 shrink = sum_blocks(threads, training, 1)
             first, last = share_of(threads.thread, threads.n, theta.size, LINE)
-            g = vector(gradient, first, last - first)
-            step(net, recipe, state, eta, shrink, theta, g, training.memory, first)
+            if first < last:
+                g = vector(gradient, first, last - first)
+                step(net, recipe, state, eta, shrink, theta, g, training.memory, first)
             wait(threads.barrier, threads.n)
 
 
@@ -214,11 +219,12 @@ def _multiply_packed(A, a_row, a_k, B, C, begin, bias, end, S, kind, crew):
     Whoever is free takes the next rows: processors differ in speed.
     """
     first, stop = share(crew, B.shape[0], 1)
-    pack_columns(B, first, stop, crew.shared)
+    packed = vector(crew.shared, 0, B.shape[0] * (B.shape[1] + lanes(B)))
+    pack_columns(B, first, stop, packed)
     meet(crew)
     r = crew.thread * PACKED
     while r < C.shape[0]:
-        multiply_rows(A, a_row, a_k, B, crew.shared, C, begin, bias, end, S, r, crew.own)
+        multiply_rows(A, a_row, a_k, B, packed, C, begin, bias, end, S, r, crew.own)
         rows = least(PACKED, C.shape[0] - r)
         at, size = r * C.shape[1], rows * C.shape[1]
         activate(kind, vector(C, at, size), vector(S, at, size))
