@@ -21,7 +21,7 @@ WINGS = [
         ],
     ),
     ("kernels.formulas", [{"activations"}, {"network", "optimizers", "losses"}]),
-    ("kernels.products", [{"tiles"}, {"products"}]),
+    ("kernels.products", [{"tiles"}, {"blocks"}, {"gradients"}, {"products"}]),
     (
         "kernels.training",
         [

@@ -18,21 +18,15 @@ from fastbp.kernels.machine.compile import entry, inline, njit
 from fastbp.kernels.machine.threads import next_piece, share_of, wait
 from fastbp.kernels.machine.vectors import INTERPRETED, LANES, lanes, padded
 from fastbp.kernels.machine.views import least, part_of, vector
-from fastbp.kernels.products.products import (
-    LINE,
-    PACKED,
-    ROOM_OF_ROWS,
-    ROOM_OF_SAMPLE,
+from fastbp.kernels.products.blocks import LINE, PACKED, WIDE, multiply, multiply_rows, pack_columns
+from fastbp.kernels.products.gradients import (
     TURNED_ROWS,
-    WIDE,
-    multiply,
-    multiply_rows,
     outer_by_D_turned,
     outer_by_dots,
     outer_by_O_turned,
-    pack_columns,
     sums_of_rows,
 )
+from fastbp.kernels.products.products import ROOM_OF_ROWS, ROOM_OF_SAMPLE
 from fastbp.kernels.products.tiles import AS_IS, BIAS, RESUMED, ROWS, ZERO, end_of
 from fastbp.kernels.training.epoch import sum_blocks, train_epochs
 from fastbp.kernels.training.records import Cut, Kernel
@@ -214,7 +208,7 @@ def errors(kind, W, D, kept, D_before, crew):
 
 @njit
 def _multiply_packed(A, a_row, a_k, B, C, begin, bias, end, S, kind, crew):
-    """C ← σ(end(begin + A B, S)), with B and A packed as in `products.py`; S ← σ′ if it is kept.
+    """C ← σ(end(begin + A B, S)), with B and A packed as in `blocks.py`; S ← σ′ if it is kept.
 
     Whoever is free takes the next rows: processors differ in speed.
     """
@@ -233,7 +227,7 @@ def _multiply_packed(A, a_row, a_k, B, C, begin, bias, end, S, kind, crew):
 
 @njit
 def outer(O, D, G, crew, begin):
-    """As `products.outer`; the columns of others may not be there yet."""
+    """As `gradients.outer`; the columns of others may not be there yet."""
     n_in, n_out = O.shape[0], D.shape[0]
     if n_in >= TURNED_ROWS:
         strip = crew.thread
@@ -249,7 +243,7 @@ def outer(O, D, G, crew, begin):
 
 @inline
 def sums(D, g, crew, begin):
-    """As `products.sums`; those of others may not be there yet."""
+    """As `gradients.sums`; those of others may not be there yet."""
     first, stop = share(crew, D.shape[0], 4)
     sums_of_rows(D, g, first, stop, begin)
 
