@@ -93,8 +93,6 @@ def pin(monkeypatch):
         kernel = TRAINING[name]._replace(**fields)
         if name == "large":  # else so small a network has no work for more than one
             kernel = kernel._replace(threads=lambda *_: 3)
-        if INTERPRETED:  # what is interpreted runs in one
-            kernel = kernel._replace(threads=lambda *_: 1)
 
         def kernel_for(*_):
             used[name] = True
