@@ -67,7 +67,7 @@ def cut(net, batch_size, itemsize):
 
 def room(net, tile, n_threads):
     """O and D of one tile; as `crew_of` cuts it, room of each thread, and of all for the longest
-    product that is packed."""
+    product that is packed. (As for float32; of float64 a vector has fewer lanes.)"""
     widths = net["width"]
     is_packed = widths[:-1] * widths[1:] > WIDE
     forward, back = widths[:-1][is_packed], widths[2:][is_packed[1:]]

@@ -47,7 +47,7 @@ def cut(net, batch_size, itemsize):
 
 def room(net, tile, n_threads):
     """o, d and the gradient of as many samples as Numbers hold, a row for each unit or parameter,
-    as `train_batches` cuts them."""
+    as `train_batches` cuts them. (Of float64 they hold half as many, and half is left.)"""
     return 1, 3, max(tile_rows(net), n_parameters(net)) * TOGETHER * LANES
 
 
