@@ -100,7 +100,7 @@ def train_batches(threads, training, samples, eta, start, stop):
         start = end
 
 
-@njit
+@inline
 def train_batch(threads, training, samples, eta, start, stop):
     """θ makes one step, against the gradient over the samples from start to stop."""
     thread, n_threads, barrier = threads
