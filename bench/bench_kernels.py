@@ -15,7 +15,8 @@ from fastbp.kernels.formulas.activations import ACTIVATIONS, TABLE
 from fastbp.kernels.formulas.network import backward, forward, network, tile_rows
 from fastbp.kernels.machine.compile import from_python
 from fastbp.kernels.machine.vectors import LANES
-from fastbp.kernels.products.products import back, outer, outputs, sums
+from fastbp.kernels.products.gradients import outer, sums
+from fastbp.kernels.products.products import back, outputs
 from fastbp.kernels.products.tiles import ZERO
 
 activate = from_python(activations.activate)

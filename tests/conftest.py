@@ -78,22 +78,21 @@ def model_of():
 
 @pytest.fixture
 def pin(monkeypatch):
-    """``pin(name)``: from here on every fit is that kernel's, whatever the network's size.
+    """``pin(name)``: from here on every fit is that kernel's, whatever the network's size, and
+    with other fields of its row, if any are given.
 
     Batches of a few tens of samples are then several tiles and parts, and work for three threads.
     A test that pins a kernel, and fits nothing with it, fails.
     """
     used = {}
 
-    def pin(name):
+    def pin(name, **fields):
         if INTERPRETED and name != "tiled":
             pytest.skip("needs lanes")
 
-        kernel = TRAINING[name]
+        kernel = TRAINING[name]._replace(**fields)
         if name == "large":  # else so small a network has no work for more than one
             kernel = kernel._replace(threads=lambda *_: 3)
-        if INTERPRETED:  # what is interpreted runs in one
-            kernel = kernel._replace(threads=lambda *_: 1)
 
         def kernel_for(*_):
             used[name] = True

@@ -69,12 +69,15 @@ def verdict_on(fault, folder):
     path.write_text(faulty, encoding="utf-8")
     try:
         quick, stem = "tests/test_every_kernel.py", Path(fault.file).stem
-        rest = ["tests", "--ignore=tests/test_plant_faults.py"]
         if fault.file.startswith("kernels/"):  # no other kernel is compiled, if that is enough
-            only = ["-k", stem if stem in ("narrow", "online", "large") else "tiled"]
+            first = [quick, "-k", stem if stem in ("narrow", "online", "large") else "tiled"]
+            rest = [quick]
         else:
-            only, rest = [], [*rest, f"--ignore={quick}"]
-        killer = killer_among([quick, *only], folder, QUICK_SECONDS)
+            own = f"tests/test_{stem}.py"
+            first = [own, quick] if (folder / own).exists() else [quick]
+            rest = [f"--ignore={test}" for test in first]
+        rest += ["tests", "--ignore=tests/test_plant_faults.py"]
+        killer = killer_among(first, folder, QUICK_SECONDS)
         return killer or killer_among(rest, folder, ALL_SECONDS)
     finally:
         path.write_text(text, encoding="utf-8")

@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
 from sklearn.metrics import r2_score
+from sklearn.model_selection import train_test_split
 
 import fastbp
 from fastbp import BackpropRegressor, estimator
@@ -384,6 +385,27 @@ def test_a_fit_of_one_epoch_is_an_epoch(table):
     model = BackpropRegressor(**QUICK | {"max_iter": 1}).fit(*table)
     assert model.n_iter_ == len(model.loss_curve_) == 1
     assert model.loss_ == model.best_loss_ == model.loss_curve_[0]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_split_is_what_it_would_be_by_hand(weighted, table):
+    """Rows that are held out have no part in the training, nor in the scaling; weights go along."""
+    X, y = table
+    s = np.random.default_rng(1).uniform(0, 2, 60) if weighted else None
+    params = QUICK | {"shuffle": False, "dtype": "float64", "warm_start": True}
+    params |= {"early_stopping": True, "validation_fraction": 0.3, "learning_rate_init": 0.1}
+    # Going on draws no first weights: the split is the first that is drawn.
+    start = BackpropRegressor(**params | {"max_iter": 1}).fit(X, y).set_params(max_iter=5)
+    model, other = copy.deepcopy(start).fit(X, y, s), copy.deepcopy(start)
+    random = np.random.RandomState(0)
+    train, held_out = train_test_split(np.arange(60), test_size=0.3, random_state=random)
+    s_train, s_val = (None, None) if s is None else (s[train], s[held_out])
+    validation = {"X_val": X[held_out], "y_val": y[held_out], "sample_weight_val": s_val}
+    other.fit(X[train], y[train], s_train, **validation)
+    assert_allclose(weights_of(model), weights_of(other), rtol=1e-8)
+    assert_allclose(model.loss_curve_, other.loss_curve_, rtol=1e-8)
+    assert_allclose(model.validation_scores_, other.validation_scores_, rtol=1e-8)
+    assert model.best_validation_score_ == max(model.validation_scores_)
 
 
 # ------------------------------------------------------------------------------- defaults

@@ -85,6 +85,17 @@ def test_an_edit_of_any_kernel_leaves_the_old_machine_code_behind(package):
     assert not old.exists()
 
 
+def test_kernels_whose_bounds_are_checked_are_kept_elsewhere(package, monkeypatch, tmp_path):
+    for mine in ("", str(tmp_path / "mine")):
+        monkeypatch.setattr(compilation.numba.config, "CACHE_DIR", mine)
+        folders = []
+        for checked in (False, True):
+            monkeypatch.setattr(compilation, "CHECKED", checked)
+            folders.append(compilation.cache_folder())
+        assert folders[0] != folders[1]
+        assert all(folder.exists() for folder in folders)
+
+
 def test_a_read_only_installation_keeps_kernels_in_the_users_cache(package, monkeypatch, tmp_path):
     writable = compilation._writable
     monkeypatch.setattr(

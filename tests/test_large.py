@@ -14,7 +14,7 @@ from reference import OPTIMIZERS, PRECISIONS, assert_same_weights
 
 from fastbp import BackpropRegressor
 from fastbp.kernels.formulas.network import network
-from fastbp.kernels.products.products import WIDE
+from fastbp.kernels.products.blocks import WIDE
 from fastbp.kernels.training import large
 from fastbp.kernels.training.kernels import kernel_for
 from fastbp.kernels.training.large import LARGE

@@ -12,13 +12,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from fastbp.kernels.formulas.activations import ACTIVATIONS, KEPT, TABLE
 from fastbp.kernels.machine.compile import from_python
 from fastbp.kernels.machine.vectors import LANES
-from fastbp.kernels.products import products
-from fastbp.kernels.products.products import LONG, errors, outputs
+from fastbp.kernels.products import gradients, products
+from fastbp.kernels.products.blocks import LONG
+from fastbp.kernels.products.products import errors, outputs
 from fastbp.kernels.products.tiles import RESUMED, ZERO
 from fastbp.kernels.training import samples
 
 gather = from_python(samples.gather)
-outer, sums, back = map(from_python, (products.outer, products.sums, products.back))
+outer, sums, back = map(from_python, (gradients.outer, gradients.sums, products.back))
 
 PRECISIONS = {"float32": 2e-6, "float64": 4e-15}
 

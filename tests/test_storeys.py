@@ -13,13 +13,15 @@ WINGS = [
     (
         "kernels.machine",
         [
-            {"compile", "vectors"},
-            {"views", "threads"},
+            {"compile"},
+            {"bounds"},
+            {"vectors"},
+            {"views", "threads", "counters"},
             {"runs", "emitter", "functions", "passes"},
         ],
     ),
     ("kernels.formulas", [{"activations"}, {"network", "optimizers", "losses"}]),
-    ("kernels.products", [{"tiles"}, {"products"}]),
+    ("kernels.products", [{"tiles"}, {"blocks"}, {"gradients"}, {"products"}]),
     (
         "kernels.training",
         [

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -91,15 +92,34 @@ def test_a_fit_does_without_threads_that_the_system_refuses(monkeypatch, alone):
 
 
 def test_an_exception_in_the_first_thread_ends_the_others():
-    before, three = threading.active_count(), Team(3)
+    before, three, called_off = threading.active_count(), Team(3), []
 
     def kernel(threads):
         if threads.thread == 0:
             raise KeyboardInterrupt
-        while threads.barrier[32] == 0:  # as a kernel that waits looks whether it was called off
+        end = time.monotonic() + 10
+        # As a kernel that waits looks whether it was called off.
+        while threads.barrier[32] == 0 and time.monotonic() < end:
             pass
+        called_off.append(threads.barrier[32] != 0)
 
     with pytest.raises(KeyboardInterrupt):
+        three.run(kernel)
+    assert called_off == [True, True]
+    assert threading.active_count() == before
+    assert n_running() == 0
+
+
+def test_an_exception_in_another_thread_ends_all_and_is_the_callers():
+    before, three = threading.active_count(), Team(3)
+
+    def kernel(threads):
+        if threads.thread == 2:
+            raise IndexError
+        while threads.barrier[32] == 0:
+            pass
+
+    with pytest.raises(IndexError):
         three.run(kernel)
     assert threading.active_count() == before
     assert n_running() == 0

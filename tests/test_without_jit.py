@@ -14,7 +14,7 @@ SELECTION = {
     "test_gradients.py": "central_differences and squared_error-2-3-weighted",
     "test_trajectories.py": "partial_fits or depth",
     "test_every_kernel.py": "tiled and float64 and (half_squared_error-tanh or two)",
-    "test_losses.py": "",
+    "test_losses.py": "slope or perfect or batch or twice or nan",
     "test_optimizers.py": "float64",
 }
 

@@ -8,6 +8,7 @@ from fastbp.fitting.schedules import SCHEDULES
 from fastbp.fitting.team import Team, processors
 from fastbp.kernels.formulas import losses, optimizers
 from fastbp.kernels.formulas.network import step_flops
+from fastbp.kernels.machine.vectors import INTERPRETED
 from fastbp.kernels.training.epoch import BLOCK
 from fastbp.kernels.training.records import OF_OPTIMIZERS, RECIPE, HeldOut, Samples, Training
 from fastbp.kernels.training.samples import LINE_BYTES
@@ -95,6 +96,8 @@ def team_for(flops, useful, n_threads):
     n_threads : int or None
         The user's word; None is this process's processors, shared with the other fits in it.
     """
+    if INTERPRETED:  # there, nobody waits for others
+        return Team(1)
     if n_threads is not None:
         return Team(min(n_threads, useful))
     return Team(1 if flops < THREADS_FLOPS else min(processors(), useful), shares=True)

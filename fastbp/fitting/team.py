@@ -50,7 +50,7 @@ class Team:
             running.discard(self)
 
     def _run(self, kernel, arguments):
-        n_threads, others = self.n_threads, []
+        n_threads, others, errors = self.n_threads, [], []
         if n_threads == 1:
             return kernel(Threads(0, 1, self.barrier), *arguments)
         n_processors, n_teams = processors(), len(running)
@@ -59,8 +59,8 @@ class Team:
         set_crowded(self.barrier, n_threads * n_teams > n_processors)
         try:
             for thread in range(1, n_threads):
-                call = Threads(thread, n_threads, self.barrier), *arguments
-                others.append(Thread(target=kernel, args=call, daemon=True))
+                call = errors, kernel, Threads(thread, n_threads, self.barrier), *arguments
+                others.append(Thread(target=self._share, args=call, daemon=True))
                 others[-1].start()
         except RuntimeError:  # the system gives no more threads: the work is done without
             self._send_home(others[:-1])
@@ -69,13 +69,24 @@ class Team:
             self._send_home(others)
             raise
         try:
-            return kernel(Threads(0, n_threads, self.barrier), *arguments)
+            result = kernel(Threads(0, n_threads, self.barrier), *arguments)
         except BaseException:
             call_off(self.barrier)
             raise
         finally:
             for other in others:
                 other.join()
+        if errors:
+            raise errors[0]
+        return result
+
+    def _share(self, errors, kernel, *arguments):
+        """What the other threads do: an error there is the calling thread's, too."""
+        try:
+            kernel(*arguments)
+        except BaseException as error:
+            errors.append(error)
+            call_off(self.barrier)
 
     def _send_home(self, others):
         """End threads that wait for one that isn't coming."""

@@ -37,6 +37,9 @@ from numba.core.registry import cpu_target
 
 PACKAGE = Path(__file__).resolve().parents[2]
 
+#: Whether every view and index is looked at: NUMBA_BOUNDSCHECK=1, see `bounds.py`.
+CHECKED = bool(numba.config.BOUNDSCHECK)
+
 
 def source_digest():
     """Hash of the sources of every kernel: equal sources, equal machine code."""
@@ -72,11 +75,13 @@ def _writable(folder):
 def cache_folder():
     """Where compiled kernels are kept, or None where nothing may be written.
 
+    Those that are `CHECKED` have a folder of their own: Numba's key to them doesn't tell.
+
     ``NUMBA_CACHE_DIR`` if the user set it, else beside the package's byte code, else the
     user's cache folder. Never a folder that others may write to: what is loaded from it is
     executed.
     """
-    digest = source_digest()
+    digest = source_digest() + "-checked" * CHECKED
     beside = PACKAGE / "__pycache__" / "kernels"
     if numba.config.CACHE_DIR:
         candidates = [Path(numba.config.CACHE_DIR) / f"fastbp-{digest}"]
@@ -87,16 +92,17 @@ def cache_folder():
     for folder in candidates:
         if _writable(folder):
             if folder.parent == beside:
-                _remove_other_versions(folder)
+                _remove_other_versions(beside)
             return folder
     return None
 
 
-def _remove_other_versions(folder):
+def _remove_other_versions(beside):
     """Delete machine code of earlier sources of this very installation."""
-    for sibling in folder.parent.iterdir():
-        if sibling != folder:
-            shutil.rmtree(sibling, ignore_errors=True)
+    digest = source_digest()
+    for folder in beside.iterdir():
+        if not folder.name.startswith(digest):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 CACHE_FOLDER = None if numba.config.DISABLE_JIT else cache_folder()

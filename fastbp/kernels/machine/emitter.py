@@ -6,6 +6,8 @@ from llvmlite import ir
 from numba.core import cgutils
 from numba.np.arrayobj import make_array
 
+from fastbp.kernels.machine.bounds import check
+from fastbp.kernels.machine.compile import CHECKED
 from fastbp.kernels.machine.vectors import LANES, Numbers
 
 
@@ -25,10 +27,32 @@ class Emitter:
             f"llvm.fmuladd.v{self.lanes}f{dtype.bitwidth}",
         )
 
-    def pointer(self, array_type, array, offset):
-        return self.builder.gep(
-            make_array(array_type)(self.context, self.builder, array).data, [offset]
-        )
+    def pointer(self, array_type, array, offset, *extents, when=None):
+        """The address of an element.
+
+        Parameters
+        ----------
+        *extents : tuple of (how many, stride in elements)
+            What is read or written from there on, which is `check`ed.
+        when : tuple of an integer comparison, optional
+            Else nothing is read or written.
+        """
+        array = make_array(array_type)(self.context, self.builder, array)
+        if CHECKED:
+            self._check(array, offset, extents, when)
+        return self.builder.gep(array.data, [offset])
+
+    def _check(self, array, offset, extents, when):
+        builder, number = self.builder, ir.IntType(64)
+        size = number(1)
+        for count, stride in extents:
+            steps = number(count - 1) if isinstance(count, int) else builder.sub(count, number(1))
+            stride = number(stride) if isinstance(stride, int) else stride
+            size = builder.add(size, builder.mul(steps, stride))
+        if when is not None:
+            is_so = builder.icmp_signed(*when)
+            offset, size = (builder.select(is_so, each, number(0)) for each in (offset, size))
+        check(self.context, builder, "a tile", offset, size, array.nitems)
 
     def at(self, pointer, offset):
         """The address `offset` (a number, or a value) elements further."""

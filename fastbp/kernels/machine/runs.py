@@ -13,12 +13,15 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.extending import intrinsic, lower_builtin, make_attribute_wrapper, register_model
 from numba.np.arrayobj import make_array
 
+from fastbp.kernels.machine.bounds import check
+from fastbp.kernels.machine.compile import CHECKED
 from fastbp.kernels.machine.vectors import Numbers
 
 
 class Run(types.Type):
     """Numbers one behind the other: a pointer and a size. An index is what it says, and is not
-    looked at; Numba's own arrays ask of each whether it is counted from the end."""
+    looked at, but see `bounds.py`; Numba's own arrays ask of each whether it is counted from the
+    end."""
 
     def __init__(self, dtype):
         self.dtype = dtype
@@ -52,9 +55,16 @@ class _SetItem(AbstractTemplate):
 
 def _item(context, builder, run_type, run, i):
     """The address of run[i], and what it is aligned to."""
-    data = cgutils.create_struct_proxy(run_type)(context, builder, run).data
+    run = cgutils.create_struct_proxy(run_type)(context, builder, run)
+    if CHECKED:
+        check(context, builder, "an index of a run", i, i.type(1), run.size)
     number = getattr(run_type.dtype, "dtype", run_type.dtype)
-    return builder.gep(data, [i]), number.bitwidth // 8
+    return builder.gep(run.data, [i]), number.bitwidth // 8
+
+
+def _bytes(element):
+    """Of a number, or of Numbers."""
+    return getattr(element, "count", 1) * getattr(element, "dtype", element).bitwidth // 8
 
 
 @lower_builtin(operator.getitem, Run, types.intp)
@@ -82,12 +92,16 @@ def _run_of(element):
 
         def codegen(context, builder, signature, arguments):
             buffer, start, size = arguments
-            if isinstance(signature.args[0], Run):
-                data = cgutils.create_struct_proxy(signature.args[0])(context, builder, buffer).data
-            else:
-                data = make_array(signature.args[0])(context, builder, buffer).data
+            is_run = isinstance(signature.args[0], Run)
+            make = cgutils.create_struct_proxy if is_run else make_array
+            source = make(signature.args[0])(context, builder, buffer)
+            if CHECKED:
+                n, one, element = source.size if is_run else source.nitems, start.type(1), to.dtype
+                here, each = one.type(_bytes(signature.args[0].dtype)), one.type(_bytes(element))
+                places = builder.mul(start, here), builder.mul(size, each), builder.mul(n, here)
+                check(context, builder, "a run", *places)
             run = cgutils.create_struct_proxy(to)(context, builder)
-            run.data = builder.bitcast(builder.gep(data, [start]), run.data.type)
+            run.data = builder.bitcast(builder.gep(source.data, [start]), run.data.type)
             run.size = size
             return run._getvalue()
 

@@ -26,6 +26,9 @@ from numba.extending import (
 )
 from numba.np.arrayobj import make_array
 
+from fastbp.kernels.machine.bounds import check
+from fastbp.kernels.machine.compile import CHECKED
+
 #: Whether kernels run as plain Python, where there are no Numbers.
 INTERPRETED = bool(numba.config.DISABLE_JIT)
 
@@ -153,6 +156,8 @@ def _at(context, builder, numbers, array_type, a, i):
     bytes of a lie from there on."""
     of = context.get_value_type(numbers)
     a, pointer = make_array(array_type)(context, builder, a), of.as_pointer()
+    if CHECKED:
+        check(context, builder, "a vector", i, i.type(0), a.nitems)
     address = builder.bitcast(builder.gep(a.data, [i]), pointer)
     left = builder.sub(builder.extract_value(a.shape, 0), i)
     whole = builder.icmp_signed(">=", left, left.type(of.count))
@@ -225,9 +230,15 @@ def gathered(typingctx, A, order, start, column):
         below, aside = cgutils.unpack_tuple(builder, A.strides, 2)
         first = builder.gep(builder.bitcast(A.data, byte), [builder.mul(column, aside)])
         numbers = ir.Constant(of, ir.Undefined)
+        if CHECKED:
+            check(context, builder, "an order", start, start.type(to.count), order.nitems)
         for lane in range(to.count):
             place = builder.gep(order.data, [builder.add(start, start.type(lane))])
             row = builder.zext(builder.load(place), below.type)
+            if CHECKED:
+                n_rows, n_columns = cgutils.unpack_tuple(builder, A.shape, 2)
+                check(context, builder, "a row", row, row.type(1), n_rows)
+                check(context, builder, "a column", column, row.type(1), n_columns)
             address = builder.gep(first, [builder.mul(row, below)])
             number = builder.load(builder.bitcast(address, of.element.as_pointer()))
             numbers = builder.insert_element(numbers, number, ir.IntType(32)(lane))

@@ -2,7 +2,7 @@
 
 Numba's own ``a[i:j].reshape(m, n)`` counts references and may raise, which costs more than a
 small network's whole step, and seconds of compilation. These views borrow: the caller of a
-kernel holds the buffer.
+kernel holds the buffer. They are as long as they say: see `bounds.py`.
 """
 
 import numba
@@ -12,6 +12,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
+
+from fastbp.kernels.machine.bounds import check, product
+from fastbp.kernels.machine.compile import CHECKED
 
 
 @intrinsic
@@ -34,6 +37,20 @@ def vector(typingctx, buffer, start, size):
         return _borrow(context, builder, signature, buffer, start, [size])
 
     return _view(buffer, 1)(buffer, types.intp, types.intp), codegen
+
+
+@intrinsic
+def rest_of(typingctx, buffer, start):
+    """The elements of a contiguous `buffer` from `start` to its end: where a tile goes on from, of
+    which somebody else knows the size."""
+
+    def codegen(context, builder, signature, arguments):
+        buffer, start = arguments
+        size = make_array(signature.args[0])(context, builder, buffer).nitems
+        rest = builder.sub(size, start)
+        return _borrow(context, builder, signature, buffer, start, [rest])
+
+    return _view(buffer, 1)(buffer, types.intp), codegen
 
 
 @intrinsic
@@ -156,6 +173,8 @@ def _view(buffer, ndim):
 def _borrow(context, builder, signature, buffer, start, shape):
     """Emit the view: a pointer and a shape, with no reference to an owner."""
     source = make_array(signature.args[0])(context, builder, buffer)
+    if CHECKED:
+        check(context, builder, "a view", start, product(builder, shape), source.nitems)
     view = make_array(signature.return_type)(context, builder)
     strides = [source.itemsize]
     for size in shape[:0:-1]:
@@ -175,11 +194,13 @@ def _borrow(context, builder, signature, buffer, start, shape):
 def _layer_fields(context, builder, net_type, net, l):
     """Emit reading a field (int64) of layer l + at."""
     record, number = net_type.dtype, ir.IntType(64)
-    layers = make_array(net_type)(context, builder, net).data
-    first_byte = builder.bitcast(layers, ir.IntType(8).as_pointer())
+    layers = make_array(net_type)(context, builder, net)
+    first_byte = builder.bitcast(layers.data, ir.IntType(8).as_pointer())
 
     def field(name, at):
         layer = builder.add(l, number(at))
+        if CHECKED:
+            check(context, builder, "a layer", layer, number(1), layers.nitems)
         byte = builder.add(builder.mul(layer, number(record.size)), number(record.offset(name)))
         address = builder.bitcast(builder.gep(first_byte, [byte]), number.as_pointer())
         return builder.load(address)
@@ -199,6 +220,10 @@ if numba.config.DISABLE_JIT:
     def vector(buffer, start, size):
         """As above, in NumPy."""
         return buffer.reshape(-1)[start : start + size]
+
+    def rest_of(buffer, start):
+        """As above, in NumPy."""
+        return buffer.reshape(-1)[start:]
 
     def part_of(buffer, part, n):
         """As above, in NumPy."""

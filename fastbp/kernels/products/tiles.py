@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
 from fastbp.kernels.formulas.activations import ACTIVATIONS, KEPT, TABLE
-from fastbp.kernels.machine.compile import inline
+from fastbp.kernels.machine.compile import CHECKED, inline
 from fastbp.kernels.machine.emitter import Emitter
 from fastbp.kernels.machine.vectors import INTERPRETED, lanes
 
@@ -89,18 +89,20 @@ def _tile(rows, vectors, ends):
             type_of = signature.args
             emit = Emitter(context, builder, type_of[7].dtype)
             R = range(rows or emit.lanes)
-            pa = emit.pointer(type_of[0], A, a)
-            pb = emit.pointer(type_of[4], B, b)
-            pc = emit.pointer(type_of[7], C, c)
-            po = emit.pointer(type_of[15], O, c)
-            pbias = emit.pointer(type_of[12], bias, bias_at)
+            tile = (len(R), c_row), (vectors * emit.lanes, 1)
+            pa = emit.pointer(type_of[0], A, a, (len(R), a_row), (depth, a_k))
+            pb = emit.pointer(type_of[4], B, b, (depth, b_k), (vectors * emit.lanes, 1))
+            pc = emit.pointer(type_of[7], C, c, *tile)
+            po = emit.pointer(type_of[15], O, c, *tile, when=("!=", end, n_(AS_IS)))
+            begins = "==", begin, n_(BIAS)
+            pbias = emit.pointer(type_of[12], bias, bias_at, (len(R), 1), when=begins)
             rows_of_a = [builder.mul(a_row, n_(r)) for r in R]
             places = [
                 [builder.add(builder.mul(c_row, n_(r)), n_(v * emit.lanes)) for v in V] for r in R
             ]
             sums = emit.zeros(R, V)
 
-            with builder.if_then(builder.icmp_signed("==", begin, n_(BIAS))):
+            with builder.if_then(builder.icmp_signed(*begins)):
                 for r in R:
                     number = emit.broadcast(builder.load(emit.at(pbias, r)))
                     for v in V:
@@ -162,9 +164,9 @@ def _dots(rows, columns):
         def codegen(context, builder, signature, arguments):
             A, a, B, b, n, G, g, g_p, g_q, begin = arguments
             emit = Emitter(context, builder, signature.args[2].dtype)
-            pa = emit.pointer(signature.args[0], A, a)
-            pb = emit.pointer(signature.args[2], B, b)
-            pg = emit.pointer(signature.args[5], G, g)
+            pa = emit.pointer(signature.args[0], A, a, *[(rows, n), (n, 1)] if rows else [])
+            pb = emit.pointer(signature.args[2], B, b, (columns, n), (n, 1))
+            pg = emit.pointer(signature.args[5], G, g, (len(P), g_p), (columns, g_q))
             rows_of_a = [emit.at(pa, builder.mul(n, n_(p))) for p in range(rows)]
             rows_of_b = [emit.at(pb, builder.mul(n, n_(q))) for q in Q]
             sums = emit.zeros(P, Q)
@@ -216,9 +218,13 @@ def _back(rows):
             W, w, D, n, O, S, o, C, G, g, end, begin = arguments
             type_of = signature.args
             emit = Emitter(context, builder, type_of[7].dtype)
-            pd, po = emit.pointer(type_of[2], D, n_(0)), emit.pointer(type_of[4], O, o)
-            pc, weights = emit.pointer(type_of[7], C, o), emit.pointer(type_of[0], W, w)
-            ps = emit.pointer(type_of[5], S, o)
+            pd, weights = (
+                emit.pointer(type_of[2], D, n_(0), (n, 1)),
+                emit.pointer(type_of[0], W, w, (rows, 1)),
+            )
+            tile = (rows, n), (n, 1)
+            po, pc = emit.pointer(type_of[4], O, o, *tile), emit.pointer(type_of[7], C, o, *tile)
+            ps = emit.pointer(type_of[5], S, o, *tile, when=("==", end, n_(KEPT)))
             row = [builder.mul(n, n_(r)) for r in R]
             weight = [emit.broadcast(builder.load(emit.at(weights, r))) for r in R]
             products, of_c = emit.zeros(range(2), R)
@@ -240,7 +246,7 @@ def _back(rows):
             for place, sums in ((G, products), (g, of_c)):
                 totals = [builder.load(total) for total in sums]
                 totals = emit.sums(totals) if rows == 4 else emit.sum(totals[0])
-                emit.put(totals, emit.pointer(type_of[8], place, w), resumed)
+                emit.put(totals, emit.pointer(type_of[8], place, w, (rows, 1)), resumed)
             return context.get_dummy_value()
 
         return signature, codegen
@@ -260,14 +266,14 @@ def _turn(begins=False, group=1):
         def codegen(context, builder, signature, arguments):
             A, a, a_row, B, b, b_row, begin = arguments
             emit = Emitter(context, builder, signature.args[0].dtype)
-            pa = emit.pointer(signature.args[0], A, a)
             number, of = ir.IntType(64), ir.VectorType(emit.element, max(emit.lanes, group))
+            n_rows, row = of.count // group, (of.count, 1)
+            pa = emit.pointer(signature.args[0], A, a, (n_rows, a_row), row)
             rows = [
-                emit.load(emit.at(pa, builder.mul(a_row, number(r))), of)
-                for r in range(of.count // group)
+                emit.load(emit.at(pa, builder.mul(a_row, number(r))), of) for r in range(n_rows)
             ]
             resumed = builder.icmp_signed("==", begin, number(RESUMED)) if begins else None
-            pb = emit.pointer(signature.args[3], B, b)
+            pb = emit.pointer(signature.args[3], B, b, (n_rows, b_row), row)
             emit.store_turned(rows, pb, b_row, resumed, group)
             return context.get_dummy_value()
 
@@ -290,19 +296,23 @@ def _turn_gathered(pieces):
             array = make_array(signature.args[0])(context, builder, A)
             width = builder.extract_value(array.shape, 1)
             emit = Emitter(context, builder, signature.args[0].dtype)
-            first = emit.pointer(signature.args[0], A, column)
-            numbers = emit.pointer(signature.args[1], order, start)
             columns = max(emit.lanes // pieces, 1)
+            first = emit.pointer(signature.args[0], A, column)
+            numbers = emit.pointer(signature.args[1], order, start, (emit.lanes, 1))
             rows = []
             for r in range(emit.lanes):
                 row = builder.zext(builder.load(emit.at(numbers, r)), width.type)
+                if CHECKED:
+                    here = builder.add(builder.mul(row, width), column)
+                    emit.pointer(signature.args[0], A, here, (columns, 1))
                 place = emit.at(first, builder.mul(row, width))
                 rows.append(emit.load(place, ir.VectorType(emit.element, columns)))
             while len(rows) > columns:  # two rows side by side
                 firsts = [r for r in range(len(rows)) if not r & columns]
                 both = range(2 * rows[0].type.count)
                 rows = [emit.shuffle(rows[r], rows[r + columns], both) for r in firsts]
-            emit.store_turned(rows, emit.pointer(signature.args[4], B, b), b_row)
+            pb = emit.pointer(signature.args[4], B, b, (columns, b_row), (emit.lanes, 1))
+            emit.store_turned(rows, pb, b_row)
             return context.get_dummy_value()
 
         return signature, codegen
@@ -320,9 +330,10 @@ def _copy(numbers):
         def codegen(context, builder, signature, arguments):
             A, a, B, b = arguments
             emit = Emitter(context, builder, signature.args[0].dtype)
-            together = ir.VectorType(emit.element, numbers(emit.lanes))
-            values = emit.load(emit.pointer(signature.args[0], A, a), together)
-            emit.store(values, emit.pointer(signature.args[2], B, b))
+            count = numbers(emit.lanes)
+            pa = emit.pointer(signature.args[0], A, a, (count, 1))
+            values = emit.load(pa, ir.VectorType(emit.element, count))
+            emit.store(values, emit.pointer(signature.args[2], B, b, (count, 1)))
             return context.get_dummy_value()
 
         return types.void(A, i, B, i), codegen

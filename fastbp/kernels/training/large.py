@@ -18,21 +18,15 @@ from fastbp.kernels.machine.compile import entry, inline, njit
 from fastbp.kernels.machine.threads import next_piece, share_of, wait
 from fastbp.kernels.machine.vectors import INTERPRETED, LANES, lanes, padded
 from fastbp.kernels.machine.views import least, part_of, vector
-from fastbp.kernels.products.products import (
-    LINE,
-    PACKED,
-    ROOM_OF_ROWS,
-    ROOM_OF_SAMPLE,
+from fastbp.kernels.products.blocks import LINE, PACKED, WIDE, multiply, multiply_rows, pack_columns
+from fastbp.kernels.products.gradients import (
     TURNED_ROWS,
-    WIDE,
-    multiply,
-    multiply_rows,
     outer_by_D_turned,
     outer_by_dots,
     outer_by_O_turned,
-    pack_columns,
     sums_of_rows,
 )
+from fastbp.kernels.products.products import ROOM_OF_ROWS, ROOM_OF_SAMPLE
 from fastbp.kernels.products.tiles import AS_IS, BIAS, RESUMED, ROWS, ZERO, end_of
 from fastbp.kernels.training.epoch import sum_blocks, train_epochs
 from fastbp.kernels.training.records import Cut, Kernel
@@ -72,10 +66,14 @@ def cut(net, batch_size, itemsize):
 
 
 def room(net, tile, n_threads):
-    """O and D of one tile; as `crew_of` cuts it, room of each thread, and of all for a layer."""
-    widest = int(net["width"].max())
+    """O and D of one tile; as `crew_of` cuts it, room of each thread, and of all for the longest
+    product that is packed. (As for float32; of float64 a vector has fewer lanes.)"""
+    widths = net["width"]
+    is_packed = widths[:-1] * widths[1:] > WIDE
+    forward, back = widths[:-1][is_packed], widths[2:][is_packed[1:]]
+    longest = int(max([*forward, *back], default=0))
     of_thread = ROOM_OF_ROWS + ROOM_OF_SAMPLE * tile
-    to_work_in = n_threads * of_thread + widest * (tile + LANES)
+    to_work_in = n_threads * of_thread + longest * (tile + LANES)
     return 1, 3, max(tile_rows(net) * tile, to_work_in)
 
 
@@ -132,8 +130,9 @@ def train_batches(threads, training, samples, eta, start, stop):
             if recipe.max_grad_norm < np.inf:
                 shrink = sum_blocks(threads, training, 1)
             first, last = share_of(threads.thread, threads.n, theta.size, LINE)
-            g = vector(gradient, first, last - first)
-            step(net, recipe, state, eta, shrink, theta, g, training.memory, first)
+            if first < last:
+                g = vector(gradient, first, last - first)
+                step(net, recipe, state, eta, shrink, theta, g, training.memory, first)
             wait(threads.barrier, threads.n)
 
 
@@ -209,16 +208,17 @@ def errors(kind, W, D, kept, D_before, crew):
 
 @njit
 def _multiply_packed(A, a_row, a_k, B, C, begin, bias, end, S, kind, crew):
-    """C ← σ(end(begin + A B, S)), with B and A packed as in `products.py`; S ← σ′ if it is kept.
+    """C ← σ(end(begin + A B, S)), with B and A packed as in `blocks.py`; S ← σ′ if it is kept.
 
     Whoever is free takes the next rows: processors differ in speed.
     """
     first, stop = share(crew, B.shape[0], 1)
-    pack_columns(B, first, stop, crew.shared)
+    packed = vector(crew.shared, 0, B.shape[0] * (B.shape[1] + lanes(B)))
+    pack_columns(B, first, stop, packed)
     meet(crew)
     r = crew.thread * PACKED
     while r < C.shape[0]:
-        multiply_rows(A, a_row, a_k, B, crew.shared, C, begin, bias, end, S, r, crew.own)
+        multiply_rows(A, a_row, a_k, B, packed, C, begin, bias, end, S, r, crew.own)
         rows = least(PACKED, C.shape[0] - r)
         at, size = r * C.shape[1], rows * C.shape[1]
         activate(kind, vector(C, at, size), vector(S, at, size))
@@ -227,7 +227,7 @@ def _multiply_packed(A, a_row, a_k, B, C, begin, bias, end, S, kind, crew):
 
 @njit
 def outer(O, D, G, crew, begin):
-    """As `products.outer`; the columns of others may not be there yet."""
+    """As `gradients.outer`; the columns of others may not be there yet."""
     n_in, n_out = O.shape[0], D.shape[0]
     if n_in >= TURNED_ROWS:
         strip = crew.thread
@@ -243,7 +243,7 @@ def outer(O, D, G, crew, begin):
 
 @inline
 def sums(D, g, crew, begin):
-    """As `products.sums`; those of others may not be there yet."""
+    """As `gradients.sums`; those of others may not be there yet."""
     first, stop = share(crew, D.shape[0], 4)
     sums_of_rows(D, g, first, stop, begin)
 

@@ -20,7 +20,7 @@ from fastbp.kernels.formulas.optimizers import (
 )
 from fastbp.kernels.machine.compile import entry, inline, njit
 from fastbp.kernels.machine.functions import as_many, total
-from fastbp.kernels.machine.runs import numbers
+from fastbp.kernels.machine.runs import numbers, singles
 from fastbp.kernels.machine.vectors import INTERPRETED, LANES, TOGETHER, count, gathered
 from fastbp.kernels.machine.views import least, matrix, vector
 from fastbp.kernels.training.epoch import train_epochs
@@ -47,7 +47,7 @@ def cut(net, batch_size, itemsize):
 
 def room(net, tile, n_threads):
     """o, d and the gradient of as many samples as Numbers hold, a row for each unit or parameter,
-    as `train_batches` cuts them."""
+    as `train_batches` cuts them. (Of float64 they hold half as many, and half is left.)"""
     return 1, 3, max(tile_rows(net), n_parameters(net)) * TOGETHER * LANES
 
 
@@ -79,8 +79,8 @@ def train_batches(threads, training, samples, eta, start, stop):
     as_it_is = recipe.optimizer == SGD and recipe.weight_decay == 0
     limited = recipe.max_grad_norm < np.inf
     # The gradient of each sample that Numbers hold, summed over the batch, is g.
-    o, d = numbers(tiles, 0, shares + 1), numbers(tiles, tiles.shape[2], targets)
-    g = numbers(tiles, 2 * tiles.shape[2], theta.size)
+    o, d = numbers(third(tiles, 0), 0, shares + 1), numbers(third(tiles, 1), 0, targets)
+    g = numbers(third(tiles, 2), 0, theta.size)
     for at in range(start, stop, recipe.batch_size):
         end = least(at + recipe.batch_size, stop)
         ask_for_samples(X, y, order, end, end + recipe.batch_size)
@@ -126,7 +126,7 @@ def score(threads, training, held_out):
     outputs, n_outputs = net[net.size - 1].units_at, net[net.size - 1].width
     targets, a = outputs + n_outputs, theta.dtype.type(recipe.loss_parameter)
     shares, size, n = targets + n_outputs, count(theta), held_out.order.size
-    o, d = numbers(tiles, 0, shares + 1), numbers(tiles, tiles.shape[2], targets)
+    o, d = numbers(third(tiles, 0), 0, shares + 1), numbers(third(tiles, 1), 0, targets)
     loss_of_all, unexplained = 0.0, 0.0
     samples = Samples(held_out.order, held_out.X, held_out.y, held_out.weight)
     for i in range(0, n, size):
@@ -139,15 +139,21 @@ def score(threads, training, held_out):
     return loss_of_all, unexplained
 
 
+@inline
+def third(tiles, part):
+    """A part of the room; what is cut from it can't reach into the next one unseen."""
+    return singles(tiles, part * tiles.shape[2], tiles.shape[2])
+
+
 @njit
 def gather_some(tiles, targets, samples, weight, start, stop):
     """The inputs, targets and shares of the samples from start to stop: as many as Numbers, or
     fewer."""
     order, X, y, sample_weight = samples
-    size, n_outputs = count(X), y.shape[1]
-    gather(X, order, start, stop, matrix(tiles, 0, X.shape[1], size))
-    gather(y, order, start, stop, matrix(tiles, targets * size, n_outputs, size))
-    shares = vector(tiles, (targets + n_outputs) * size, size)
+    size, n_outputs, o = count(X), y.shape[1], vector(tiles, 0, tiles.shape[2])
+    gather(X, order, start, stop, matrix(o, 0, X.shape[1], size))
+    gather(y, order, start, stop, matrix(o, targets * size, n_outputs, size))
+    shares = vector(o, (targets + n_outputs) * size, size)
     gather_shares(sample_weight, weight, order, start, stop, shares)
 
 

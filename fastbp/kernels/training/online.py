@@ -85,7 +85,7 @@ def take_steps(wide, training, samples, eta, start, stop):
     at_once = recipe.optimizer == SGD and alpha == 0 and not decays and not limited
     n_rows, n_units, real = rows_of(net, wide), units_of(net, wide), theta.dtype.type
     a = real(recipe.loss_parameter)
-    everything = octets(room, 0, room.size)
+    everything = octets(room, 0, room.size // 8)
     W, G = octets(everything, 0, n_rows), octets(everything, n_rows, n_rows)
     M, V = octets(everything, 2 * n_rows, n_rows), octets(everything, 3 * n_rows, n_rows)
     o = octets(everything, 4 * n_rows, n_units)
@@ -177,8 +177,8 @@ def score(threads, training, held_out):
     wide, a = is_wide(net), theta.dtype.type(recipe.loss_parameter)
     X, y, n_rows, n_units = held_out.X, held_out.y, rows_of(net, wide), units_of(net, wide)
     n_in, n_outputs = X.shape[1], y.shape[1]
-    W = octets(room, 0, n_rows)
-    o, d = octets(W, n_rows, n_units), octets(W, n_rows + n_units, n_units)
+    W, o = octets(room, 0, n_rows), octets(room, 8 * n_rows, n_units)
+    d = octets(room, 8 * (n_rows + n_units), n_units)
     spread(net, singles(theta, 0, theta.size), singles(W, 0, 8 * n_rows))
     z = singles(o, n_units - octets_of(n_outputs, wide), n_outputs)
     loss_of_all, unexplained = 0.0, 0.0

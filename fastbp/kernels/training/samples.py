@@ -3,6 +3,7 @@
 import numpy as np
 
 from fastbp.kernels.machine.compile import inline, njit
+from fastbp.kernels.machine.counters import GOLDEN, mixed
 from fastbp.kernels.machine.vectors import count, gathered, lanes, put
 from fastbp.kernels.machine.views import ask_for, least, vector
 from fastbp.kernels.products.tiles import turn_gathered, turn_gathered_half, turn_gathered_quarter
@@ -105,11 +106,8 @@ def shuffle(order, state):
     whole, half, one = np.uint64(0xFFFFFFFF), np.uint64(32), np.uint64(1)
     random = state.random
     for last in range(order.size - 1, 0, -2):
-        random += np.uint64(0x9E3779B97F4A7C15)
-        z = random
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z = z ^ (z >> np.uint64(31))
+        random += GOLDEN
+        z = mixed(random)
         # Each half, scaled to 0…i.
         i = np.uint64(last)
         j = ((z >> half) * (i + one)) >> half

@@ -59,7 +59,7 @@ def spread(net, theta):
 @entry
 def predict_row(net, theta, loss, x, o):
     """The units of every layer for the inputs x, at the output ŷ; θ and o are made of octets."""
-    theta, o, wide = octets(theta, 0, theta.size), octets(o, 0, o.size), is_wide(net)
+    theta, o, wide = octets(theta, 0, theta.size // 8), octets(o, 0, o.size // 8), is_wide(net)
     forward(wide, net, theta, singles(x, 0, x.size), o, o)
     n_units = units_of(net, wide)
     for k in range(n_units - octets_of(net[net.size - 1].width, wide), n_units):

@@ -26,7 +26,9 @@ from fastbp.kernels.machine.compile import entry, inline, njit
 from fastbp.kernels.machine.threads import next_piece, share_of, wait
 from fastbp.kernels.machine.vectors import LANES, padded
 from fastbp.kernels.machine.views import least, matrix, part_of, vector
-from fastbp.kernels.products.products import LINE, back, outer, outputs, sums
+from fastbp.kernels.products.blocks import LINE
+from fastbp.kernels.products.gradients import outer, sums
+from fastbp.kernels.products.products import back, outputs
 from fastbp.kernels.products.tiles import RESUMED, ZERO
 from fastbp.kernels.training.epoch import BLOCK, sum_blocks, sum_of_parts, train_epochs
 from fastbp.kernels.training.records import Cut, Kernel
@@ -98,7 +100,7 @@ def train_batches(threads, training, samples, eta, start, stop):
         start = end
 
 
-@njit
+@inline
 def train_batch(threads, training, samples, eta, start, stop):
     """θ makes one step, against the gradient over the samples from start to stop."""
     thread, n_threads, barrier = threads
