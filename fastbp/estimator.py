@@ -59,7 +59,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     Parameters
     ----------
-    hidden_layer_sizes : int or array-like of int, default=(128, 128)
+    hidden_layer_sizes : int or array-like of int, default=(50,)
         Units of each hidden layer; ``()`` is linear regression.
     activation : {activations} or list of these, default="logistic"
         Activation of the hidden layers, or one for each.
@@ -70,37 +70,37 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         the prediction, y is at least 0 and is not standardised. "quantile" predicts that level's.
     loss_parameter : float or None, default=None
         The loss's parameter, if it has one: {loss parameters}. None is that default.
-    solver : {solvers}, default="adam"
+    solver : {solvers}, default="sgd"
     alpha : float, default=0.0
         Strength of the L2 penalty on the weights, not on the biases. As in scikit-learn it
         is divided by the batch's size (its weight, with sample weights). With
         `standardize`, it acts on the weights of the standardised columns.
-    weight_decay : float, default=0.003
+    weight_decay : float, default=0.0
         Decoupled decay (AdamW's, for every solver): each step first takes
         ``step size * weight_decay`` of each weight away, but not of the biases (Loshchilov &
         Hutter, 2019). Like `alpha`, it sees standardised columns.
     max_grad_norm : float or None, default=None
         The longest gradient that is stepped along: a longer one, all parameters together, is
         shortened to it (Pascanu, Mikolov & Bengio, 2013).
-    batch_size : int or "auto", default="auto"
+    batch_size : int or "auto", default=32
         Samples in a step, at most all of them; "auto" is 64, from 4,096 rows on 128; with
         ``init="glorot"`` it is 200, as in scikit-learn. The last, smaller batch of an epoch is
         trained on too.
-    learning_rate : {schedules}, default="cosine"
+    learning_rate : {schedules}, default="adaptive"
         The step size over the epochs. "constant": unchanged. "invscaling":
         ``learning_rate_init / (t + 1)**power_t`` with t the samples seen so far. "adaptive":
         divided by 5 whenever `n_iter_no_change` epochs brought no improvement. "cosine": falls to
         0 over `max_iter` epochs, all of which are trained; `partial_fit`, which has no planned end,
         keeps it unchanged.
-    learning_rate_init : float or "auto", default="auto"
+    learning_rate_init : float or "auto", default=0.02
         "auto" is, for "adam", by the activation (0.01 for logistic units, 0.003 for tanh, else
         0.005 at most), whatever the width and depth; for "sgd" it is found from the curvature of
         the loss at the first weights.
     power_t : float, default=0.5
-    max_iter : int or "auto", default="auto"
+    max_iter : int or "auto", default=1000
         Most epochs. "auto" is 100 to 400, the fewer the more rows there are, but at least as many
         as make 1,000 steps (with "sgd" 4,000); fewer than 100 from 50,000 rows on.
-    init : {"auto", "glorot"}, default="auto"
+    init : {"auto", "glorot"}, default="glorot"
         First weights. "auto": they know the data; half of the first layer's units look at one
         column each and bend at its quantiles, the others bend at rows of the table, and layers
         begin with outputs of mean 0. "glorot": drawn as scikit-learn does.
@@ -118,13 +118,13 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     momentum : float, default=0.9
         Of "sgd", in [0, 1]. 0 is plain gradient descent: θ ← θ − η ∂L/∂θ.
     nesterovs_momentum : bool, default=True
-    early_stopping : bool or "refit", default="refit"
+    early_stopping : bool or "refit", default=False
         True: set `validation_fraction` of the samples aside, and keep the weights that were best on
         them; training ends when R² on them no longer improves, but with "cosine" as planned.
         "refit": train with a part set aside only to find how long to train, then anew on all
         samples for so long (from 40 rows on; on fewer than 200, five times, with different parts).
-    validation_fraction : float, default=0.2
-    beta_1, beta_2 : float, default=0.9, 0.95
+    validation_fraction : float, default=0.1
+    beta_1, beta_2 : float, default=0.9, 0.999
         Of "adam": decay of its running means of the gradient and its square.
     epsilon : float, default=1e-8
         Of "adam".
@@ -157,12 +157,15 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         Mean loss over the batches of each epoch, with the penalty. With `standardize` it is
         in units of y's variance: a loss of 0.1 leaves a tenth of the variance unexplained.
     validation_loss_curve_ : list of float or None
-        The loss on the validation samples after each epoch.
+        The loss on the validation samples after each epoch; with "refit" those of the training
+        that found how long to train.
     validation_scores_ : list of float or None
-        R² on the validation samples after each epoch.
+        R² on the validation samples, likewise.
     best_validation_score_ : float or None
     n_iter_ : int
         Epochs of the last fit.
+    max_iter_, batch_size_, learning_rate_init_ : int, int, float
+        What "auto" became, or what was given; with "refit", `max_iter_` is how long it was trained.
     t_ : int
         Samples trained on so far.
     n_layers_, n_outputs_ : int
@@ -228,21 +231,21 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     def __init__(
         self,
-        hidden_layer_sizes=(128, 128),
+        hidden_layer_sizes=(50,),
         activation="logistic",
         *,
         loss="squared_error",
         loss_parameter=None,
-        solver="adam",
+        solver="sgd",
         alpha=0.0,
-        weight_decay=0.003,
+        weight_decay=0.0,
         max_grad_norm=None,
-        batch_size="auto",
-        learning_rate="cosine",
-        learning_rate_init="auto",
+        batch_size=32,
+        learning_rate="adaptive",
+        learning_rate_init=0.02,
         power_t=0.5,
-        max_iter="auto",
-        init="auto",
+        max_iter=1000,
+        init="glorot",
         shuffle=True,
         random_state=None,
         tol=1e-5,
@@ -250,10 +253,10 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         warm_start=False,
         momentum=0.9,
         nesterovs_momentum=True,
-        early_stopping="refit",
-        validation_fraction=0.2,
+        early_stopping=False,
+        validation_fraction=0.1,
         beta_1=0.9,
-        beta_2=0.95,
+        beta_2=0.999,
         epsilon=1e-8,
         n_iter_no_change=20,
         standardize=True,
@@ -318,7 +321,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         -------
         self
         """
-        if self.early_stopping is True:
+        if self.early_stopping not in (False, "refit"):
             raise ValueError("partial_fit does not support early_stopping=True")
         go_on = hasattr(self, "_learnt")
         table = self._validate_samples(X, y, sample_weight, reset=not go_on)
@@ -369,7 +372,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             optimizer=optimizer if go_on and is_partial else None,
             seen=self.t_ if go_on else 0,
         )
-        self._note(fitted, go_on, held_out is not None or self.early_stopping is True)
+        self._note(fitted, go_on, held_out is not None or fitted.settings.holds_out)
         if not is_partial:
             self._warn_unfinished(fitted.history)
         if fitted.observer is not None:
@@ -396,7 +399,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         self.loss_curve_ = _longer(before.get("loss_curve_"), history.losses)
         self.loss_ = history.losses[-1]
         self.best_loss_ = None
-        if self.early_stopping is not True:
+        if not settings.holds_out:
             least = before.get("best_loss_")
             self.best_loss_ = min(history.losses if least is None else [least, *history.losses])
         self.validation_scores_ = self.validation_loss_curve_ = self.best_validation_score_ = None

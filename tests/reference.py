@@ -319,7 +319,7 @@ def fit(
             course.validation_losses.append(L)
             course.validation_scores.append(score)
             figure = -score if early_stopping else figure
-        if learning_rate == "cosine" and not early_stopping:
+        if learning_rate == "cosine":
             continue  # as planned
         if patience.is_over(figure):
             if learning_rate != "adaptive" or optimizer.eta <= 1e-6:

@@ -159,6 +159,12 @@ def test_layers_of_every_size_are_activated_whole(size, name, dtype):
     assert np.isnan(kept[size])
 
 
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_the_plain_value_is_the_kernels(name):
+    z = grid("float64")
+    assert_allclose(TABLE[name].plain(z), activated(name, z), rtol=1e-12, atol=1e-12)
+
+
 def test_the_reference_knows_every_activation():
     assert reference.ACTIVATIONS.keys() == ACTIVATIONS.keys()
     assert len(set(ACTIVATIONS.values())) == len(ACTIVATIONS)

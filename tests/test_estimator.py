@@ -43,6 +43,7 @@ BAD_PARAMETERS = {
     "activation": ["sigmoid", "", None, 3, ["tanh", "tanh"], [], ["sigmoid"], [None], [["tanh"]]],
     "loss": ["mse", None, 1],
     "solver": ["SGD", "", None, 0],
+    "init": ["uniform", None, 1],
     "loss_parameter": ["0.5", np.nan, 0.5],
     "alpha": [-1e-9, "0", None, np.nan],
     "weight_decay": [-1e-9, "0", None, np.nan],

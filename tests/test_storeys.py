@@ -37,7 +37,7 @@ WINGS = [
         "fitting",
         [
             {"schedules", "team", "interrupts", "observer", "learnt"},
-            {"plan", "settings"},
+            {"plan", "settings", "recipe"},
             {"loop"},
             {"fit"},
         ],

@@ -73,7 +73,7 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
     activations, X, y = settings.activations, table.X, table.y
     net = network((X.shape[1], *settings.hidden, y.shape[1]), activations, trained=True)
     dtype = np.dtype(settings.dtype or X.dtype)
-    refits = settings.early_stopping == "refit" and held_out is None and before is None
+    refits = settings.refits and held_out is None and before is None
     if before is not None:
         check_goes_on(before, net)
     elif settings.init == "glorot":
@@ -83,7 +83,7 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
         theta = parameters.initialize(net, activations, random_state, like)
 
     order = row_numbers(len(y))
-    if settings.early_stopping is True and held_out is None:
+    if settings.holds_out and held_out is None:
         order, rows = split(order, settings.validation_fraction, random_state)
         held_out = table.rows(rows)
     units = before.scaling if before is not None and settings.is_partial else None
@@ -180,7 +180,7 @@ def length_by_pilots(settings, net, start, samples, rows, random_state):
     """The mean course of trainings with a part held out, and how long it says to train on all."""
     curves, scores, shorter = [], [], copy(settings)
     shorter.max_iter = max(10, round(recipe.PILOT_LENGTH * settings.max_iter))
-    shorter.early_stopping = False
+    shorter.holds_out = False
     for _ in range(recipe.n_pilots(len(rows))):
         train, rest = train_test_split(
             rows, test_size=settings.validation_fraction, random_state=random_state

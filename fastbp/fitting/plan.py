@@ -41,7 +41,7 @@ def recipe_of(net, settings, batch_size, cut):
     recipe.optimizer = optimizers.OPTIMIZERS[optimizer_of(settings)]
     is_planned = SCHEDULES[settings.learning_rate].is_planned  # then it ends as planned
     recipe.patience = np.inf if is_planned else settings.n_iter_no_change
-    recipe.early_stopping = settings.early_stopping is True
+    recipe.early_stopping = settings.holds_out
     recipe.batch_size, recipe.tile, recipe.parts = batch_size, *cut
     return recipe[0]
 

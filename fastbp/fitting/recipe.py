@@ -1,6 +1,6 @@
 """The recipe: what "auto" becomes, from the data and from what else is given. Pure functions.
 
-Each formula was found on validation rows of many tables: see `bench/README.md` for what it is worth.
+Each formula was found on validation rows of many tables (`bench/accuracy.py` measures them).
 """
 
 import numpy as np
@@ -51,14 +51,14 @@ def sgd_step(curvature, momentum, nesterov):
 def curvature(coefs, intercepts, activations, X, scale=2.0):
     """λ: the largest eigenvalue of the Gauss-Newton matrix of the mean of (ŷ − y)².
 
-    It is that of the kernel matrix K = Σₗ (Dₗ Dₗᵀ) ∘ (Oₗ₋₁ Oₗ₋₁ᵀ + 1) of the rows X over their number, with
-    Dₗ = ∂ŷ/∂Zₗ: of the output for which it is largest.
+    It is that of the kernel matrix K = Σₗ (Dₗ Dₗᵀ) ∘ (Oₗ₋₁ Oₗ₋₁ᵀ + 1) of the rows X over their
+    number, with Dₗ = ∂ŷ/∂Zₗ: of the output for which it is largest.
     """
     O, slopes = [X], []
     for W, b, name in zip(coefs, intercepts, activations, strict=False):
-        Z = O[-1] @ W + b
-        O.append(plain(name, Z))
-        slopes.append((plain(name, Z + 1e-6) - plain(name, Z - 1e-6)) / 2e-6)
+        Z, plain = O[-1] @ W + b, ACTIVATIONS[name].plain
+        O.append(plain(Z))
+        slopes.append((plain(Z + 1e-6) - plain(Z - 1e-6)) / 2e-6)
     seen = [o @ o.T + 1 for o in O]
     largest = 0.0
     for output in range(coefs[-1].shape[1]):
@@ -74,17 +74,6 @@ def curvature(coefs, intercepts, activations, X, scale=2.0):
             v = K @ (v / np.linalg.norm(v))
         largest = max(largest, np.linalg.norm(v))
     return scale * largest / len(X)
-
-
-def plain(name, z):
-    """σ(z) in NumPy, for first weights only; the kernels' own is compiled."""
-    if name == "logistic":
-        return 0.5 * (1 + np.tanh(z / 2))
-    if name == "tanh":
-        return np.tanh(z)
-    if name == "identity":
-        return z
-    return np.maximum(z, 0)  # all hinges, nearly
 
 
 # --------------------------------------------------------------------- first weights
@@ -133,7 +122,7 @@ def first_weights(coefs, intercepts, activations, X, random_state):
             if row:
                 b += random_state.normal(0, own / 2, b.shape)
         if row:
-            O, gain_before = plain(name, O @ W + b), row.gain
+            O, gain_before = row.plain(O @ W + b), row.gain
 
 
 def look_at_columns(W, middles, row, X, random_state):
@@ -163,7 +152,8 @@ PILOT_LENGTH = 0.5
 
 
 def n_pilots(n):
-    """How many pilots are worth it: held-out rows of tiny tables say nothing, of small ones little."""
+    """How many pilots are worth it: held-out rows of tiny tables say nothing, of small ones
+    little."""
     return 0 if n < 40 else 5 if n < 200 else 1
 
 

@@ -26,7 +26,8 @@ def settings_of(params, *, is_partial=False):
     Returns
     -------
     SimpleNamespace
-        Also with `hidden` and `activations`, the units and the activation of each hidden layer.
+        Also with `hidden` and `activations`, the units and the activation of each hidden layer,
+        `holds_out` and `refits`, the two kinds of early stopping.
 
     Raises
     ------
@@ -37,6 +38,8 @@ def settings_of(params, *, is_partial=False):
     settings.hidden = hidden_widths(settings.hidden_layer_sizes)
     settings.activations = activation_names(settings.activation, len(settings.hidden))
     settings.loss_parameter = loss_parameter(settings.loss, settings.loss_parameter)
+    settings.refits = settings.early_stopping == "refit" and not is_partial
+    settings.holds_out = bool(settings.early_stopping) and settings.early_stopping != "refit"
     if is_partial:
         settings.max_iter, settings.max_time = 1, None
         if SCHEDULES[settings.learning_rate].is_planned:

@@ -293,6 +293,7 @@ class Activation(NamedTuple):
 
     value: Callable
     derivative: Callable  # of the output o = σ(z), unless it is `of_z`
+    plain: Callable  # the value in NumPy, for first weights
     of_z: bool = False  # then σ′(z) is kept from the way forward
     ends_sums: bool = False  # so cheap that it is done where sums end, not in a pass of its own
     ulps: float = 0.0  # error of the value, at most, in units of the last place
@@ -305,21 +306,25 @@ class Activation(NamedTuple):
 
 
 TABLE = {
-    "identity": Activation(identity, identity_derivative, ends_sums=True, adam_step=0.01),
-    "logistic": Activation(
-        logistic, logistic_derivative, ulps=2.5,
-        bound=2.0, steepness=2.0, gain=2.0, adam_step=0.01,
+    "identity": Activation(
+        identity, identity_derivative, plain=lambda z: z, ends_sums=True, adam_step=0.01
     ),
-    "tanh": Activation(tanh, tanh_derivative, ulps=2.7),
+    "logistic": Activation(
+        logistic, logistic_derivative, plain=lambda z: (1 + np.tanh(z / 2)) / 2,
+        ulps=2.5, bound=2.0, steepness=2.0, gain=2.0, adam_step=0.01,
+    ),
+    "tanh": Activation(tanh, tanh_derivative, plain=np.tanh, ulps=2.7),
     "relu": Activation(
-        relu, relu_derivative, ends_sums=True, gain=2**0.5, is_hinge=True, adam_step=0.005
+        relu, relu_derivative, plain=lambda z: np.maximum(z, 0), ends_sums=True,
+        gain=2**0.5, is_hinge=True, adam_step=0.005,
     ),
     "silu": Activation(
-        silu, silu_derivative, of_z=True, ulps=3.5, gain=2**0.5, is_hinge=True, adam_step=0.005
+        silu, silu_derivative, plain=lambda z: z * (1 + np.tanh(z / 2)) / 2, of_z=True,
+        ulps=3.5, gain=2.0, is_hinge=True, adam_step=0.005,
     ),
     "softplus": Activation(
-        softplus, softplus_derivative, of_z=True, ulps=4.0,
-        gain=2**0.5, is_hinge=True, adam_step=0.005,
+        softplus, softplus_derivative, plain=lambda z: np.logaddexp(0, z), of_z=True,
+        ulps=4.0, gain=2.0, is_hinge=True, adam_step=0.005,
     ),
 }  # fmt: skip
 

@@ -1,0 +1,218 @@
+"""The recipe: what "auto" becomes, and the troubles that it mends."""
+
+import numpy as np
+import pytest
+import reference
+from numpy.testing import assert_allclose, assert_array_equal
+
+from fastbp import BackpropRegressor
+from fastbp.fitting import recipe
+from fastbp.kernels.formulas.activations import ACTIVATIONS
+from fastbp.kernels.formulas.network import n_parameters, network
+from fastbp.parameters import unpack
+
+#: All of it.
+RECIPE = {
+    "solver": "adam", "beta_2": 0.95, "weight_decay": 0.003, "batch_size": "auto",
+    "learning_rate": "cosine", "learning_rate_init": "auto", "max_iter": "auto", "init": "auto",
+    "early_stopping": "refit", "validation_fraction": 0.2, "random_state": 0,
+}  # fmt: skip
+
+
+# ------------------------------------------------------------------------- the formulas
+
+
+@pytest.mark.parametrize(
+    ("n", "batch", "solver", "expected"),
+    [
+        (4, 4, "adam", 1000), (4, 4, "sgd", 4000), (1000, 64, "adam", 400), (2500, 64, "adam", 200),
+        (5000, 128, "adam", 100), (50_000, 128, "adam", 100), (10**6, 128, "adam", 20),
+    ],
+)  # fmt: skip
+def test_the_number_of_epochs_goes_by_the_rows(n, batch, solver, expected):
+    assert recipe.epochs(n, batch, solver) == expected
+
+
+def test_small_tables_have_smaller_batches():
+    assert [recipe.batch_size(n) for n in (10, 4095, 4096, 10**6)] == [64, 64, 128, 128]
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+@pytest.mark.parametrize("activation", ["identity", "tanh", "logistic"])
+def test_the_curvature_is_the_hessians_where_residuals_are_none(activation, n_outputs):
+    """The Gauss-Newton matrix is then the Hessian, whose eigenvalues differences tell."""
+    layers = reference.random_network([3, 4, n_outputs], [activation], seed=1)
+    X, h = np.random.default_rng(0).normal(size=(30, 3)), 1e-5
+    theta = reference.pack(layers.coefs, layers.intercepts)
+    largest = 0.0
+    for k in range(n_outputs):
+
+        def outputs(theta, k=k):
+            return reference.predict(reference.unpack(theta, layers), X)[:, k]
+
+        steps = h * np.eye(theta.size)
+        J = np.array([(outputs(theta + s) - outputs(theta - s)) / (2 * h) for s in steps])
+        largest = max(largest, np.linalg.eigvalsh(2 * J @ J.T / len(X))[-1])
+    got = recipe.curvature(layers.coefs, layers.intercepts, layers.activations, X)
+    assert_allclose(got, largest, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("params", "bound"),
+    [
+        ({"momentum": 0.0}, 2.0),
+        ({"momentum": 0.9, "nesterovs_momentum": False}, 3.8),
+        ({}, 3.8 / 2.8),
+    ],
+)
+def test_below_its_bound_plain_descent_converges_and_beyond_it_diverges(params, bound):
+    """On linear regression, full batches: λ is then that of the loss itself."""
+    random = np.random.default_rng(0)
+    X = random.normal(size=(64, 3)) @ random.normal(size=(3, 3))
+    y = X @ [1.0, -2.0, 3.0]
+    curvature = recipe.curvature([np.zeros((3, 1))], [np.zeros(1)], [], X)
+    given = {"solver": "sgd", "batch_size": 64, "standardize": False, "dtype": "float64", **params}
+    given |= {"learning_rate": "constant", "max_iter": 3000, "n_iter_no_change": np.inf}
+    fit = BackpropRegressor((), **given, learning_rate_init=0.99 * bound / curvature).fit(X, y)
+    assert fit.loss_ < 0.1 * fit.loss_curve_[0]
+    with pytest.raises(ValueError, match="diverged"):
+        BackpropRegressor((), **given, learning_rate_init=1.3 * bound / curvature).fit(X, y)
+    auto = BackpropRegressor((), **given, learning_rate_init="auto", init="auto").fit(X, y)
+    assert_allclose(auto.learning_rate_init_, min(1, 0.75 * bound / curvature), rtol=1e-2)
+
+
+def drawn(widths, activations, X, seed=0):
+    net = network(widths, activations)
+    weights = unpack(np.full(n_parameters(net), np.nan), net)
+    recipe.first_weights(*weights, activations, X, np.random.RandomState(seed))
+    return weights
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_first_weights_know_the_data(activation):
+    random = np.random.default_rng(0)
+    X = np.column_stack([random.normal(size=(500, 2)), np.ones(500), random.exponential(size=500)])
+    (W, *others), (b, *_) = drawn([4, 64, 16, 2], [activation] * 2, X)
+    assert np.isfinite(W).all() and all(np.isfinite(w).all() for w in others)
+    looking = (W != 0).sum(axis=0) == 1
+    if activation == "identity":
+        assert not looking.any()
+        return
+    # Half of them look at one column, but at none that is constant; theirs are its quantiles.
+    assert_array_equal(looking, [True] * 32 + [False] * 32)
+    assert not W[2, :32].any()
+    for j in (0, 1, 3):
+        middles = -b[:32][W[j, :32] != 0] / W[j, :32][W[j, :32] != 0]
+        assert len(middles) in (10, 11)
+        share_below = np.mean(X[:, j] < np.sort(middles)[:, None], axis=1)
+        assert_allclose(share_below, (np.arange(len(middles)) + 0.5) / 11, atol=0.02)
+
+
+def test_where_columns_outnumber_units_none_looks_at_one():
+    (W, _), _ = drawn([40, 64, 1], ["logistic"], np.random.default_rng(0).normal(size=(50, 40)))
+    assert (W != 0).all()
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("depth", [1, 3, 6])
+def test_a_network_of_any_depth_begins_with_outputs_of_mean_0_that_differ(depth, activation):
+    X = np.random.default_rng(0).normal(size=(400, 5))
+    coefs, intercepts = drawn([5, *[50] * depth, 1], [activation] * depth, X)
+    outputs = reference.predict(reference.Network(coefs, intercepts, [activation] * depth), X)
+    assert abs(outputs.mean()) < outputs.std()
+    assert 1e-3 < outputs.std() < 10
+
+
+def test_the_pilots_curve_says_how_long_to_train():
+    falling, early = np.linspace(1, 0, 100), np.abs(np.arange(100) - 20.0)
+    assert recipe.chosen_epochs(falling, 200) == 200
+    # Up to the best epoch, the pilot made steps of about that many whole ones.
+    assert 35 <= recipe.chosen_epochs(early, 200) <= 43
+    assert recipe.chosen_epochs(np.arange(10.0), 20) == 5
+
+
+# --------------------------------------------------------------------- the estimator
+
+
+def smooth(n, seed=0):
+    X = np.random.default_rng(seed).uniform(-1, 1, (n, 3))
+    return X, np.sin(3 * X[:, 0]) + X[:, 1] * X[:, 2]
+
+
+def test_refit_trains_on_all_rows_for_as_long_as_the_pilot_says():
+    X, y = smooth(300)
+    y = y + np.random.default_rng(1).normal(0, 1, 300)  # so that it should be short
+    model = BackpropRegressor(32, **RECIPE).fit(X, y)
+    assert model.n_iter_ == model.max_iter_ < recipe.epochs(300, 64, "adam")
+    assert model.t_ == 300 * model.n_iter_
+    assert len(model.validation_loss_curve_) == recipe.epochs(300, 64, "adam") // 2
+    assert model.best_validation_score_ is None  # no weights of the pilot were kept
+    plain = model.set_params(early_stopping=False, max_iter=model.n_iter_).fit(X, y)
+    assert plain.t_ == 300 * plain.n_iter_
+
+
+def test_what_auto_became_is_told_and_what_is_given_is_obeyed():
+    X, y = smooth(300)
+    model = BackpropRegressor(8, **RECIPE | {"early_stopping": False}).fit(X, y)
+    assert (model.max_iter_, model.batch_size_, model.learning_rate_init_) == (400, 64, 0.01)
+    given = {"max_iter": 7, "batch_size": 50, "learning_rate_init": 0.002}
+    model.set_params(**given).fit(X, y)
+    assert (model.max_iter_, model.batch_size_, model.learning_rate_init_) == (7, 50, 0.002)
+    mlps = BackpropRegressor(8, batch_size="auto", max_iter=3, n_iter_no_change=np.inf).fit(X, y)
+    assert mlps.batch_size_ == 200
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_the_same_seed_gives_the_same_model(n_threads):
+    X, y = smooth(150)
+    one, other = (
+        BackpropRegressor(16, **RECIPE, n_threads=n).fit(X, y).predict(X) for n in (1, n_threads)
+    )
+    assert_array_equal(one, other)
+
+
+# ------------------------------------------------------------------------- the troubles
+
+XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], float), np.array([0.0, 1, 1, 0])
+BITS = np.array(np.meshgrid(*[[0.0, 1]] * 4)).reshape(4, -1).T
+WAVE = np.arange(0, 20, 0.1)[:, None]
+TROUBLES = {
+    "xor": (*XOR, {}),
+    "parity": (BITS, BITS.sum(axis=1) % 2, {}),
+    "three rows": (np.arange(3.0)[:, None], np.array([0.0, 2, 1]), {}),
+    "a long wave": (WAVE, np.sin(WAVE[:, 0]), {}),
+    "150 rows": (*smooth(150, 1), {}),
+    "a thousand units": (*smooth(400), {"hidden_layer_sizes": (1000,)}),
+    "six layers": (*smooth(400), {"hidden_layer_sizes": (64,) * 6}),
+    "a rare dummy": (
+        np.c_[smooth(2000)[0], np.eye(2000, 1)], smooth(2000)[1], {"hidden_layer_sizes": (64, 64)},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_what_troubles_networks_is_learnt(trouble):
+    X, y, params = TROUBLES[trouble]
+    given = RECIPE | {"hidden_layer_sizes": (128, 128)} | params
+    assert BackpropRegressor(**given).fit(X, y).score(X, y) > 0.99
+
+
+@pytest.mark.parametrize("trouble", ["a long wave", "a thousand units", "six layers"])
+def test_a_plain_start_fails_on_it(trouble):
+    """Else the test above says nothing."""
+    X, y, params = TROUBLES[trouble]
+    try:
+        score = BackpropRegressor(**{"random_state": 0} | params).fit(X, y).score(X, y)
+    except ValueError:
+        return
+    assert score < 0.9
+
+
+@pytest.mark.parametrize("activation", ["logistic", "tanh", "relu"])
+@pytest.mark.parametrize("hidden", [(50,), (1000,), (128, 128), (64,) * 5])
+def test_plain_descent_finds_its_own_step_at_any_width_and_depth(hidden, activation):
+    X, y = smooth(400)
+    given = RECIPE | {"solver": "sgd", "weight_decay": 0.0, "early_stopping": False}
+    model = BackpropRegressor(hidden, activation, **given).fit(X, y)
+    assert model.score(X, y) > 0.95
+    assert 0 < model.learning_rate_init_ < 1
