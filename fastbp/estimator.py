@@ -123,6 +123,8 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         them; training ends when R² on them no longer improves, but with "cosine" as planned.
         "refit": train with a part set aside only to find how long to train, then anew on all
         samples for so long (from 40 rows on; on fewer than 200, five times, with different parts).
+        Callbacks and `verbose` follow the training on all samples; one that goes on, by
+        `warm_start` or `partial_fit`, needs no such search.
     validation_fraction : float, default=0.1
     beta_1, beta_2 : float, default=0.9, 0.999
         Of "adam": decay of its running means of the gradient and its square.
@@ -140,7 +142,8 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         processors that this process may use, which fits that run at once share. The result is
         the same for any number.
     max_time : float or None, default=None
-        Seconds of training, after which it ends with the present epoch.
+        Seconds of training, after which it ends with the present epoch; with "refit", of all
+        trainings together.
 
     Attributes
     ----------

@@ -1,5 +1,7 @@
 """The recipe: what "auto" becomes, and the troubles that it mends."""
 
+import time
+
 import numpy as np
 import pytest
 import reference
@@ -149,6 +151,24 @@ def test_refit_trains_on_all_rows_for_as_long_as_the_pilot_says():
     assert model.best_validation_score_ is None  # no weights of the pilot were kept
     plain = model.set_params(early_stopping=False, max_iter=model.n_iter_).fit(X, y)
     assert plain.t_ == 300 * plain.n_iter_
+
+
+def test_time_is_that_of_all_trainings_together():
+    X, y = smooth(3000)
+    model = BackpropRegressor((64, 64), **RECIPE | {"max_iter": 10**6}, max_time=0.5)
+    start = time.perf_counter()
+    model.fit(X, y)
+    assert time.perf_counter() - start < 5
+    assert 0 < model.n_iter_ < 10**6
+
+
+def test_ctrl_c_while_a_pilot_trains_leaves_no_model(calls):
+    calls.of_steps(1)
+    calls.press_ctrl_c(20)
+    model = BackpropRegressor(8, **RECIPE)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*smooth(300))
+    assert not hasattr(model, "coefs_")
 
 
 def test_what_auto_became_is_told_and_what_is_given_is_obeyed():

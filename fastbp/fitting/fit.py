@@ -190,8 +190,15 @@ def length_by_pilots(settings, net, start, samples, rows, random_state):
         theta = aligned(start(), samples.X.dtype)
         optimizer = new_optimizer(shorter, theta, random_state)
         history = loop.fit(net, theta, samples._replace(order=train), scored, shorter, optimizer)
+        if history.ended_by == "interrupted":  # there is no model yet that could be kept
+            raise KeyboardInterrupt
+        if settings.max_time is not None:  # the time is that of all trainings together
+            settings.max_time = max(settings.max_time - history.seconds, 1e-6)
+            shorter.max_time = settings.max_time
         curves.append(history.validation_losses)
         scores.append(history.validation_scores)
+        if history.ended_by == "max_time":
+            return history, settings.max_iter
     history.validation_losses = np.mean(curves, axis=0).tolist()
     history.validation_scores = np.mean(scores, axis=0).tolist()
     if SCHEDULES[settings.learning_rate].is_planned:
