@@ -49,6 +49,21 @@ def documented(cls):
     return cls
 
 
+def _learnt_list(name):
+    """A learned attribute that is a part of what has been learnt, and can be replaced."""
+
+    def get(self):
+        if "_learnt" not in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute '{name}_'")
+        return getattr(self._learnt, name)
+
+    def replace(self, arrays):
+        get(self)  # or an error
+        self._learnt = self._learnt._replace(**{name: list(arrays)})
+
+    return property(get, replace)
+
+
 @documented
 class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     """Neural-network regression, trained by backpropagation in compiled kernels.
@@ -432,21 +447,8 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_learnt")
 
-    @property
-    def coefs_(self):
-        return self._learnt.coefs
-
-    @coefs_.setter
-    def coefs_(self, coefs):
-        self._learnt = self._learnt._replace(coefs=list(coefs))
-
-    @property
-    def intercepts_(self):
-        return self._learnt.intercepts
-
-    @intercepts_.setter
-    def intercepts_(self, intercepts):
-        self._learnt = self._learnt._replace(intercepts=list(intercepts))
+    coefs_ = _learnt_list("coefs")
+    intercepts_ = _learnt_list("intercepts")
 
     # ------------------------------------------------------------- prediction
 

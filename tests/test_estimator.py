@@ -444,3 +444,12 @@ def test_everything_public_is_documented():
     for name, method in inspect.getmembers(BackpropRegressor, inspect.isfunction):
         if not name.startswith("_") and method.__module__.startswith("fastbp"):
             assert inspect.getdoc(method), name
+
+
+def test_what_is_not_fitted_has_no_weights_to_read_or_replace():
+    model = BackpropRegressor()
+    assert not hasattr(model, "coefs_")
+    with pytest.raises(AttributeError, match="no attribute 'coefs_'"):
+        model.coefs_  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'intercepts_'"):
+        model.intercepts_ = []
