@@ -1,6 +1,7 @@
 """`BackpropRegressor`: its parameters, validation, learned attributes."""
 
 import warnings
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -49,6 +50,21 @@ def documented(cls):
     return cls
 
 
+@contextmanager
+def _columns_kept_if_it_fails(model):
+    """What a model that is fitted already says of its columns, where fitting it anew fails."""
+    names = ("n_features_in_", "feature_names_in_")
+    before = {name: vars(model)[name] for name in names if name in vars(model)}
+    try:
+        yield
+    except BaseException:
+        if "_learnt" in vars(model):
+            for name in names:
+                vars(model).pop(name, None)
+            vars(model).update(before)
+        raise
+
+
 def _learnt_list(name):
     """A learned attribute that is a part of what has been learnt, and can be replaced."""
 
@@ -68,8 +84,8 @@ def _learnt_list(name):
 class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     """Neural-network regression, trained by backpropagation in compiled kernels.
 
-    Minimises ``L = (1/n) Σ |ŷ − y|²`` by stochastic gradient descent, for a network of any
-    depth and width whose output is linear. Parameters, attributes and errors are those of
+    Minimises ``L = (1/n) Σ |ŷ − y|²``, or another loss, by stochastic gradient descent, for a
+    network of any depth and width. Parameters, attributes and errors are those of
     `sklearn.neural_network.MLPRegressor` wherever the meaning is the same.
 
     Parameters
@@ -82,7 +98,8 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         The mean over samples of the loss, summed over the outputs. "half_squared_error" is what
         scikit-learn minimises under the name "squared_error": an equal step needs twice the step
         size there. "poisson" is for counts and rates: the network's output is the logarithm of
-        the prediction, y is at least 0 and is not standardised. "quantile" predicts that level's.
+        the prediction, y is at least 0 and is only divided by its mean. "quantile" predicts that
+        level's.
     loss_parameter : float or None, default=None
         The loss's parameter, if it has one: {loss parameters}. None is that default.
     solver : {solvers}, default="sgd"
@@ -108,9 +125,9 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         0 over `max_iter` epochs, all of which are trained; `partial_fit`, which has no planned end,
         keeps it unchanged.
     learning_rate_init : float or "auto", default=0.02
-        "auto" is, for "adam", by the activation (0.01 for logistic units, 0.003 for tanh, else
-        0.005 at most), whatever the width and depth; for "sgd" it is found from the curvature of
-        the loss at the first weights.
+        "auto" is, for "adam", by the activation (0.01 for logistic units and none at all, 0.003 for
+        tanh, else 0.005), whatever the width and depth; for "sgd" it is found from the curvature
+        of the loss at the first weights.
     power_t : float, default=0.5
     max_iter : int or "auto", default=1000
         Most epochs. "auto" is 100 to 400, the fewer the more rows there are, but at least as many
@@ -170,10 +187,10 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     loss_ : float
         Loss of the last epoch.
     best_loss_ : float or None
-        Least loss of an epoch; None with `early_stopping`.
+        Least loss of an epoch; None with ``early_stopping=True``.
     loss_curve_ : list of float
-        Mean loss over the batches of each epoch, with the penalty. With `standardize` it is
-        in units of y's variance: a loss of 0.1 leaves a tenth of the variance unexplained.
+        Mean loss over the batches of each epoch, with the penalty. With `standardize` a squared
+        error is in units of y's variance: a loss of 0.1 leaves a tenth of it unexplained.
     validation_loss_curve_ : list of float or None
         The loss on the validation samples after each epoch; with "refit" those of the training
         that found how long to train.
@@ -183,7 +200,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     n_iter_ : int
         Epochs of the last fit.
     max_iter_, batch_size_, learning_rate_init_ : int, int, float
-        What "auto" became, or what was given; with "refit", `max_iter_` is how long it was trained.
+        What "auto" became, or what was given; with "refit", `max_iter_` is what it chose.
     t_ : int
         Samples trained on so far.
     n_layers_, n_outputs_ : int
@@ -312,6 +329,10 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         ValueError
             If the data can't be trained on, or training diverged.
         """
+        with _columns_kept_if_it_fails(self):
+            return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
+
+    def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val):
         go_on = self.warm_start and hasattr(self, "_learnt")
         table = self._validate_samples(X, y, sample_weight, reset=not go_on)
         held_out = None
@@ -345,7 +366,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         table = self._validate_samples(X, y, sample_weight, reset=not go_on)
         return self._train(table, None, go_on=go_on, is_partial=True)
 
-    def _validate_samples(self, X, y, sample_weight, reset, n_outputs=None):
+    def _validate_samples(self, X, y, sample_weight, reset, n_outputs=None, loss=None):
         """X, y (n_samples, n_outputs) and weights as a Table, or a clear error."""
         X, y = validate_data(
             self,
@@ -365,10 +386,11 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         n_outputs = n_outputs or (y.shape[1] if reset else self.n_outputs_)
         if y.shape[1] != n_outputs:
             raise ValueError(f"y has {y.shape[1]} outputs, {n_outputs} are expected.")
-        lowest = LINKS[LOSSES[self.loss].link].lowest
+        loss = loss or self.loss
+        lowest = LINKS[LOSSES[loss].link].lowest
         if (y < lowest).any():
             raise ValueError(
-                f"Some values of y are out of the range of the loss {self.loss!r}: the least is "
+                f"Some values of y are out of the range of the loss {loss!r}: the least is "
                 f"{y.min():g}, and none may be below {lowest:g}."
             )
         if sample_weight is not None:
@@ -392,7 +414,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         )
         self._note(fitted, go_on, held_out is not None or fitted.settings.holds_out)
         if not is_partial:
-            self._warn_unfinished(fitted.history)
+            self._warn_unfinished(fitted)
         if fitted.observer is not None:
             fitted.observer.fit_ends()
         return self
@@ -431,14 +453,16 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             self.validation_scores_ = pilot.validation_scores
             self.validation_loss_curve_ = pilot.validation_losses
 
-    def _warn_unfinished(self, history):
+    def _warn_unfinished(self, fitted):
+        history = fitted.history
         message = {
-            "max_iter": f"Stopped after max_iter={self.max_iter} epochs, "
+            "max_iter": f"Stopped after max_iter={self.max_iter_} epochs, "
             "before the loss stopped improving.",
             "interrupted": f"Interrupted after {self.n_iter_} epochs; the weights are those of "
             "the last whole epoch.",
         }.get(history.ended_by)
         as_planned = SCHEDULES[self.learning_rate].is_planned or self.n_iter_no_change == np.inf
+        as_planned = as_planned or fitted.pilot is not None
         if message and not (history.ended_by == "max_iter" and as_planned):
             warnings.warn(message, ConvergenceWarning, stacklevel=4)
 
@@ -537,12 +561,16 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         True
         """
         check_is_fitted(self)
-        table, learnt = self._validate_samples(X, y, sample_weight, reset=False), self._learnt
+        learnt = self._learnt
+        table = self._validate_samples(X, y, sample_weight, reset=False, loss=learnt.loss)
         net, real = learnt.network(trained=True), np.dtype(np.float64)
         # Raw units may be far from 1, where float32 would round the answer away.
         theta = learnt.theta(None, real)
         samples = table.converted(real, None)
-        loss, gradient = loss_and_gradient(net, theta, *samples, self._settings())
+        params = self.get_params(deep=False)
+        if params["loss"] != learnt.loss:
+            params |= {"loss": learnt.loss, "loss_parameter": None}
+        loss, gradient = loss_and_gradient(net, theta, *samples, settings_of(params))
         return loss, *parameters.unpack(gradient, net)
 
     # ------------------------------------------------------------------ files

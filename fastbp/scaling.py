@@ -99,10 +99,11 @@ def converted(A, dtype, mean=None, scale=None):
     return out
 
 
-def to_raw_units(coefs, intercepts, scaling):
+def to_raw_units(coefs, intercepts, scaling, link="identity"):
     """Weights for standardised X and y → weights for raw X and y, in float64.
 
-    Without a scaling these are the same.
+    Without a scaling these are the same. Behind a logarithm y is only divided by a number, whose
+    logarithm the output's bias then has to add.
     """
     if scaling is None:
         return coefs, intercepts
@@ -110,19 +111,25 @@ def to_raw_units(coefs, intercepts, scaling):
     intercepts = [b.astype(np.float64) for b in intercepts]
     coefs[0] /= scaling.X_scale[:, None]
     intercepts[0] -= scaling.X_mean @ coefs[0]
-    coefs[-1] *= scaling.y_scale
-    intercepts[-1] = intercepts[-1] * scaling.y_scale + scaling.y_mean
+    if link == "log":
+        intercepts[-1] = intercepts[-1] + np.log(scaling.y_scale)
+    else:
+        coefs[-1] *= scaling.y_scale
+        intercepts[-1] = intercepts[-1] * scaling.y_scale + scaling.y_mean
     return coefs, intercepts
 
 
-def to_standard_units(coefs, intercepts, scaling):
+def to_standard_units(coefs, intercepts, scaling, link="identity"):
     """The inverse of `to_raw_units`."""
     if scaling is None:
         return coefs, intercepts
     # Only the outermost layers change, and nobody's own arrays.
     coefs, intercepts = list(coefs), list(intercepts)
-    coefs[-1] = coefs[-1] / scaling.y_scale
-    intercepts[-1] = (intercepts[-1] - scaling.y_mean) / scaling.y_scale
+    if link == "log":
+        intercepts[-1] = intercepts[-1] - np.log(scaling.y_scale)
+    else:
+        coefs[-1] = coefs[-1] / scaling.y_scale
+        intercepts[-1] = (intercepts[-1] - scaling.y_mean) / scaling.y_scale
     intercepts[0] = intercepts[0] + scaling.X_mean @ coefs[0]
     coefs[0] = coefs[0] * scaling.X_scale[:, None]
     return coefs, intercepts

@@ -446,6 +446,28 @@ def test_everything_public_is_documented():
             assert inspect.getdoc(method), name
 
 
+def test_a_fit_that_fails_leaves_the_model_with_its_columns(table):
+    X, y = table
+    model = BackpropRegressor(**QUICK).fit(named(X), y)
+    before = model.predict(named(X))
+    with pytest.raises(ValueError, match="diverged"):
+        model.set_params(learning_rate_init=1e30).fit(X[:, :2], y)
+    assert_array_equal(model.predict(named(X)), before)
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(named(X)[["speed", "angle"]])
+
+
+def test_rows_without_weight_are_not_held_out(table):
+    X, y = table
+    weight = np.zeros(60)
+    weight[:25] = 1
+    params = QUICK | {"early_stopping": True, "validation_fraction": 0.2}
+    model = BackpropRegressor(**params).fit(X, y, weight)
+    assert np.isfinite(model.validation_scores_).all()
+    alone = BackpropRegressor(**params).fit(X[:25], y[:25])
+    assert_allclose(weights_of(model), weights_of(alone), rtol=1e-4, atol=1e-4)
+
+
 def test_what_is_not_fitted_has_no_weights_to_read_or_replace():
     model = BackpropRegressor()
     assert not hasattr(model, "coefs_")

@@ -148,6 +148,29 @@ def test_the_mean_of_counts_is_learnt_and_the_predictions_are_positive():
     assert_allclose(prediction, rate, rtol=0.25)
 
 
+@pytest.mark.parametrize("mean", [0.5, 20, 1e5])
+@pytest.mark.parametrize("init", ["auto", "glorot"])
+def test_counts_of_any_size_are_learnt_at_the_defaults(init, mean):
+    random = np.random.default_rng(0)
+    X = random.normal(size=(500, 2))
+    rate = mean * np.exp(0.4 * X[:, 0])
+    params = {"init": init, "max_iter": 200, "n_iter_no_change": np.inf, "random_state": 0}
+    model = BackpropRegressor(10, loss="poisson", **params).fit(X, random.poisson(rate))
+    assert_allclose(model.predict(X).mean(), rate.mean(), rtol=0.2)
+    assert np.corrcoef(model.predict(X), rate)[0, 1] > 0.8
+
+
+def test_a_model_does_not_go_on_with_a_loss_of_another_link(two_outputs):
+    X, Y = two_outputs
+    model = BackpropRegressor(4, max_iter=3, n_iter_no_change=np.inf).fit(X, np.abs(Y))
+    model.set_params(loss="poisson", warm_start=True)
+    for go_on in (model.fit, model.partial_fit):
+        with pytest.raises(ValueError, match="trained with the loss 'squared_error'"):
+            go_on(X, np.abs(Y))
+    expected = np.mean(np.sum((model.predict(X) - Y) ** 2, axis=1))
+    assert_allclose(model.loss_gradient(X, Y)[0], expected, rtol=1e-4)
+
+
 def test_targets_out_of_a_losses_range_are_refused(table):
     X, y = table
     with pytest.raises(ValueError, match="out of the range of the loss 'poisson': the least is"):

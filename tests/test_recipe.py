@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fastbp import BackpropRegressor
 from fastbp.fitting import recipe
+from fastbp.fitting.schedules import SCHEDULES
 from fastbp.kernels.formulas.activations import ACTIVATIONS
 from fastbp.kernels.formulas.network import n_parameters, network
 from fastbp.parameters import unpack
@@ -79,6 +80,7 @@ def test_below_its_bound_plain_descent_converges_and_beyond_it_diverges(params, 
     assert fit.loss_ < 0.1 * fit.loss_curve_[0]
     with pytest.raises(ValueError, match="diverged"):
         BackpropRegressor((), **given, learning_rate_init=1.3 * bound / curvature).fit(X, y)
+    curvature = recipe.curvature([np.zeros((3, 1))], [np.zeros(1)], [], X, batch_size=64)
     auto = BackpropRegressor((), **given, learning_rate_init="auto", init="auto").fit(X, y)
     assert_allclose(auto.learning_rate_init_, min(1, 0.75 * bound / curvature), rtol=1e-2)
 
@@ -160,6 +162,28 @@ def test_time_is_that_of_all_trainings_together():
     model.fit(X, y)
     assert time.perf_counter() - start < 5
     assert 0 < model.n_iter_ < 10**6
+
+
+def test_the_pilots_leave_the_fit_most_of_the_time():
+    X, y = smooth(150)
+    params = {"max_iter": 10**6, "learning_rate": "cosine", "early_stopping": "refit"}
+    model = BackpropRegressor(8, **params, max_time=0.3, random_state=0).fit(X, y)
+    alone = model.n_iter_
+    model.set_params(early_stopping=False).fit(X, y)
+    assert alone > model.n_iter_ / 10
+
+
+@pytest.mark.parametrize("n", [100, 300])
+def test_refit_goes_with_every_schedule(n):
+    """Pilots of one length, and of all of it where the step size doesn't lead to an end."""
+    X, y = smooth(n)
+    for name in SCHEDULES:
+        params = {"learning_rate": name, "learning_rate_init": 0.005, "max_iter": 40, "tol": 1.0}
+        model = BackpropRegressor(
+            8, **params, early_stopping="refit", n_iter_no_change=1, random_state=0
+        ).fit(X, y)
+        assert len(model.validation_loss_curve_) == (20 if SCHEDULES[name].is_planned else 40)
+        assert model.max_iter_ == 40  # a loss that still falls says so
 
 
 def test_ctrl_c_while_a_pilot_trains_leaves_no_model(calls):

@@ -75,7 +75,7 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
     dtype = np.dtype(settings.dtype or X.dtype)
     refits = settings.refits and held_out is None and before is None
     if before is not None:
-        check_goes_on(before, net)
+        check_goes_on(before, net, settings.loss)
     elif settings.init == "glorot":
         # scikit-learn's bound for the first weights of the output layer goes by the one activation
         # of all hidden layers, even where there are none.
@@ -84,6 +84,8 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
 
     order = row_numbers(len(y))
     if settings.holds_out and held_out is None:
+        if table.sample_weight is not None:  # what has no weight is not there
+            order = order[table.sample_weight > 0]
         order, rows = split(order, settings.validation_fraction, random_state)
         held_out = table.rows(rows)
     units = before.scaling if before is not None and settings.is_partial else None
@@ -160,9 +162,10 @@ def find_step_size(settings, net, theta, X, rows, random_state):
     if settings.learning_rate_init == "auto":
         chosen = rows if len(rows) <= 256 else random_state.choice(rows, 256, replace=False)
         coefs, intercepts = parameters.unpack(np.asarray(theta, np.float64), net)
-        scale = 1.0 if settings.loss == "half_squared_error" else 2.0
-        X = np.asarray(X[chosen], np.float64)
-        curvature = recipe.curvature(coefs, intercepts, settings.activations, X, scale)
+        X, scale = np.asarray(X[chosen], np.float64), LOSSES[settings.loss].curvature
+        curvature = recipe.curvature(
+            coefs, intercepts, settings.activations, X, scale, settings.batch_size
+        )
         settings.learning_rate_init = recipe.sgd_step(
             curvature, settings.momentum, settings.nesterovs_momentum
         )
@@ -172,16 +175,22 @@ def draw(net, activations, X, rows, random_state):
     """First weights that know the data."""
     theta = np.zeros(n_parameters(net))
     weights = parameters.unpack(theta, net)
+    if len(rows) > recipe.ROWS_LOOKED_AT:
+        rows = random_state.choice(rows, recipe.ROWS_LOOKED_AT, replace=False)
     recipe.first_weights(*weights, activations, X[rows], random_state)
     return theta
 
 
 def length_by_pilots(settings, net, start, samples, rows, random_state):
     """The mean course of trainings with a part held out, and how long it says to train on all."""
-    curves, scores, shorter = [], [], copy(settings)
-    shorter.max_iter = max(10, round(recipe.PILOT_LENGTH * settings.max_iter))
-    shorter.holds_out = False
-    for _ in range(recipe.n_pilots(len(rows))):
+    curves, scores, shorter, n_pilots = [], [], copy(settings), recipe.n_pilots(len(rows))
+    is_planned = SCHEDULES[settings.learning_rate].is_planned
+    if is_planned:
+        shorter.max_iter = max(10, round(recipe.PILOT_LENGTH * settings.max_iter))
+    shorter.holds_out, shorter.n_iter_no_change = False, np.inf
+    if settings.max_time is not None:  # a third of it is theirs
+        shorter.max_time = settings.max_time / (3 * n_pilots)
+    for _ in range(n_pilots):
         train, rest = train_test_split(
             rows, test_size=settings.validation_fraction, random_state=random_state
         )
@@ -194,20 +203,23 @@ def length_by_pilots(settings, net, start, samples, rows, random_state):
             raise KeyboardInterrupt
         if settings.max_time is not None:  # the time is that of all trainings together
             settings.max_time = max(settings.max_time - history.seconds, 1e-6)
-            shorter.max_time = settings.max_time
         curves.append(history.validation_losses)
         scores.append(history.validation_scores)
         if history.ended_by == "max_time":
             return history, settings.max_iter
     history.validation_losses = np.mean(curves, axis=0).tolist()
     history.validation_scores = np.mean(scores, axis=0).tolist()
-    if SCHEDULES[settings.learning_rate].is_planned:
-        return history, recipe.chosen_epochs(np.array(history.validation_losses), settings.max_iter)
-    return history, 1 + int(np.argmin(history.validation_losses))
+    losses = np.array(history.validation_losses)
+    return history, recipe.chosen_epochs(losses, settings.max_iter, is_planned)
 
 
-def check_goes_on(before, net):
+def check_goes_on(before, net, loss):
     """The present weights must be those of the network that the parameters ask for."""
+    if LOSSES[before.loss].link != LOSSES[loss].link:
+        raise ValueError(
+            f"The present weights were trained with the loss {before.loss!r}, whose predictions "
+            f"come otherwise of the output than those of {loss!r}. Fit anew."
+        )
     have, want = (each["width"].tolist() for each in (before.network(), net))
     if have != want:
         raise ValueError(
@@ -230,7 +242,7 @@ def split(rows, fraction, random_state):
 def scaling_of(table, rows, loss):
     """Scaling measured on the rows that are trained on.
 
-    Behind a link y has no units to be trained in: e.g. that of a count is 1.
+    Behind a link y is divided by its mean: from 0 on, that is where it is 0.
     """
     X, y, weight = table
     if len(rows) < len(y):
@@ -239,6 +251,6 @@ def scaling_of(table, rows, loss):
         weight = trained_on if weight is None else weight * trained_on
     units = scaling.measure(X, y, weight)
     if LOSSES[loss].link != "identity":
-        none = scaling.no_scaling(0, y.shape[1])
-        units = units._replace(y_mean=none.y_mean, y_scale=none.y_scale)
+        mean = np.where(units.y_mean > 0, units.y_mean, 1.0)
+        units = units._replace(y_mean=np.zeros_like(mean), y_scale=mean)
     return units

@@ -32,7 +32,8 @@ class Learnt(NamedTuple):
     @classmethod
     def of(cls, theta, net, activations, loss, units):
         """What a training ends with: θ in the units of training, `units` being their scaling."""
-        weights = scaling.to_raw_units(*parameters.unpack(theta, net), units)
+        link = LOSS_TABLE[loss].link
+        weights = scaling.to_raw_units(*parameters.unpack(theta, net), units, link)
         ends = (int(net["width"][end]) for end in (0, -1))
         return cls(*weights, tuple(activations), loss, units, theta.dtype, *ends)
 
@@ -56,9 +57,9 @@ class Learnt(NamedTuple):
 
     def theta(self, units, dtype):
         """θ in these units, which are a Scaling, or those of the table."""
-        return parameters.pack(
-            *scaling.to_standard_units(self.coefs, self.intercepts, units), dtype
-        )
+        link = LOSS_TABLE[self.loss].link
+        weights = scaling.to_standard_units(self.coefs, self.intercepts, units, link)
+        return parameters.pack(*weights, dtype)
 
     def model(self):
         """What the kernels predict with."""

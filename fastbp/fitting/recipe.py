@@ -48,11 +48,12 @@ def sgd_step(curvature, momentum, nesterov):
     return float(min(1.0, 0.75 * bound / max(curvature, 1e-12)))
 
 
-def curvature(coefs, intercepts, activations, X, scale=2.0):
-    """λ: the largest eigenvalue of the Gauss-Newton matrix of the mean of (ŷ − y)².
+def curvature(coefs, intercepts, activations, X, scale=2.0, batch_size=np.inf):
+    """λ: the largest eigenvalue of the Gauss-Newton matrix of the mean loss, and what a batch may
+    have more by chance. `scale` is the loss's second derivative by ŷ.
 
     It is that of the kernel matrix K = Σₗ (Dₗ Dₗᵀ) ∘ (Oₗ₋₁ Oₗ₋₁ᵀ + 1) of the rows X over their
-    number, with Dₗ = ∂ŷ/∂Zₗ: of the output for which it is largest.
+    number, with Dₗ = ∂ŷ/∂Zₗ: of the output for which it is largest. A batch of one row has its Kᵢᵢ.
     """
     O, slopes = [X], []
     for W, b, name in zip(coefs, intercepts, activations, strict=False):
@@ -72,8 +73,8 @@ def curvature(coefs, intercepts, activations, X, scale=2.0):
         v = np.ones(len(X))
         for _ in range(20):
             v = K @ (v / np.linalg.norm(v))
-        largest = max(largest, np.linalg.norm(v))
-    return scale * largest / len(X)
+        largest = max(largest, np.linalg.norm(v) / len(X) + K.diagonal().max() / batch_size)
+    return scale * largest
 
 
 # --------------------------------------------------------------------- first weights
@@ -101,11 +102,10 @@ def first_weights(coefs, intercepts, activations, X, random_state):
         Out: W and b of each layer, in units of X.
     activations : sequence of str
         Of each hidden layer.
-    X : ndarray of shape (n_rows, n_features), standardised
+    X : ndarray of shape (n_rows, n_features)
+        Some of the rows, standardised: weights are sized for columns of variance 1.
     random_state : RandomState
     """
-    if len(X) > ROWS_LOOKED_AT:
-        X = X[random_state.choice(len(X), ROWS_LOOKED_AT, replace=False)]
     X = np.asarray(X, np.float64)
     O = X[random_state.permutation(len(X))[:512]]
     names, gain_before = [*activations, None], 1.0
@@ -157,15 +157,18 @@ def n_pilots(n):
     return 0 if n < 40 else 5 if n < 200 else 1
 
 
-def chosen_epochs(losses, planned):
+def chosen_epochs(losses, planned, by_cosine=True):
     """How long to train on all rows, by the losses on the rows held out of a pilot.
 
     Parameters
     ----------
     losses : array of shape (n_pilot_epochs,)
-        After each epoch, the step size having followed a cosine to 0.
+        After each epoch.
     planned : int
         Epochs of the fit, if there is nothing against it.
+    by_cosine : bool
+        The step size followed a cosine to 0, in half of the planned epochs; else it was as in the
+        fit, for as many.
     """
     n, width = len(losses), max(1, len(losses) // 20)
     padded = np.pad(losses, (width // 2, width - 1 - width // 2), mode="edge")
@@ -174,6 +177,8 @@ def chosen_epochs(losses, planned):
     best = int(np.argmin(smooth)) + 1
     if best >= 0.9 * n:
         return planned
+    if not by_cosine:
+        return best
     # As much step size in all as the pilot had up to there: a cosine's mean is a half.
     way = np.sum((1 + np.cos(np.pi * np.arange(best) / n)) / 2)
     return max(5, round(2 * way))

@@ -95,6 +95,7 @@ class Loss(NamedTuple):
     value: Callable
     slope: Callable
     link: str = "identity"
+    curvature: float = 2.0  # its second derivative by z, at the minimum of a standardised y
     parameter: Parameter | None = None
     #: scikit-learn reports its mean over the outputs, although the gradient is the sum's.
     reported_by_output: bool = False
@@ -108,9 +109,9 @@ LINKS = {
 TABLE = {
     "squared_error": Loss(squared_error, squared_error_slope),
     "half_squared_error": Loss(
-        half_squared_error, half_squared_error_slope, reported_by_output=True
+        half_squared_error, half_squared_error_slope, curvature=1.0, reported_by_output=True
     ),
-    "poisson": Loss(poisson, poisson_slope, link="log"),
+    "poisson": Loss(poisson, poisson_slope, link="log", curvature=1.0),
     "quantile": Loss(quantile, quantile_slope, parameter=Parameter("level", 0.5, 0.0, 1.0)),
 }
 
