@@ -182,19 +182,21 @@ def test_the_best_epoch_is_neither_the_first_nor_the_last():
 
 
 def rows_together():
-    """Every optimiser with every loss and with every activation; the third goes round."""
-    losses, activations = list(LOSSES), list(ACTIVATIONS)
+    """Every optimiser with every loss, and with every activation; the third goes round, and with
+    activations the precision."""
+    losses, activations, dtypes = list(LOSSES), list(ACTIVATIONS), list(PRECISIONS)
     together = set()
     for i, optimizer in enumerate(OPTIMIZERS):
         for k, loss in enumerate(losses):
-            together.add((loss, activations[(i + k) % len(activations)], optimizer))
+            for dtype in dtypes:
+                together.add((loss, activations[(i + k) % len(activations)], optimizer, dtype))
         for k, activation in enumerate(activations):
-            together.add((losses[(i + k) % len(losses)], activation, optimizer))
+            dtype = dtypes[(i + k) % 2]
+            together.add((losses[(i + k) % len(losses)], activation, optimizer, dtype))
     return sorted(together)
 
 
-@pytest.mark.parametrize("dtype", PRECISIONS)
-@pytest.mark.parametrize(("loss", "activation", "optimizer"), rows_together())
+@pytest.mark.parametrize(("loss", "activation", "optimizer", "dtype"), rows_together())
 def test_every_row_of_every_table(loss, activation, optimizer, dtype, assert_as_the_reference):
     case = Case(loss=loss, activation=activation, optimizer=optimizer)
     assert_as_the_reference(case, dtype)
