@@ -146,6 +146,7 @@ def assert_as_the_reference(kernel, model_for, orders):
         tolerance = PRECISIONS[dtype]
         model = fit(model_for(case, dtype), case, n_threads=1)
         assert model.n_iter_ == len(course.losses)
+        assert model.kernel_ == kernel
         assert_allclose(model.loss_curve_, course.losses, **tolerance)
         if case.held_out is not None:
             assert_allclose(model.validation_scores_, course.validation_scores, **tolerance)

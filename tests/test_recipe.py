@@ -155,6 +155,12 @@ def test_refit_trains_on_all_rows_for_as_long_as_the_pilot_says():
     assert plain.t_ == 300 * plain.n_iter_
 
 
+def test_what_a_pilot_is_scored_on_it_has_not_seen():
+    X, y = np.random.default_rng(0).normal(size=(200, 4)), np.random.default_rng(1).normal(size=200)
+    model = BackpropRegressor((128, 128), **RECIPE).fit(X, y)
+    assert max(model.validation_scores_) < 0.2
+
+
 def test_time_is_that_of_all_trainings_together():
     X, y = smooth(3000)
     model = BackpropRegressor((64, 64), **RECIPE | {"max_iter": 10**6}, max_time=0.5)

@@ -11,6 +11,7 @@ from numpy.testing import assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import BackpropRegressor
+from fastbp.fitting.loop import History
 
 QUICK = {"hidden_layer_sizes": (4,), "n_iter_no_change": np.inf, "random_state": 0}
 
@@ -243,3 +244,10 @@ def test_early_stopping_ends_when_the_score_stalls(table):
     assert model.n_iter_ < 500
     scores = model.validation_scores_
     assert max(scores[-4:]) < max(scores[:-4]) + 0.05
+
+
+def test_a_history_forgets_what_came_after_an_epoch():
+    history = History([3.0, 2.0, 1.0], [3.5, 2.5], [0.1, 0.2])
+    history.forget_after(1)
+    assert (history.losses, history.validation_losses) == ([3.0], [3.5])
+    assert history.validation_scores == [0.1]
