@@ -19,7 +19,7 @@ from sklearn.utils.validation import (
 
 from fastbp import parameters, persistence, scaling
 from fastbp.fitting.fit import Table, fit
-from fastbp.fitting.loop import loss_and_gradient, predictions
+from fastbp.fitting.loop import RESTART_DIVISOR, loss_and_gradient, predictions
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.fitting.settings import settings_of
 from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
@@ -86,11 +86,13 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     Minimises ``L = (1/n) Σ |ŷ − y|²``, or another loss, by stochastic gradient descent, for a
     network of any depth and width. Parameters, attributes and errors are those of
-    `sklearn.neural_network.MLPRegressor` wherever the meaning is the same.
+    `sklearn.neural_network.MLPRegressor` wherever the meaning is the same. Its defaults need no
+    tuning: what is "auto" adapts to the table and to what else is given, and a part of the rows
+    first says how long to train.
 
     Parameters
     ----------
-    hidden_layer_sizes : int or array-like of int, default=(50,)
+    hidden_layer_sizes : int or array-like of int, default=(128, 128)
         Units of each hidden layer; ``()`` is linear regression.
     activation : {activations} or list of these, default="logistic"
         Activation of the hidden layers, or one for each.
@@ -102,40 +104,45 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         level's.
     loss_parameter : float or None, default=None
         The loss's parameter, if it has one: {loss parameters}. None is that default.
-    solver : {solvers}, default="sgd"
+    solver : {solvers}, default="adam"
     alpha : float, default=0.0
         Strength of the L2 penalty on the weights, not on the biases. As in scikit-learn it
         is divided by the batch's size (its weight, with sample weights). With
         `standardize`, it acts on the weights of the standardised columns.
-    weight_decay : float, default=0.0
+    weight_decay : float or "auto", default="auto"
         Decoupled decay (AdamW's, for every solver): each step first takes
         ``step size * weight_decay`` of each weight away, but not of the biases (Loshchilov &
-        Hutter, 2019). Like `alpha`, it sees standardised columns.
+        Hutter, 2019). Like `alpha`, it sees standardised columns. "auto" is 0.003 with "adam", and
+        none with "sgd".
     max_grad_norm : float or None, default=None
         The longest gradient that is stepped along: a longer one, all parameters together, is
         shortened to it (Pascanu, Mikolov & Bengio, 2013).
-    batch_size : int or "auto", default=32
+    batch_size : int or "auto", default="auto"
         Samples in a step, at most all of them; "auto" is 64, from 4,096 rows on 128; with
         ``init="glorot"`` it is 200, as in scikit-learn. The last, smaller batch of an epoch is
         trained on too.
-    learning_rate : {schedules}, default="adaptive"
-        The step size over the epochs. "constant": unchanged. "invscaling":
-        ``learning_rate_init / (t + 1)**power_t`` with t the samples seen so far. "adaptive":
-        divided by 5 whenever `n_iter_no_change` epochs brought no improvement. "cosine": falls to
-        0 over `max_iter` epochs, all of which are trained; `partial_fit`, which has no planned end,
-        keeps it unchanged.
-    learning_rate_init : float or "auto", default=0.02
+    learning_rate : {schedules}, default="cosine"
+        The step size over the epochs. "constant": unchanged. "cosine": falls to 0 over `max_iter`
+        epochs, all of which are trained. "one_cycle": rises from a 25th first. `partial_fit`, which
+        has no planned end, keeps it unchanged. Of "sgd" alone, as in scikit-learn, are
+        "invscaling": ``learning_rate_init / (t + 1)**power_t`` with t the samples seen so far, and
+        "adaptive": divided by 5 whenever `n_iter_no_change` epochs brought no improvement.
+    warmup_fraction : float or None, default=None
+        The part of the planned epochs in which the step size of "cosine" or "one_cycle" rises; None
+        is 0 for the one, 0.3 for the other.
+    learning_rate_init : float or "auto", default="auto"
         "auto" is, for "adam", by the activation (0.01 for logistic units and none at all, 0.003 for
         tanh, else 0.005), whatever the width and depth; for "sgd" it is found from the curvature
         of the loss at the first weights.
     power_t : float, default=0.5
-    max_iter : int or "auto", default=1000
+    max_iter : int or "auto", default="auto"
         Most epochs. "auto" is 100 to 400, the fewer the more rows there are, but at least as many
         as make 1,000 steps (with "sgd" 4,000); fewer than 100 from 50,000 rows on.
-    init : {"auto", "glorot"}, default="glorot"
+    init : {"auto", "glorot"}, default="auto"
         First weights. "auto": they know the data; half of the first layer's units look at one
         column each and bend at its quantiles, the others bend at rows of the table, and layers
-        begin with outputs of mean 0. "glorot": drawn as scikit-learn does.
+        begin with outputs of mean 0; networks of at most 8 units to a layer are started five times.
+        "glorot": drawn as scikit-learn does.
     shuffle : bool, default=True
         Take the samples in a new order each epoch.
     random_state : int, RandomState instance or None, default=None
@@ -150,23 +157,24 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     momentum : float, default=0.9
         Of "sgd", in [0, 1]. 0 is plain gradient descent: θ ← θ − η ∂L/∂θ.
     nesterovs_momentum : bool, default=True
-    early_stopping : bool or "refit", default=False
+    early_stopping : bool or "refit", default="refit"
         True: set `validation_fraction` of the samples aside, and keep the weights that were best on
         them; training ends when R² on them no longer improves, but with "cosine" as planned.
         "refit": train with a part set aside only to find how long to train, then anew on all
         samples for so long (from 40 rows on; on fewer than 200, five times, with different parts).
         Callbacks and `verbose` follow the training on all samples; one that goes on, by
         `warm_start` or `partial_fit`, needs no such search.
-    validation_fraction : float, default=0.1
-    beta_1, beta_2 : float, default=0.9, 0.999
+    validation_fraction : float, default=0.2
+    beta_1, beta_2 : float, default=0.9, 0.95
         Of "adam": decay of its running means of the gradient and its square.
     epsilon : float, default=1e-8
         Of "adam".
     n_iter_no_change : int, default=20
     standardize : bool, default=True
         Train on columns of X and y with mean 0 and variance 1, measured on the training
-        samples. `coefs_` and `intercepts_` nevertheless describe the raw columns, and
-        `predict` takes and gives raw units.
+        samples. Outliers of X are drawn in for that: from 40 rows on, to as far beyond the 0.5 %
+        and 99.5 % quantiles as these are apart. `coefs_` and `intercepts_` nevertheless describe
+        the raw columns, and `predict` takes and gives raw units.
     dtype : {"float32", "float64"} or None, default="float32"
         Precision of training; None is that of X.
     n_threads : int or None, default=None
@@ -199,8 +207,9 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     best_validation_score_ : float or None
     n_iter_ : int
         Epochs of the last fit.
-    max_iter_, batch_size_, learning_rate_init_ : int, int, float
-        What "auto" became, or what was given; with "refit", `max_iter_` is what it chose.
+    max_iter_, batch_size_, learning_rate_init_, weight_decay_ : int, int, float, float
+        What "auto" became, or what was given; with "refit", `max_iter_` is what it chose, and after
+        a training that diverged, `learning_rate_init_` is that with which it was begun again.
     t_ : int
         Samples trained on so far.
     n_layers_, n_outputs_ : int
@@ -222,8 +231,8 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     >>> import numpy as np
     >>> from fastbp import BackpropRegressor
     >>> X = np.linspace(-3, 3, 400).reshape(-1, 1)
-    >>> model = BackpropRegressor(20, tol=1e-4, random_state=0).fit(X, np.sin(X).ravel())
-    >>> bool(model.score(X, np.sin(X).ravel()) > 0.99)
+    >>> model = BackpropRegressor(random_state=0).fit(X, np.sin(X).ravel())
+    >>> bool(model.score(X, np.sin(X).ravel()) > 0.999)
     True
     """
 
@@ -234,11 +243,12 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         "loss_parameter": [Interval(Real, None, None, closed="neither"), None],
         "solver": [StrOptions(set(SOLVERS))],
         "alpha": [Interval(Real, 0, None, closed="left")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "weight_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
         "init": [StrOptions({"auto", "glorot"})],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions(set(SCHEDULES))],
+        "warmup_fraction": [Interval(Real, 0, 1, closed="left"), None],
         "learning_rate_init": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -266,21 +276,22 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     def __init__(
         self,
-        hidden_layer_sizes=(50,),
+        hidden_layer_sizes=(128, 128),
         activation="logistic",
         *,
         loss="squared_error",
         loss_parameter=None,
-        solver="sgd",
+        solver="adam",
         alpha=0.0,
-        weight_decay=0.0,
+        weight_decay="auto",
         max_grad_norm=None,
-        batch_size=32,
-        learning_rate="adaptive",
-        learning_rate_init=0.02,
+        batch_size="auto",
+        learning_rate="cosine",
+        warmup_fraction=None,
+        learning_rate_init="auto",
         power_t=0.5,
-        max_iter=1000,
-        init="glorot",
+        max_iter="auto",
+        init="auto",
         shuffle=True,
         random_state=None,
         tol=1e-5,
@@ -288,10 +299,10 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         warm_start=False,
         momentum=0.9,
         nesterovs_momentum=True,
-        early_stopping=False,
-        validation_fraction=0.1,
+        early_stopping="refit",
+        validation_fraction=0.2,
         beta_1=0.9,
-        beta_2=0.999,
+        beta_2=0.95,
         epsilon=1e-8,
         n_iter_no_change=20,
         standardize=True,
@@ -414,7 +425,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         )
         self._note(fitted, go_on, held_out is not None or fitted.settings.holds_out)
         if not is_partial:
-            self._warn_unfinished(fitted)
+            self._warn(fitted)
         if fitted.observer is not None:
             fitted.observer.fit_ends()
         return self
@@ -428,7 +439,8 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         history, before = fitted.history, vars(self) if go_on else {}
         settings, pilot = fitted.settings, fitted.pilot
         self.max_iter_, self.batch_size_ = settings.max_iter, settings.batch_size
-        self.learning_rate_init_ = settings.learning_rate_init
+        self.weight_decay_ = settings.weight_decay
+        self.learning_rate_init_ = settings.learning_rate_init / RESTART_DIVISOR**history.restarts
         self._learnt, self._optimizer = fitted.learnt, fitted.optimizer
         self.n_layers_ = len(fitted.learnt.coefs) + 1
         self.n_outputs_ = fitted.learnt.n_outputs
@@ -453,18 +465,57 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             self.validation_scores_ = pilot.validation_scores
             self.validation_loss_curve_ = pilot.validation_losses
 
-    def _warn_unfinished(self, fitted):
-        history = fitted.history
-        message = {
-            "max_iter": f"Stopped after max_iter={self.max_iter_} epochs, "
-            "before the loss stopped improving.",
-            "interrupted": f"Interrupted after {self.n_iter_} epochs; the weights are those of "
-            "the last whole epoch.",
-        }.get(history.ended_by)
-        as_planned = SCHEDULES[self.learning_rate].is_planned or self.n_iter_no_change == np.inf
-        as_planned = as_planned or fitted.pilot is not None
-        if message and not (history.ended_by == "max_iter" and as_planned):
-            warnings.warn(message, ConvergenceWarning, stacklevel=4)
+    def _warn(self, fitted):
+        """Say what the user should know of how training ended."""
+        history, settings = fitted.history, fitted.settings
+        as_planned = SCHEDULES[settings.learning_rate].is_planned or fitted.pilot is not None
+        as_planned = as_planned or self.n_iter_no_change == np.inf
+        if history.ended_by == "interrupted":
+            self._say(
+                f"Interrupted after {self.n_iter_} epochs; the weights are those of the last whole "
+                "epoch."
+            )
+        elif history.ended_by == "max_iter" and not as_planned:
+            self._say(
+                f"Stopped after max_iter={self.max_iter_} epochs, before the loss stopped "
+                "improving."
+            )
+        if history.restarts and self.learning_rate_init != "auto":
+            self._say(
+                f"Training diverged with learning_rate_init={self.learning_rate_init:g}, and was "
+                f"begun again with {self.learning_rate_init_:.3g}. Lower it, or leave it 'auto'."
+            )
+        if history.losses[-1] >= settings.constant_loss > 0 and history.ended_by != "interrupted":
+            self._say(
+                f"The fit learnt nothing: its loss, {history.losses[-1]:.4g}, is no better than "
+                f"that of the best constant, {settings.constant_loss:.4g}. "
+                f"{self._advice(fitted)}"
+            )
+        if settings.one_row > 0.5:
+            self._say(
+                f"One row holds {settings.one_row:.0%} of the variance of y: the fit is about that "
+                "row. If it is wrong, leave it out; if not, take a loss that it can't rule, "
+                "as 'quantile', or the logarithm of y.",
+                UserWarning,
+            )
+
+    def _advice(self, fitted):
+        """What to do about a fit that learnt nothing."""
+        settings, by_hand = fitted.settings, ("learning_rate_init", "max_iter", "init")
+        given = [name for name in by_hand if getattr(self, name) not in ("auto",)]
+        if not self.standardize:
+            return "Scale the columns of X and y: standardize=True does it."
+        if self.alpha > 0 and self.alpha >= 0.1:
+            return f"Lower alpha={self.alpha:g}."
+        if given:
+            return f"Leave {' and '.join(given)} 'auto'."
+        if settings.refits and fitted.pilot is not None:
+            return "On the rows held out, no length of training was of use: X may say nothing of y."
+        return "X may say nothing of y."
+
+    @staticmethod
+    def _say(message, category=ConvergenceWarning):
+        warnings.warn(message, category, stacklevel=5)
 
     # ---------------------------------------------------------------- the weights
 
@@ -518,7 +569,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         >>> from numba import njit
         >>> from fastbp import BackpropRegressor
         >>> X = np.linspace(-3, 3, 400).reshape(-1, 1)
-        >>> f = BackpropRegressor(20, tol=1e-4, random_state=0).fit(X, np.sin(X).ravel()).as_njit()
+        >>> f = BackpropRegressor(20, random_state=0).fit(X, np.sin(X).ravel()).as_njit()
         >>> @njit
         ... def pendulum(x, seconds):
         ...     state, v = np.array([x]), 0.0
@@ -554,7 +605,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         >>> import numpy as np
         >>> from fastbp import BackpropRegressor
         >>> X, y = np.array([[0.0], [1.0], [2.0]]), np.array([1.0, 3.0, 5.0])
-        >>> model = BackpropRegressor((), max_iter=1, n_iter_no_change=np.inf).fit(X, y)
+        >>> model = BackpropRegressor((), max_iter=20, random_state=0).fit(X, y)
         >>> loss, dW, db = model.loss_gradient(X, y)
         >>> model.coefs_[0] -= 0.01 * dW[0]
         >>> bool(model.loss_gradient(X, y)[0] < loss)

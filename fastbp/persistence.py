@@ -14,7 +14,7 @@ FORMAT = "fastbp-model-2"
 #: What is written besides coefs_ and intercepts_: what a model needs to predict and resume.
 SAVED = (
     "n_features_in_", "n_outputs_", "n_layers_", "n_iter_", "t_", "out_activation_", "kernel_",
-    "max_iter_", "batch_size_", "learning_rate_init_",
+    "max_iter_", "batch_size_", "learning_rate_init_", "weight_decay_",
     "loss_", "best_loss_", "loss_curve_", "validation_loss_curve_", "validation_scores_",
     "best_validation_score_",
 )  # fmt: skip

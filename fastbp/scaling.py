@@ -27,7 +27,49 @@ class Scaling(NamedTuple):
     y_scale: np.ndarray
 
 
-def measure(X, y, weight=None):
+class Bounds(NamedTuple):
+    """Between what the values of each column of X are trained on."""
+
+    low: np.ndarray  # (n_features,)
+    high: np.ndarray
+
+
+#: So much of a column is no outlier, and so few rows of a table can't tell.
+QUANTILES, FEWEST_ROWS = (0.005, 0.995), 40
+
+#: Values that quantiles are taken of, at most: columns together.
+VALUES_LOOKED_AT = 2_000_000
+
+
+def bounds_of(X, rows):
+    """Bounds that no value of an honest column lies beyond, or None if no value of any does.
+
+    As far again beyond the quantiles as they are apart: one wrong value of 10⁶ would otherwise be
+    all that is left of its column, once it is divided by its standard deviation. A column that is
+    constant but for a few rows has no such bounds.
+
+    Parameters
+    ----------
+    X : {ndarray, sparse matrix} of shape (n_samples, n_features)
+    rows : ndarray of int
+        Those that count.
+    """
+    if sparse.issparse(X) or len(rows) < FEWEST_ROWS:
+        return None
+    most = max(1000, VALUES_LOOKED_AT // max(X.shape[1], 1))
+    some = X[rows[:: -(-len(rows) // most)]].astype(np.float64)
+    low = np.quantile(some, QUANTILES[0], axis=0, method="higher")
+    high = np.quantile(some, QUANTILES[1], axis=0, method="lower")
+    apart = high - low
+    with np.errstate(over="ignore", invalid="ignore"):
+        bounds = Bounds(
+            np.where(apart > 0, low - apart, -np.inf), np.where(apart > 0, high + apart, np.inf)
+        )
+    beyond = (X.min(axis=0) < bounds.low) | (X.max(axis=0) > bounds.high)
+    return bounds if beyond.any() else None
+
+
+def measure(X, y, weight=None, bounds=None):
     """Scaling that standardises X and y.
 
     Parameters
@@ -36,8 +78,10 @@ def measure(X, y, weight=None):
     y : ndarray of shape (n_samples, n_outputs)
     weight : ndarray of shape (n_samples,), default=None
         A row of weight 2 counts twice, one of weight 0 is not there.
+    bounds : Bounds or None
+        Between which X counts.
     """
-    return Scaling(*_mean_and_scale(X, weight), *_mean_and_scale(y, weight))
+    return Scaling(*_mean_and_scale(X, weight, bounds), *_mean_and_scale(y, weight))
 
 
 def no_scaling(n_features, n_outputs):
@@ -46,14 +90,14 @@ def no_scaling(n_features, n_outputs):
     return Scaling(0 * shape[0], shape[0], 0 * shape[1], shape[1])
 
 
-def _mean_and_scale(A, weight):
+def _mean_and_scale(A, weight, bounds=None):
     n = A.shape[0]
     weight = np.ones(n) if weight is None else weight.astype(np.float64)
     weight = weight / weight.sum()
     chunks = [(weight[rows], rows) for rows in slices(n)]
     with np.errstate(over="ignore", invalid="ignore"):  # reported below
-        mean = sum(w @ _dense(A[rows]) for w, rows in chunks)
-        variance = sum(w @ (_dense(A[rows]) - mean) ** 2 for w, rows in chunks)
+        mean = sum(w @ _dense(A[rows], bounds) for w, rows in chunks)
+        variance = sum(w @ (_dense(A[rows], bounds) - mean) ** 2 for w, rows in chunks)
     if not np.isfinite(variance).all():
         raise ValueError(
             "Values are too large to be standardised: their squares overflow. "
@@ -65,13 +109,14 @@ def _mean_and_scale(A, weight):
     return mean, np.where(constant, 1.0, np.sqrt(variance))
 
 
-def _dense(rows):
+def _dense(rows, bounds):
     """Rows in float64, C-ordered: sums then round alike for any layout of the table."""
     rows = rows.toarray() if sparse.issparse(rows) else rows
-    return np.ascontiguousarray(rows, np.float64)
+    rows = np.ascontiguousarray(rows, np.float64)
+    return rows if bounds is None else np.clip(rows, *bounds)
 
 
-def converted(A, dtype, mean=None, scale=None):
+def converted(A, dtype, mean=None, scale=None, bounds=None):
     """A as the kernels take it: C-contiguous, read-only, in `dtype`, standardised if asked.
 
     The result is a view of `A` where `A` is all of that already. Otherwise it is the one
@@ -84,6 +129,7 @@ def converted(A, dtype, mean=None, scale=None):
         out = np.empty(A.shape, dtype)
         for rows in slices(A.shape[0]):
             chunk = A[rows].toarray() if sparse.issparse(A) else A[rows]
+            chunk = chunk if bounds is None else np.clip(chunk, *bounds)
             with np.errstate(over="ignore"):  # reported below
                 if mean is None:
                     out[rows] = chunk

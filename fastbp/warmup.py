@@ -26,10 +26,12 @@ def warm_up(dtype="float32"):
     """
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise ValueError(f"dtype must be 'float32' or 'float64', got {np.dtype(dtype).name!r}.")
-    model = BackpropRegressor(1, max_iter=1, n_iter_no_change=np.inf, dtype=np.dtype(dtype).name)
+    model = BackpropRegressor(
+        20, batch_size=2, max_iter=1, learning_rate_init=0.1, dtype=np.dtype(dtype).name
+    )
     for kernel in KERNELS:
         prepare(kernel, model._settings(), dtype)
     X = np.zeros((2, 1))
-    model.fit(X, X[:, 0]).loss_gradient(X, X[:, 0])
+    model.partial_fit(X, X[:, 0]).loss_gradient(X, X[:, 0])
     for given in (np.float32, np.float64):
         model.predict(X.astype(given))

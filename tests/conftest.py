@@ -18,8 +18,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from founding import founding  # noqa: E402
 
-from fastbp import BackpropRegressor  # noqa: E402
 from fastbp.fitting import loop, plan, team  # noqa: E402
 from fastbp.kernels.machine.compile import from_python  # noqa: E402
 from fastbp.kernels.machine.vectors import INTERPRETED, LANES  # noqa: E402
@@ -62,7 +62,7 @@ def model_of():
         defaults = {"standardize": False, "dtype": "float64", "warm_start": True, "shuffle": False}
         n_inputs, *hidden = [len(W) for W in network.coefs]
         n_outputs = len(network.intercepts[-1])
-        model = BackpropRegressor(hidden, network.activations, **(defaults | params))
+        model = founding(hidden, network.activations, **(defaults | params))
         model.set_params(max_iter=1, n_iter_no_change=np.inf)
         model.fit(np.zeros((2, n_inputs)), np.zeros((2, n_outputs) if n_outputs > 1 else 2))
         model.set_params(max_iter=max_iter)

@@ -15,8 +15,8 @@ import numba
 import numpy as np
 import pytest
 from conftest import TRAINING
+from founding import founding
 
-from fastbp import BackpropRegressor
 from fastbp.kernels.formulas.network import biases, network, units
 from fastbp.kernels.machine import runs, views
 from fastbp.kernels.machine.compile import CHECKED, from_python, njit
@@ -65,7 +65,7 @@ def fit(name, hidden, **params):
     X, Y = random.normal(size=(60, 3)), random.normal(size=(60, 2))
     shared = {"dtype": "float32", "max_iter": 1, "n_iter_no_change": np.inf, "random_state": 0}
     batch_size = 1 if name == "online" else 40
-    return BackpropRegressor(hidden, batch_size=batch_size, **shared | params).fit(X, Y)
+    return founding(hidden, batch_size=batch_size, **shared | params).fit(X, Y)
 
 
 def smaller(room, by):

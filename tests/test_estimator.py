@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from founding import founding
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
@@ -46,6 +47,7 @@ BAD_PARAMETERS = {
     "init": ["uniform", None, 1],
     "loss_parameter": ["0.5", np.nan, 0.5],
     "alpha": [-1e-9, "0", None, np.nan],
+    "warmup_fraction": [-0.1, 1.0, "0.1", np.nan],
     "weight_decay": [-1e-9, "0", None, np.nan],
     "max_grad_norm": [0, -1, "1", np.nan],
     "batch_size": [0, -1, 1.5, "all", None],
@@ -118,7 +120,7 @@ def no_training(monkeypatch):
     ("name", "value"), [(name, v) for name, values in BAD_PARAMETERS.items() for v in values]
 )
 def test_a_bad_parameter_is_refused_by_name(name, value, no_training):
-    model = BackpropRegressor(**{name: value})
+    model = founding(**{name: value})
     for method in (model.fit, model.partial_fit):
         with pytest.raises((ValueError, TypeError), match=name):
             method(X, Y)
@@ -132,7 +134,7 @@ def test_every_parameter_has_its_bad_values_tested():
 @pytest.mark.parametrize("what", BAD_SAMPLES)
 def test_bad_samples_are_refused_with_a_reason(what, standardize, no_training):
     samples, message = BAD_SAMPLES[what]
-    model = BackpropRegressor(standardize=standardize)
+    model = founding(standardize=standardize)
     for method in (model.fit, model.partial_fit):
         with pytest.raises((ValueError, TypeError), match=message):
             method(*samples)
@@ -145,9 +147,7 @@ def test_bad_validation_samples_are_refused_with_a_reason(what, no_training):
     if y_val is None:
         message = "X_val and y_val must be given together"
     with pytest.raises((ValueError, TypeError), match=message):
-        BackpropRegressor().fit(
-            X, Y, X_val=X_val, y_val=y_val, sample_weight_val=next(iter(weight), None)
-        )
+        founding().fit(X, Y, X_val=X_val, y_val=y_val, sample_weight_val=next(iter(weight), None))
 
 
 @pytest.mark.parametrize(
@@ -162,22 +162,22 @@ def test_bad_validation_samples_are_refused_with_a_reason(what, no_training):
 )
 def test_validation_samples_must_match_those_of_training(held_out, message, no_training):
     with pytest.raises(ValueError, match=message):
-        BackpropRegressor().fit(X, Y, **held_out)
+        founding().fit(X, Y, **held_out)
 
 
 def test_a_validation_set_of_one_is_too_small(no_training):
     with pytest.raises(ValueError, match="validation_fraction"):
-        BackpropRegressor(early_stopping=True).fit(X[:9], Y[:9])
+        founding(early_stopping=True).fit(X[:9], Y[:9])
 
 
 def test_early_stopping_makes_no_sense_in_partial_fit(no_training):
     with pytest.raises(ValueError, match="partial_fit does not support early_stopping"):
-        BackpropRegressor(early_stopping=True).partial_fit(X, Y)
+        founding(early_stopping=True).partial_fit(X, Y)
 
 
 @pytest.mark.parametrize("method", ["predict", "loss_gradient", "score", "to save"])
 def test_what_needs_a_fitted_model_says_so(method, tmp_path):
-    model = BackpropRegressor()
+    model = founding()
     calls = {"predict": lambda: model.predict(X), "to save": lambda: model.save(tmp_path / "m")}
     calls |= {
         name: lambda name=name: getattr(model, name)(X, Y) for name in ("loss_gradient", "score")
@@ -190,12 +190,12 @@ def test_what_needs_a_fitted_model_says_so(method, tmp_path):
 def test_predict_refuses_what_fit_refuses(bad):
     (X_bad, *_), message = BAD_SAMPLES[bad]
     with pytest.raises(ValueError, match=message):
-        BackpropRegressor(**QUICK).fit(X, Y).predict(X_bad)
+        founding(**QUICK).fit(X, Y).predict(X_bad)
 
 
 @pytest.mark.parametrize("columns", [1, 2, 4])
 def test_more_or_fewer_features_than_at_fit_are_refused(columns):
-    model = BackpropRegressor(**QUICK).fit(X, Y)
+    model = founding(**QUICK).fit(X, Y)
     wrong = np.zeros((4, columns))
     message = f"X has {columns} features.*expecting 3"
     for method in (
@@ -208,7 +208,7 @@ def test_more_or_fewer_features_than_at_fit_are_refused(columns):
 
 
 def test_partial_fit_refuses_another_number_of_outputs():
-    model = BackpropRegressor(**QUICK).fit(X, Y)
+    model = founding(**QUICK).fit(X, Y)
     with pytest.raises(ValueError, match="y has 2 outputs, 1 are expected"):
         model.partial_fit(X, np.column_stack([Y, Y]))
 
@@ -226,7 +226,7 @@ def test_partial_fit_refuses_another_number_of_outputs():
     ids=str,
 )  # fmt: skip
 def test_predictions_are_those_of_the_fitted_network_whatever_the_parameters_become(changed):
-    model = BackpropRegressor(**QUICK).fit(X, Y)
+    model = founding(**QUICK).fit(X, Y)
     expected = model.predict(X)
     assert_array_equal(model.set_params(**changed).predict(X), expected)
 
@@ -234,7 +234,7 @@ def test_predictions_are_those_of_the_fitted_network_whatever_the_parameters_bec
 @pytest.mark.parametrize("hidden", [(50, 50), (2,), ()])
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_going_on_with_another_network_is_refused(method, hidden):
-    model = BackpropRegressor(**QUICK, warm_start=True).fit(X, Y)
+    model = founding(**QUICK, warm_start=True).fit(X, Y)
     model.set_params(hidden_layer_sizes=hidden)
     with pytest.raises(ValueError, match=r"\[3, 4, 1\].*hidden_layer_sizes.*warm_start=False"):
         getattr(model, method)(X, Y)
@@ -250,7 +250,7 @@ def test_going_on_with_another_network_is_refused(method, hidden):
 )  # fmt: skip
 def test_partial_fit_may_go_on_with_other_parameters(change):
     """With another optimiser, that one starts anew: its memory has another size."""
-    model = BackpropRegressor(**QUICK, momentum=0.0, shuffle=False).fit(X, Y)
+    model = founding(**QUICK, momentum=0.0, shuffle=False).fit(X, Y)
     fresh = copy.deepcopy(model).set_params(**change)
     del fresh._optimizer
     model.set_params(**change).partial_fit(X, Y)
@@ -259,14 +259,14 @@ def test_partial_fit_may_go_on_with_other_parameters(change):
 
 @pytest.mark.parametrize("part", ["coefs_", "intercepts_"])
 def test_weights_of_a_wrong_shape_are_refused(part):
-    model = BackpropRegressor(**QUICK).fit(X, Y)
+    model = founding(**QUICK).fit(X, Y)
     getattr(model, part)[0] = np.zeros((7,) * getattr(model, part)[0].ndim)
     with pytest.raises(ValueError, match=r"shape|layers"):
         model.predict(X)
 
 
 def test_whoever_changes_the_weights_changes_the_model():
-    model = BackpropRegressor(**QUICK).fit(X, Y)
+    model = founding(**QUICK).fit(X, Y)
     before = model.predict(X)
     model.intercepts_[-1] += 10
     assert_allclose(model.predict(X), before + 10, rtol=1e-5)
@@ -277,7 +277,7 @@ def test_whoever_changes_the_weights_changes_the_model():
 
 def test_column_names_are_remembered_and_checked(table):
     frame = named(table[0])
-    model = BackpropRegressor(**QUICK).fit(frame, table[1])
+    model = founding(**QUICK).fit(frame, table[1])
     assert_array_equal(model.feature_names_in_, ["speed", "angle", "chord"])
     assert_array_equal(model.predict(frame), model.fit(frame, table[1]).predict(frame))
     with pytest.raises(ValueError, match="same order"):
@@ -292,8 +292,8 @@ def test_column_names_are_remembered_and_checked(table):
 @pytest.mark.parametrize("params", [{}, {"standardize": False}, {"early_stopping": True}], ids=str)
 def test_a_sparse_table_is_trained_on_as_a_dense_one(params, form, standard_table):
     X, y = np.where(standard_table[0] > 0, standard_table[0], 0), standard_table[1]
-    dense = BackpropRegressor(**QUICK | params).fit(X, y)
-    model = BackpropRegressor(**QUICK | params).fit(form(X), y)
+    dense = founding(**QUICK | params).fit(X, y)
+    model = founding(**QUICK | params).fit(form(X), y)
     assert_allclose(weights_of(model), weights_of(dense), rtol=1e-6)
     assert_allclose(model.predict(form(X)), dense.predict(X), rtol=1e-5)
     assert_allclose(model.loss_gradient(form(X), y)[0], dense.loss_gradient(X, y)[0], rtol=1e-5)
@@ -303,7 +303,7 @@ def test_a_sparse_table_is_trained_on_as_a_dense_one(params, form, standard_tabl
 @pytest.mark.parametrize("of_x", ["float32", "float64"])
 def test_precision_follows_dtype_and_x(of_x, dtype, standard_table):
     X, y = (a.astype(of_x) for a in standard_table)
-    model = BackpropRegressor(**QUICK, dtype=dtype, standardize=False).fit(X, y)
+    model = founding(**QUICK, dtype=dtype, standardize=False).fit(X, y)
     assert model.coefs_[0].dtype == (dtype or of_x)
     assert model.predict(X).dtype == np.result_type(of_x, dtype or of_x)
 
@@ -311,8 +311,8 @@ def test_precision_follows_dtype_and_x(of_x, dtype, standard_table):
 def test_a_column_as_y_warns_and_is_taken_as_one_output(table):
     X, y = table
     with pytest.warns(DataConversionWarning, match="column-vector y"):
-        model = BackpropRegressor(**QUICK).fit(X, y[:, None])
-    assert_array_equal(model.predict(X), BackpropRegressor(**QUICK).fit(X, y).predict(X))
+        model = founding(**QUICK).fit(X, y[:, None])
+    assert_array_equal(model.predict(X), founding(**QUICK).fit(X, y).predict(X))
     assert model.predict(X).shape == (60,)
 
 
@@ -320,7 +320,7 @@ def test_a_column_as_y_warns_and_is_taken_as_one_output(table):
 @pytest.mark.parametrize("rows", [1, 2])
 @pytest.mark.parametrize("columns", [1, 3])
 def test_the_smallest_tables_are_trained_on(columns, rows, method):
-    model = BackpropRegressor(**QUICK)
+    model = founding(**QUICK)
     getattr(model, method)(X[:rows, :columns], Y[:rows])
     assert model.predict(X[:rows, :columns]).shape == (rows,)
     assert np.isfinite(weights_of(model)).all()
@@ -330,14 +330,14 @@ def test_the_smallest_tables_are_trained_on(columns, rows, method):
 @pytest.mark.parametrize("n_outputs", [1, 2])
 def test_any_number_of_rows_is_predicted_alike(n_outputs, n, two_outputs):
     X, Y = two_outputs
-    model = BackpropRegressor(**QUICK).fit(X, Y[:, :n_outputs].squeeze())
+    model = founding(**QUICK).fit(X, Y[:, :n_outputs].squeeze())
     rows = np.arange(n) % 60
     assert_allclose(model.predict(X[rows]), model.predict(X)[rows], rtol=1e-5, atol=1e-6)
 
 
 def test_score_is_the_weighted_r2(table):
     X, y = table
-    model, weight = BackpropRegressor(**QUICK).fit(X, y), np.linspace(0, 1, 60)
+    model, weight = founding(**QUICK).fit(X, y), np.linspace(0, 1, 60)
     assert model.score(X, y, weight) == r2_score(y, model.predict(X), sample_weight=weight)
 
 
@@ -346,8 +346,8 @@ def test_score_is_the_weighted_r2(table):
 
 def test_a_warm_start_goes_on_from_the_present_weights(standard_table):
     params = QUICK | {"standardize": False, "dtype": "float64", "momentum": 0.0, "shuffle": False}
-    whole = BackpropRegressor(**params | {"max_iter": 10}).fit(*standard_table)
-    model = BackpropRegressor(**params, warm_start=True)
+    whole = founding(**params | {"max_iter": 10}).fit(*standard_table)
+    model = founding(**params, warm_start=True)
     model.fit(*standard_table).fit(*standard_table)
     assert_array_equal(weights_of(model), weights_of(whole))
     assert model.loss_curve_ == whole.loss_curve_
@@ -355,7 +355,7 @@ def test_a_warm_start_goes_on_from_the_present_weights(standard_table):
 
 
 def test_without_a_warm_start_fit_begins_anew(table):
-    model = BackpropRegressor(**QUICK).fit(*table)
+    model = founding(**QUICK).fit(*table)
     before = weights_of(model)
     model.partial_fit(*table).fit(*table)
     assert_array_equal(weights_of(model), before)
@@ -364,10 +364,10 @@ def test_without_a_warm_start_fit_begins_anew(table):
 
 def test_partial_fits_are_the_epochs_of_a_fit(standard_table):
     params = QUICK | {"solver": "adam", "shuffle": False, "standardize": False}
-    model = BackpropRegressor(**params)
+    model = founding(**params)
     for _ in range(5):
         assert model.partial_fit(*standard_table) is model
-    whole = BackpropRegressor(**params).fit(*standard_table)
+    whole = founding(**params).fit(*standard_table)
     assert_array_equal(weights_of(model), weights_of(whole))
     assert model.loss_curve_ == whole.loss_curve_
     assert (model.n_iter_, model.t_) == (1, whole.t_)
@@ -376,14 +376,14 @@ def test_partial_fits_are_the_epochs_of_a_fit(standard_table):
 def test_partial_fit_keeps_the_scaling_of_its_first_call(table):
     """With steps too small to be seen, a table in other units leaves the model as it was."""
     X, y = table
-    model = BackpropRegressor(**QUICK, momentum=0.0, learning_rate_init=1e-20)
+    model = founding(**QUICK, momentum=0.0, learning_rate_init=1e-20)
     before = model.partial_fit(X[:30], y[:30]).predict(X)
     model.partial_fit(1000 * X[30:], 1000 * y[30:])
     assert_allclose(model.predict(X), before, rtol=1e-6)
 
 
 def test_a_fit_of_one_epoch_is_an_epoch(table):
-    model = BackpropRegressor(**QUICK | {"max_iter": 1}).fit(*table)
+    model = founding(**QUICK | {"max_iter": 1}).fit(*table)
     assert model.n_iter_ == len(model.loss_curve_) == 1
     assert model.loss_ == model.best_loss_ == model.loss_curve_[0]
 
@@ -396,7 +396,7 @@ def test_a_split_is_what_it_would_be_by_hand(weighted, table):
     params = QUICK | {"shuffle": False, "dtype": "float64", "warm_start": True}
     params |= {"early_stopping": True, "validation_fraction": 0.3, "learning_rate_init": 0.1}
     # Going on draws no first weights: the split is the first that is drawn.
-    start = BackpropRegressor(**params | {"max_iter": 1}).fit(X, y).set_params(max_iter=5)
+    start = founding(**params | {"max_iter": 1}).fit(X, y).set_params(max_iter=5)
     model, other = copy.deepcopy(start).fit(X, y, s), copy.deepcopy(start)
     random = np.random.RandomState(0)
     train, held_out = train_test_split(np.arange(60), test_size=0.3, random_state=random)
@@ -417,7 +417,7 @@ def test_the_defaults_learn_a_raw_table(scale, table):
     X, y = table
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model = BackpropRegressor(random_state=0).fit(X * scale, y * scale)
+        model = founding(random_state=0).fit(X * scale, y * scale)
     assert model.score(X * scale, y * scale) > 0.94
 
 
@@ -448,7 +448,7 @@ def test_everything_public_is_documented():
 
 def test_a_fit_that_fails_leaves_the_model_with_its_columns(table):
     X, y = table
-    model = BackpropRegressor(**QUICK).fit(named(X), y)
+    model = founding(**QUICK).fit(named(X), y)
     before = model.predict(named(X))
     with pytest.raises(ValueError, match="diverged"):
         model.set_params(learning_rate_init=1e30).fit(X[:, :2], y)
@@ -462,14 +462,14 @@ def test_rows_without_weight_are_not_held_out(table):
     weight = np.zeros(60)
     weight[:25] = 1
     params = QUICK | {"early_stopping": True, "validation_fraction": 0.2}
-    model = BackpropRegressor(**params).fit(X, y, weight)
+    model = founding(**params).fit(X, y, weight)
     assert np.isfinite(model.validation_scores_).all()
-    alone = BackpropRegressor(**params).fit(X[:25], y[:25])
+    alone = founding(**params).fit(X[:25], y[:25])
     assert_allclose(weights_of(model), weights_of(alone), rtol=1e-4, atol=1e-4)
 
 
 def test_what_is_not_fitted_has_no_weights_to_read_or_replace():
-    model = BackpropRegressor()
+    model = founding()
     assert not hasattr(model, "coefs_")
     with pytest.raises(AttributeError, match="no attribute 'coefs_'"):
         model.coefs_  # noqa: B018

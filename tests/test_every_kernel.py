@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import reference
+from founding import founding
 from numpy.testing import assert_allclose, assert_array_equal
 from reference import ACTIVATIONS, LOSSES, OPTIMIZERS, PRECISIONS, assert_same_weights
 from sklearn.base import clone
@@ -257,12 +258,15 @@ VARIATIONS = {
     "cosine, by the score": Case(
         params=(*RESTLESS, ("learning_rate", "cosine"), ("early_stopping", True))
     ),
-    "invscaling": Case(params=(("learning_rate", "invscaling"), ("power_t", 0.1))),
+    "invscaling": Case(
+        optimizer="momentum", params=(("learning_rate", "invscaling"), ("power_t", 0.1))
+    ),
     "the loss stalls": Case(params=RESTLESS),
     "the score stalls": Case(params=(*RESTLESS, ("early_stopping", True))),
-    "adaptive": Case(params=(*RESTLESS, ("learning_rate", "adaptive"))),
+    "adaptive": Case(optimizer="nesterov", params=(*RESTLESS, ("learning_rate", "adaptive"))),
     "adaptive, by the score": Case(
-        params=(*RESTLESS, ("learning_rate", "adaptive"), ("early_stopping", True))
+        optimizer="nesterov",
+        params=(*RESTLESS, ("learning_rate", "adaptive"), ("early_stopping", True)),
     ),
 }
 
@@ -291,7 +295,7 @@ def test_training_ends_when_too_many_epochs_in_a_row_were_not_better(
     """Whoever asks: the kernel within a call, Python after it."""
     batch_size = 1 if kernel == "online" else 20
     params = {"tol": tol, "n_iter_no_change": n_iter_no_change, "learning_rate": "constant"}
-    model = BackpropRegressor(
+    model = founding(
         4, batch_size=batch_size, learning_rate_init=0.05, max_iter=2000, random_state=0, **params
     ).fit(*standard_table)
     patience = reference.Patience(tol, n_iter_no_change)

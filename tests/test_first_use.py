@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from founding import founding
 
 import fastbp
-from fastbp import BackpropRegressor
 from fastbp.kernels.machine import compile as compilation
 from fastbp.kernels.training import tiled
 from fastbp.kernels.training.kernels import KERNELS
@@ -50,7 +50,7 @@ def test_after_warm_up_no_fit_compiles(dtype):
     before = [list(kernel.signatures) for kernel in entries]
     X, y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(40.0).reshape(20, 2)
     for batch_size in (1, 7, 16):
-        model = BackpropRegressor(4, dtype=dtype, batch_size=batch_size, max_iter=2, tol=0)
+        model = founding(4, dtype=dtype, batch_size=batch_size, max_iter=2, tol=0)
         model.set_params(n_iter_no_change=np.inf).fit(X, y, X_val=X, y_val=y).predict(X)
         model.loss_gradient(X, y)
     # loss_gradient works in float64 for any precision of training
@@ -119,8 +119,8 @@ import numpy as np
 import fastbp
 from fastbp.kernels.machine.compile import CACHE_FOLDER
 X = np.eye(3, dtype=np.float32)
-model = fastbp.BackpropRegressor(2, batch_size=1, max_iter=1, n_iter_no_change=np.inf)
-print(fastbp.__file__, CACHE_FOLDER, np.isfinite(model.fit(X, X[:, 0]).predict(X)).all())
+model = fastbp.BackpropRegressor(2, batch_size=1).partial_fit(X, X[:, 0])
+print(fastbp.__file__, CACHE_FOLDER, np.isfinite(model.predict(X)).all())
 """
 
 

@@ -6,9 +6,9 @@ Whoever adds an activation or a loss to its table is tested here unasked.
 import numpy as np
 import pytest
 import reference
+from founding import founding
 from numpy.testing import assert_allclose
 
-from fastbp import BackpropRegressor
 from fastbp.fitting import loop
 from fastbp.kernels.formulas.activations import ACTIVATIONS
 from fastbp.kernels.formulas.losses import LOSSES
@@ -98,7 +98,7 @@ def test_the_gradient_in_float32_agrees_to_its_precision(activation, n):
     X32, Y32 = X.astype(np.float32), Y.astype(np.float32)
     for A in (X32, Y32):
         A.flags.writeable = False
-    settings = BackpropRegressor()._settings()
+    settings = founding()._settings()
     loss, gradient = loop.loss_and_gradient(net, theta, X32, Y32, None, settings)
     # Sums of up to 300 terms of either sign: 1e-5 of the largest gradient.
     got = loss, *unpack(gradient, net)
@@ -123,7 +123,7 @@ def test_the_penalty_is_no_part_of_loss_gradient(model_of):
 
 def test_the_gradient_describes_the_raw_units_of_a_standardised_model(table):
     X, y = table
-    model = BackpropRegressor(3, max_iter=5, n_iter_no_change=np.inf).fit(X, y)
+    model = founding(3, max_iter=5, n_iter_no_change=np.inf).fit(X, y)
     loss, dW, db = model.loss_gradient(X, y)
     assert_allclose(loss, np.mean((model.predict(X) - y) ** 2), rtol=1e-4)
     residuals = model.predict(X) - y

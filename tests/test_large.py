@@ -9,10 +9,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import reference
+from founding import founding
 from numpy.testing import assert_array_equal
 from reference import OPTIMIZERS, PRECISIONS, assert_same_weights
 
-from fastbp import BackpropRegressor
 from fastbp.kernels.formulas.network import network
 from fastbp.kernels.products.blocks import WIDE
 from fastbp.kernels.training import large
@@ -72,7 +72,7 @@ def test_any_number_of_threads_gives_the_same_bits(widths, dtype):
     X, Y = samples(widths[0], widths[-1])
 
     def learnt(n_threads):
-        model = BackpropRegressor(
+        model = founding(
             widths[1:-1], "tanh", solver="adam", batch_size=50, max_iter=3, n_iter_no_change=np.inf,
             early_stopping=True, random_state=0, dtype=dtype, n_threads=n_threads,
         ).fit(X, Y if widths[-1] > 1 else Y[:, 0])  # fmt: skip

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import reference
+from founding import founding
 from numpy.testing import assert_allclose
 
 from fastbp import BackpropRegressor
@@ -96,7 +97,7 @@ def fitted(request, two_outputs):
     X, Y = two_outputs
     Y = reference.LOSSES[request.param].target(Y)
     params = {"loss": request.param, "max_iter": 60, "n_iter_no_change": np.inf, "random_state": 0}
-    return BackpropRegressor(8, **params).fit(X, Y), X, Y
+    return founding(8, **params).fit(X, Y), X, Y
 
 
 def test_a_prediction_is_behind_the_link_wherever_it_is_made(fitted, tmp_path):
@@ -129,7 +130,7 @@ def test_a_quantile_leaves_its_part_below(level):
     random = np.random.default_rng(0)
     X, y = random.uniform(-1, 1, (2000, 1)), random.normal(size=2000)
     y = X[:, 0] + (1 + X[:, 0]) * y
-    model = BackpropRegressor(
+    model = founding(
         20, loss="quantile", loss_parameter=level, learning_rate="cosine", solver="adam",
         learning_rate_init=0.01, max_iter=60, random_state=0,
     ).fit(X, y)  # fmt: skip
@@ -140,9 +141,7 @@ def test_the_mean_of_counts_is_learnt_and_the_predictions_are_positive():
     random = np.random.default_rng(0)
     X = random.uniform(-1, 1, (3000, 1))
     rate = np.exp(1 + 2 * X[:, 0])
-    model = BackpropRegressor(
-        10, loss="poisson", max_iter=100, n_iter_no_change=np.inf, random_state=0
-    )
+    model = founding(10, loss="poisson", max_iter=100, n_iter_no_change=np.inf, random_state=0)
     prediction = model.fit(X, random.poisson(rate)).predict(X)
     assert prediction.min() > 0
     assert_allclose(prediction, rate, rtol=0.25)
@@ -155,14 +154,14 @@ def test_counts_of_any_size_are_learnt_at_the_defaults(init, mean):
     X = random.normal(size=(500, 2))
     rate = mean * np.exp(0.4 * X[:, 0])
     params = {"init": init, "max_iter": 200, "n_iter_no_change": np.inf, "random_state": 0}
-    model = BackpropRegressor(10, loss="poisson", **params).fit(X, random.poisson(rate))
+    model = founding(10, loss="poisson", **params).fit(X, random.poisson(rate))
     assert_allclose(model.predict(X).mean(), rate.mean(), rtol=0.2)
     assert np.corrcoef(model.predict(X), rate)[0, 1] > 0.8
 
 
 def test_a_model_does_not_go_on_with_a_loss_of_another_link(two_outputs):
     X, Y = two_outputs
-    model = BackpropRegressor(4, max_iter=3, n_iter_no_change=np.inf).fit(X, np.abs(Y))
+    model = founding(4, max_iter=3, n_iter_no_change=np.inf).fit(X, np.abs(Y))
     model.set_params(loss="poisson", warm_start=True)
     for go_on in (model.fit, model.partial_fit):
         with pytest.raises(ValueError, match="trained with the loss 'squared_error'"):
@@ -174,7 +173,7 @@ def test_a_model_does_not_go_on_with_a_loss_of_another_link(two_outputs):
 def test_targets_out_of_a_losses_range_are_refused(table):
     X, y = table
     with pytest.raises(ValueError, match="out of the range of the loss 'poisson': the least is"):
-        BackpropRegressor(loss="poisson").fit(X, y - y.max())
+        founding(loss="poisson").fit(X, y - y.max())
 
 
 @pytest.mark.parametrize(
@@ -188,4 +187,4 @@ def test_targets_out_of_a_losses_range_are_refused(table):
 def test_a_loss_parameter_must_be_one_of_the_loss(name, given, message, table):
     X, y = table
     with pytest.raises(ValueError, match=message):
-        BackpropRegressor(loss=name, loss_parameter=given).fit(X, np.abs(y))
+        founding(loss=name, loss_parameter=given).fit(X, np.abs(y))

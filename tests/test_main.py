@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 import fastbp
 from fastbp import BackpropRegressor, __version__
 from fastbp.__main__ import main
-from fastbp.app.job import Lines, peer, prepare_kernels, same_settings, step_of
+from fastbp.app.job import SAME_WORK, Lines, peer, prepare_kernels, same_settings, step_of
 from fastbp.fitting import loop
 
 FAST = ["--max-iter", "20", "--hidden", "5"]
@@ -61,8 +61,9 @@ def test_the_main_job_reports_and_writes(tmp_path, capsys):
         assert (tmp_path / "results" / f"fastbp-{name}.npz").exists()
     # Of each table's models ours has the least error, and linear regression the greatest.
     errors = [float(x) for x in re.findall(r"^ +\w+Regress\w+.*? {3,}([\d.]+) ", out, re.M)]
-    assert len(errors) == 10
-    assert errors[1] < errors[0] and errors[5] < errors[2] and errors[9] < errors[6]
+    assert len(errors) == 12
+    for own in (errors[:2], errors[2:7], errors[7:]):
+        assert own[-1] == min(own) and own[0] == max(own)
 
     model = BackpropRegressor.load(tmp_path / "results" / "fastbp-auto_mpg.npz")
     assert model.feature_names_in_.tolist() == ["horsepower", "weight"]
@@ -72,7 +73,7 @@ def test_the_main_job_reports_and_writes(tmp_path, capsys):
 def test_the_same_settings_give_mlpregressor_the_same_model(samples):
     X, y = samples
     settings = {"max_iter": 3, "n_iter_no_change": np.inf, "shuffle": False, "random_state": 0}
-    ours = BackpropRegressor((4,), **settings)
+    ours = BackpropRegressor((4,), **SAME_WORK | settings, learning_rate_init=0.02)
     theirs = peer(**same_settings(ours))
     with pytest.warns(ConvergenceWarning, match="Maximum iterations"):
         theirs.fit(X, y)
@@ -140,7 +141,7 @@ def test_without_a_test_the_model_is_trained_on_all_rows(capsys):
 
 
 def test_an_unfinished_training_is_noted(capsys):
-    train("--max-iter", "1")
+    train("--hidden", "30", "--max-iter", "1", "--learning-rate-init", "1e-9")
     assert "Note: " in capsys.readouterr().out
 
 
@@ -332,5 +333,5 @@ def test_the_kernel_is_prepared_that_training_uses(params, monkeypatch):
     model = BackpropRegressor(**params, max_iter=1)
     prepare_kernels(step_of(model, X.shape[1], len(X)))
     model.fit(X, y)
-    prepared, trained = used
-    assert prepared is trained
+    prepared, *trained = used
+    assert {kernel.name for kernel in trained} == {prepared.name}

@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import reference
+from founding import founding
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastbp import BackpropRegressor
 from fastbp.fitting.loop import OptimizerState
 from fastbp.fitting.plan import recipe_of
 from fastbp.kernels.formulas import optimizers
@@ -29,7 +29,7 @@ class Rule:
 
     def __init__(self, name, theta, **params):
         given, _ = reference.OPTIMIZERS[name]
-        settings = BackpropRegressor(**given, **params)._settings()
+        settings = founding(**given, **params)._settings()
         self.start = OptimizerState.start(settings, theta, seed=0)
         assert self.start.name == name
         self.recipe = recipe_of(network((1, 1), ()), settings, 1, Cut(1, 1))

@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
+from founding import founding
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import NotFittedError
 
@@ -34,7 +35,7 @@ KINDS = {
 @pytest.fixture
 def saved(table, tmp_path):
     """A fitted model and the path where it is saved."""
-    model = BackpropRegressor(**QUICK, random_state=0).fit(*table)
+    model = founding(**QUICK, random_state=0).fit(*table)
     path = tmp_path / "model.npz"
     model.save(path)
     return model, path
@@ -56,7 +57,7 @@ def rewritten(path, change):
 def test_a_loaded_model_predicts_the_same_bits(kind, n_outputs, table, tmp_path):
     X, y = table
     Y = y if n_outputs == 1 else np.column_stack([y, -y])
-    model = BackpropRegressor(**{"random_state": 0, **QUICK, **KINDS[kind]}).fit(X, Y)
+    model = founding(**{"random_state": 0, **QUICK, **KINDS[kind]}).fit(X, Y)
     model.save(tmp_path / "model.npz")
     loaded = BackpropRegressor.load(tmp_path / "model.npz")
     assert_array_equal(loaded.predict(X), model.predict(X))
@@ -80,7 +81,7 @@ def test_a_loaded_model_has_the_same_parameters_and_attributes(saved):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_partial_fit_goes_on_after_loading(dtype, table, tmp_path):
     params = QUICK | {"momentum": 0.0, "shuffle": False, "dtype": dtype, "random_state": 0}
-    model = BackpropRegressor(**params).fit(*table)
+    model = founding(**params).fit(*table)
     model.save(tmp_path / "model.npz")
     loaded = BackpropRegressor.load(tmp_path / "model.npz")
     for m in (model, loaded):
@@ -92,7 +93,7 @@ def test_partial_fit_goes_on_after_loading(dtype, table, tmp_path):
 
 def test_feature_names_are_kept(table, tmp_path):
     X = pd.DataFrame(table[0], columns=["a", "b", "ç"])
-    BackpropRegressor(**QUICK).fit(X, table[1]).save(tmp_path / "model.npz")
+    founding(**QUICK).fit(X, table[1]).save(tmp_path / "model.npz")
     loaded = BackpropRegressor.load(tmp_path / "model.npz")
     assert_array_equal(loaded.feature_names_in_, ["a", "b", "ç"])
     with pytest.raises(ValueError, match="feature names"):
@@ -102,7 +103,7 @@ def test_feature_names_are_kept(table, tmp_path):
 @pytest.mark.parametrize("kind", [str, lambda path: path])
 def test_a_path_is_text_or_an_object_and_kept_as_it_is_named(kind, table, tmp_path):
     path = tmp_path / "no suffix"
-    model = BackpropRegressor(**QUICK).fit(*table)
+    model = founding(**QUICK).fit(*table)
     model.save(kind(path))
     assert [p.name for p in tmp_path.iterdir()] == ["no suffix"]
     assert_array_equal(BackpropRegressor.load(kind(path)).coefs_[0], model.coefs_[0])
@@ -119,7 +120,7 @@ def test_nothing_in_the_file_could_be_executed(saved):
 
 def test_a_model_without_training_is_not_saved(tmp_path):
     with pytest.raises(NotFittedError):
-        BackpropRegressor().save(tmp_path / "model.npz")
+        founding().save(tmp_path / "model.npz")
     assert not list(tmp_path.iterdir())
 
 

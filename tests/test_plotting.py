@@ -4,12 +4,13 @@ import sys
 
 import numpy as np
 import pytest
+from founding import founding
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fastbp import BackpropRegressor, plotting
+from fastbp import plotting
 from fastbp.plotting import LossCurveDisplay, training_figure
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -28,7 +29,7 @@ def ax():
 
 
 def test_the_loss_curve_is_drawn_over_the_epochs(ax):
-    model = BackpropRegressor((3,), **SETTINGS).fit(X, Y)
+    model = founding((3,), **SETTINGS).fit(X, Y)
     display = LossCurveDisplay.from_estimator(model, ax=ax, color="red")
     assert display.ax_ is ax and display.figure_ is ax.figure
     (line,) = display.lines_
@@ -39,7 +40,7 @@ def test_the_loss_curve_is_drawn_over_the_epochs(ax):
 
 
 def test_the_validation_loss_and_the_best_epoch_are_drawn_too(ax):
-    model = BackpropRegressor((3,), **SETTINGS).fit(X, Y, X_val=X, y_val=Y)
+    model = founding((3,), **SETTINGS).fit(X, Y, X_val=X, y_val=Y)
     display = LossCurveDisplay.from_estimator(model, ax=ax)
     np.testing.assert_array_equal(display.lines_[1].get_ydata(), model.validation_loss_curve_)
     assert display.best_epoch == np.argmax(model.validation_scores_) + 1
@@ -66,11 +67,11 @@ def test_a_display_makes_its_own_figure():
 
 def test_a_model_that_was_not_fitted_is_refused():
     with pytest.raises(NotFittedError):
-        LossCurveDisplay.from_estimator(BackpropRegressor())
+        LossCurveDisplay.from_estimator(founding())
 
 
 def test_the_figure_shows_training_and_test():
-    model = BackpropRegressor((3,), **SETTINGS).fit(X, Y)
+    model = founding((3,), **SETTINGS).fit(X, Y)
     figure = training_figure(model, Y, model.predict(X), title="A fit", quantity="MPa")
     left, right = figure.axes
     assert "5 epochs" in left.get_title()
@@ -80,7 +81,7 @@ def test_the_figure_shows_training_and_test():
 
 
 def test_a_picture_is_written(tmp_path):
-    model = BackpropRegressor((3,), **SETTINGS).fit(X, Y)
+    model = founding((3,), **SETTINGS).fit(X, Y)
     path = tmp_path / "fit.png"
     plotting.check_picture(path)
     plotting.save_picture(path, model, Y, model.predict(X), "A fit", "MPa")

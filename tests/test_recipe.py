@@ -5,21 +5,20 @@ import time
 import numpy as np
 import pytest
 import reference
+from founding import founding
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import BackpropRegressor
-from fastbp.fitting import recipe
+from fastbp.fitting import loop, recipe
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.kernels.formulas.activations import ACTIVATIONS
+from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.formulas.network import n_parameters, network
 from fastbp.parameters import unpack
 
-#: All of it.
-RECIPE = {
-    "solver": "adam", "beta_2": 0.95, "weight_decay": 0.003, "batch_size": "auto",
-    "learning_rate": "cosine", "learning_rate_init": "auto", "max_iter": "auto", "init": "auto",
-    "early_stopping": "refit", "validation_fraction": 0.2, "random_state": 0,
-}  # fmt: skip
+#: The defaults.
+RECIPE = {"random_state": 0}
 
 
 # ------------------------------------------------------------------------- the formulas
@@ -68,7 +67,7 @@ def test_the_curvature_is_the_hessians_where_residuals_are_none(activation, n_ou
         ({}, 3.8 / 2.8),
     ],
 )
-def test_below_its_bound_plain_descent_converges_and_beyond_it_diverges(params, bound):
+def test_below_its_bound_plain_descent_converges_and_beyond_it_diverges(params, bound, monkeypatch):
     """On linear regression, full batches: λ is then that of the loss itself."""
     random = np.random.default_rng(0)
     X = random.normal(size=(64, 3)) @ random.normal(size=(3, 3))
@@ -76,12 +75,13 @@ def test_below_its_bound_plain_descent_converges_and_beyond_it_diverges(params, 
     curvature = recipe.curvature([np.zeros((3, 1))], [np.zeros(1)], [], X)
     given = {"solver": "sgd", "batch_size": 64, "standardize": False, "dtype": "float64", **params}
     given |= {"learning_rate": "constant", "max_iter": 3000, "n_iter_no_change": np.inf}
-    fit = BackpropRegressor((), **given, learning_rate_init=0.99 * bound / curvature).fit(X, y)
+    fit = founding((), **given, learning_rate_init=0.99 * bound / curvature).fit(X, y)
     assert fit.loss_ < 0.1 * fit.loss_curve_[0]
+    monkeypatch.setattr(loop, "RESTARTS", 0)
     with pytest.raises(ValueError, match="diverged"):
-        BackpropRegressor((), **given, learning_rate_init=1.3 * bound / curvature).fit(X, y)
+        founding((), **given, learning_rate_init=1.3 * bound / curvature).fit(X, y)
     curvature = recipe.curvature([np.zeros((3, 1))], [np.zeros(1)], [], X, batch_size=64)
-    auto = BackpropRegressor((), **given, learning_rate_init="auto", init="auto").fit(X, y)
+    auto = founding((), **given, learning_rate_init="auto", init="auto").fit(X, y)
     assert_allclose(auto.learning_rate_init_, min(1, 0.75 * bound / curvature), rtol=1e-2)
 
 
@@ -203,12 +203,15 @@ def test_ctrl_c_while_a_pilot_trains_leaves_no_model(calls):
 
 def test_what_auto_became_is_told_and_what_is_given_is_obeyed():
     X, y = smooth(300)
-    model = BackpropRegressor(8, **RECIPE | {"early_stopping": False}).fit(X, y)
+    model = BackpropRegressor(9, **RECIPE | {"early_stopping": False}).fit(X, y)
     assert (model.max_iter_, model.batch_size_, model.learning_rate_init_) == (400, 64, 0.01)
-    given = {"max_iter": 7, "batch_size": 50, "learning_rate_init": 0.002}
+    assert model.weight_decay_ == 0.003
+    given = {"max_iter": 7, "batch_size": 50, "learning_rate_init": 0.002, "weight_decay": 0.1}
     model.set_params(**given).fit(X, y)
     assert (model.max_iter_, model.batch_size_, model.learning_rate_init_) == (7, 50, 0.002)
-    mlps = BackpropRegressor(8, batch_size="auto", max_iter=3, n_iter_no_change=np.inf).fit(X, y)
+    assert model.weight_decay_ == 0.1
+    assert model.set_params(solver="sgd", weight_decay="auto").fit(X, y).weight_decay_ == 0
+    mlps = founding(8, batch_size="auto", max_iter=3, n_iter_no_change=np.inf).fit(X, y)
     assert mlps.batch_size_ == 200
 
 
@@ -248,11 +251,12 @@ def test_what_troubles_networks_is_learnt(trouble):
 
 
 @pytest.mark.parametrize("trouble", ["a long wave", "a thousand units", "six layers"])
-def test_a_plain_start_fails_on_it(trouble):
+def test_a_plain_start_fails_on_it(trouble, monkeypatch):
     """Else the test above says nothing."""
+    monkeypatch.setattr(loop, "RESTARTS", 0)
     X, y, params = TROUBLES[trouble]
     try:
-        score = BackpropRegressor(**{"random_state": 0} | params).fit(X, y).score(X, y)
+        score = founding(**{"random_state": 0} | params).fit(X, y).score(X, y)
     except ValueError:
         return
     assert score < 0.9
@@ -266,3 +270,126 @@ def test_plain_descent_finds_its_own_step_at_any_width_and_depth(hidden, activat
     model = BackpropRegressor(hidden, activation, **given).fit(X, y)
     assert model.score(X, y) > 0.95
     assert 0 < model.learning_rate_init_ < 1
+
+
+def outlier_in(column):
+    X, y = smooth(600)
+    X[17, column] = 1e6
+    return X, y
+
+
+@pytest.mark.parametrize("column", [0, 1, 2])
+def test_one_wrong_value_costs_no_column(column):
+    X, y = outlier_in(column)
+    others = np.arange(600) != 17
+    model = BackpropRegressor((64, 64), random_state=0).fit(X, y)
+    assert model.score(X[others], y[others]) > 0.98
+    fresh = smooth(500, seed=5)
+    assert model.score(*fresh) > 0.97
+
+
+@pytest.mark.parametrize("hidden", [(3,), (5, 2)])
+def test_of_a_narrow_network_the_best_of_some_starts_is_trained(hidden, monkeypatch):
+    """With the bits that it would have from there alone."""
+    X, y = smooth(300)
+    model = BackpropRegressor(hidden, random_state=0).fit(X, y)
+    monkeypatch.setattr(recipe, "STARTS", 1)
+    singles = [BackpropRegressor(hidden, random_state=seed).fit(X, y).loss_ for seed in range(5)]
+    assert model.loss_ <= np.median(singles)
+    assert (
+        model.loss_curve_[0] != BackpropRegressor(hidden, random_state=0).fit(X, y).loss_curve_[0]
+    )
+
+
+# -------------------------------------------------------------------- how training ends
+
+
+def test_a_training_that_diverges_begins_again_with_a_smaller_step(table, capsys):
+    given = {"activation": "identity", "learning_rate": "constant", "momentum": 0.0}
+    given |= {"max_iter": 50, "random_state": 0, "n_iter_no_change": np.inf}
+    model = founding(4, **given, learning_rate_init=2.0, verbose=True)
+    with pytest.warns(UserWarning, match="diverged with learning_rate_init=2, .* again with"):
+        model.fit(*table)
+    assert "diverged; from the beginning" in capsys.readouterr().out
+    eta = model.learning_rate_init_
+    assert eta in (0.5, 0.125, 2 / 64, 2 / 256)
+    # It is what that step size would have given at once, but for the orders of the samples.
+    alone = founding(4, **given, learning_rate_init=eta).fit(*table)
+    assert_allclose(model.loss_, alone.loss_, rtol=0.2)
+    assert len(model.loss_curve_) == 50
+    assert model.score(*table) > 0.8
+
+
+def test_callbacks_hear_of_each_epoch_once_though_training_began_again(table):
+    heard = []
+
+    class Listener:
+        def setup(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            pass
+
+        def on_fit_task_end(self, estimator, context):
+            heard.append(context.task_id)
+
+        def teardown(self, estimator, context):
+            pass
+
+    model = founding(4, activation="identity", learning_rate_init=2.0, momentum=0.0, max_iter=20,
+                     n_iter_no_change=np.inf, learning_rate="constant")  # fmt: skip
+    with pytest.warns(UserWarning, match="diverged"):
+        model.set_callbacks(Listener()).fit(*table)
+    assert heard == [*range(20), 0]  # and the whole fit
+
+
+def test_partial_fit_recovers_from_where_it_was(standard_table):
+    X, y = standard_table
+    model = founding(4, activation="identity", standardize=False, random_state=0)
+    for _ in range(3):
+        model.partial_fit(X, y)
+    before = model.loss_
+    model.partial_fit(
+        np.tile(X, (9, 1)) * 12, np.tile(y, 9) * 12
+    )  # whose curvature is beyond the step
+    assert np.isfinite(model.loss_)
+    assert model.partial_fit(X, y).loss_ < 5 * before
+
+
+def test_a_fit_that_learnt_nothing_says_so_and_what_to_do(table):
+    X, y = table
+    with pytest.warns(ConvergenceWarning, match="learnt nothing.*Leave learning_rate_init 'auto'"):
+        BackpropRegressor(9, learning_rate_init=1e-9, random_state=0).fit(X, y)
+    with pytest.warns(ConvergenceWarning, match="learnt nothing.*standardize=True"):
+        BackpropRegressor(9, standardize=False, random_state=0, max_iter=3).fit(X, y)
+    with pytest.warns(ConvergenceWarning, match="learnt nothing.*alpha"):
+        BackpropRegressor(9, alpha=1e4, random_state=0).fit(X, y)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_the_loss_of_the_best_constant_is_the_least_there_is(loss, n_outputs):
+    random, plain = np.random.default_rng(0), reference.LOSSES[loss]
+    y, w = random.poisson(3.0, (50, n_outputs)).astype(float), random.uniform(size=50)
+    w /= w.sum()
+    least = 0.0
+    for k in range(n_outputs):
+        of = [
+            sum(s * plain.value(z, t) for s, t in zip(w, y[:, k], strict=True))
+            for z in np.arange(-1, 12, 0.01)
+        ]
+        least += min(of)
+    a = plain.params.get("loss_parameter", 0.0)
+    assert_allclose(LOSSES[loss].constant_loss(y, w, a), least, rtol=1e-3)
+
+
+def test_one_row_that_holds_most_of_ys_variance_is_spoken_of():
+    X, y = smooth(300)
+    y[11] = 1e6
+    with pytest.warns(UserWarning, match="One row holds 100% of the variance of y"):
+        BackpropRegressor(9, random_state=0).fit(X, y)
+
+
+def test_nothing_is_said_where_all_is_well(recwarn):
+    BackpropRegressor(random_state=0).fit(*smooth(300))
+    assert not recwarn.list

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from founding import founding
 from numpy.testing import assert_allclose
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
@@ -37,7 +38,7 @@ def ours_of(peer):
     missing = set(params) - set(BackpropRegressor().get_params())
     assert missing <= WITHOUT_MEANING
     params = {name: value for name, value in params.items() if name not in missing}
-    return BackpropRegressor(**params, standardize=False, dtype=None)
+    return founding(**params, standardize=False, dtype=None)
 
 
 def fit_both(X, y, weight=None, **params):
@@ -198,7 +199,7 @@ def test_sgd_agrees_with_mlpregressor_at_twice_the_rate(standard_table):
     """dL/dŷ = 2(ŷ − y), and scikit-learn's is ŷ − y."""
     X, y = standard_table
     peer, _ = fit_both(X, y, solver="sgd", momentum=0.9, learning_rate_init=2 * 0.01)
-    ours = BackpropRegressor(
+    ours = founding(
         **{**ours_of(peer).get_params(), "loss": "squared_error", "learning_rate_init": 0.01}
     )
     with pytest.warns(ConvergenceWarning):

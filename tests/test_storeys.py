@@ -36,9 +36,10 @@ WINGS = [
     (
         "fitting",
         [
-            {"schedules", "team", "interrupts", "observer", "learnt"},
-            {"plan", "settings", "recipe"},
+            {"schedules", "team", "interrupts", "observer", "learnt", "recipe"},
+            {"plan", "settings"},
             {"loop"},
+            {"trials"},
             {"fit"},
         ],
     ),

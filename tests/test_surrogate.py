@@ -6,14 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 import numpy as np
 import pytest
+from founding import founding
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import NotFittedError
 
-from fastbp import BackpropRegressor
-
 
 def fitted(X, y, **params):
-    return BackpropRegressor(**{"max_iter": 20, "n_iter_no_change": np.inf} | params).fit(X, y)
+    return founding(**{"max_iter": 20, "n_iter_no_change": np.inf} | params).fit(X, y)
 
 
 @numba.njit(nogil=True)
@@ -106,4 +105,4 @@ def test_large_networks_too():
 
 def test_a_model_that_is_not_fitted_has_none():
     with pytest.raises(NotFittedError):
-        BackpropRegressor().as_njit()
+        founding().as_njit()

@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from founding import founding
 from joblib import Parallel, delayed
 from numpy.testing import assert_array_equal
 
-from fastbp import BackpropRegressor
 from fastbp.fitting import plan, team
 from fastbp.fitting.team import Team
 from fastbp.kernels.machine.threads import CROWDED
@@ -29,7 +29,7 @@ def weights(n_threads, **params):
     """All weights after a fit in so many threads, its losses, and its predictions."""
     random = np.random.default_rng(0)
     X, y = random.normal(size=(1300, 9)), random.normal(size=(1300, 2))
-    model = BackpropRegressor(**BUSY | params, n_threads=n_threads).fit(X, y)
+    model = founding(**BUSY | params, n_threads=n_threads).fit(X, y)
     parts = (*model.coefs_, *model.intercepts_, model.loss_curve_, model.predict(X))
     return np.concatenate([np.ravel(part) for part in parts])
 
@@ -180,7 +180,7 @@ def n_running():
 def test_what_has_ended_takes_no_share():
     weights(None)
     with pytest.raises(ValueError, match="diverged"):
-        BackpropRegressor(4, "identity", learning_rate_init=1e9).fit(np.eye(9), np.arange(9.0))
+        founding(4, "identity", learning_rate_init=1e9).fit(np.eye(9), np.arange(9.0))
     assert n_running() == 0
 
 

@@ -7,10 +7,10 @@ import warnings
 
 import numpy as np
 import pytest
+from founding import founding
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
-from fastbp import BackpropRegressor
 from fastbp.fitting.loop import History
 
 QUICK = {"hidden_layer_sizes": (4,), "n_iter_no_change": np.inf, "random_state": 0}
@@ -79,16 +79,16 @@ def test_an_observed_fit_is_the_same_to_the_last_bit(dtype, params, table):
     params = QUICK | {"max_iter": 400, "dtype": dtype} | params
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        alone = BackpropRegressor(**params).fit(*table)
-        observed = BackpropRegressor(**params)
+        alone = founding(**params).fit(*table)
+        observed = founding(**params)
         observed.set_callbacks(Watcher(lambda epoch: False)).fit(*table)
     assert_same_fit(alone, observed)
     assert alone.n_iter_ > 5
 
 
 def test_verbose_changes_nothing_but_the_terminal(table, capsys):
-    alone = BackpropRegressor(**QUICK, max_iter=30).fit(*table)
-    verbose = BackpropRegressor(**QUICK, max_iter=30, verbose=True).fit(*table)
+    alone = founding(**QUICK, max_iter=30).fit(*table)
+    verbose = founding(**QUICK, max_iter=30, verbose=True).fit(*table)
     assert_same_fit(alone, verbose)
     assert len(capsys.readouterr().out.splitlines()) == 30
 
@@ -97,34 +97,34 @@ def test_verbose_changes_nothing_but_the_terminal(table, capsys):
 
 
 def test_training_that_did_not_finish_warns(table):
-    model = BackpropRegressor(4, max_iter=2)
+    model = founding(4, max_iter=2)
     with pytest.warns(ConvergenceWarning, match="max_iter=2"):
         model.fit(*table)
     assert model.n_iter_ == 2
 
 
 def test_training_that_stalled_does_not_warn(table):
-    model = BackpropRegressor(4, max_iter=500, tol=0.1, n_iter_no_change=3).fit(*table)
+    model = founding(4, max_iter=500, tol=0.1, n_iter_no_change=3).fit(*table)
     assert 3 < model.n_iter_ < 500
     assert max(model.loss_curve_[-4:]) > min(model.loss_curve_[:-4]) - 0.1
 
 
 def test_max_time_ends_training_with_an_epoch(table):
-    model = BackpropRegressor(**QUICK, max_iter=10**9, max_time=0.3)
+    model = founding(**QUICK, max_iter=10**9, max_time=0.3)
     start = time.perf_counter()
     model.fit(*table)
     assert time.perf_counter() - start >= 0.3
     assert model.t_ == 60 * model.n_iter_
-    assert_same_fit(BackpropRegressor(**QUICK, max_iter=model.n_iter_).fit(*table), model)
+    assert_same_fit(founding(**QUICK, max_iter=model.n_iter_).fit(*table), model)
 
 
 def test_max_time_gives_at_least_one_epoch(table):
-    assert BackpropRegressor(**QUICK, max_time=1e-9).fit(*table).n_iter_ >= 1
+    assert founding(**QUICK, max_time=1e-9).fit(*table).n_iter_ >= 1
 
 
 def test_a_callback_may_end_training(table):
-    model = BackpropRegressor(**QUICK).set_callbacks(Watcher(lambda epoch: epoch == 7)).fit(*table)
-    assert_same_fit(BackpropRegressor(**QUICK, max_iter=7).fit(*table), model)
+    model = founding(**QUICK).set_callbacks(Watcher(lambda epoch: epoch == 7)).fit(*table)
+    assert_same_fit(founding(**QUICK, max_iter=7).fit(*table), model)
 
 
 # ------------------------------------------------------------------------------ Ctrl-C
@@ -132,14 +132,14 @@ def test_a_callback_may_end_training(table):
 
 @pytest.mark.parametrize(("when", "epochs"), [("end", 4), ("begin", 3)])
 def test_ctrl_c_keeps_the_last_whole_epoch(when, epochs, table):
-    model = BackpropRegressor(**QUICK).set_callbacks(Watcher(interrupt_in(4), when))
+    model = founding(**QUICK).set_callbacks(Watcher(interrupt_in(4), when))
     with pytest.warns(ConvergenceWarning, match=f"Interrupted after {epochs} epochs"):
         model.fit(*table)
-    assert_same_fit(BackpropRegressor(**QUICK, max_iter=epochs).fit(*table), model)
+    assert_same_fit(founding(**QUICK, max_iter=epochs).fit(*table), model)
 
 
 def test_ctrl_c_before_the_first_epoch_leaves_no_model(table):
-    model = BackpropRegressor(**QUICK).set_callbacks(Watcher(interrupt_in(1), "begin"))
+    model = founding(**QUICK).set_callbacks(Watcher(interrupt_in(1), "begin"))
     with pytest.raises(KeyboardInterrupt):
         model.fit(*table)
     assert not hasattr(model, "coefs_")
@@ -154,22 +154,22 @@ def test_ctrl_c_before_the_first_epoch_leaves_no_model(table):
 def test_ctrl_c_from_the_keyboard_keeps_whole_epochs(repeats, params, table, ctrl_c_is_heard):
     X, y = np.repeat(table[0], repeats, axis=0), np.repeat(table[1], repeats)
     params = QUICK | {"learning_rate_init": 1e-3} | params
-    BackpropRegressor(**params, max_iter=1).fit(X, y)  # compiles
-    model = BackpropRegressor(**params, max_iter=10**8)
+    founding(**params, max_iter=1).fit(X, y)  # compiles
+    model = founding(**params, max_iter=10**8)
     threading.Timer(0.7, _thread.interrupt_main).start()
     with pytest.warns(ConvergenceWarning, match="Interrupted"):
         model.fit(X, y)
     assert model.n_iter_ > 0
-    assert_same_fit(BackpropRegressor(**params, max_iter=model.n_iter_).fit(X, y), model)
+    assert_same_fit(founding(**params, max_iter=model.n_iter_).fit(X, y), model)
 
 
 def test_ctrl_c_restores_the_optimizer_too(table):
     """What follows an interrupted fit is what follows a fit of as many epochs."""
     params = QUICK | {"solver": "adam", "shuffle": False}
-    model = BackpropRegressor(**params).set_callbacks(Watcher(interrupt_in(4), "begin"))
+    model = founding(**params).set_callbacks(Watcher(interrupt_in(4), "begin"))
     with pytest.warns(ConvergenceWarning, match="Interrupted after 3 epochs"):
         model.fit(*table)
-    other = BackpropRegressor(**params, max_iter=3).fit(*table)
+    other = founding(**params, max_iter=3).fit(*table)
     assert_same_fit(other.partial_fit(*table), model.partial_fit(*table))
 
 
@@ -180,7 +180,7 @@ def test_ctrl_c_restores_the_optimizer_too(table):
 @pytest.mark.parametrize("verbose", [False, True])
 def test_a_diverging_fit_names_the_epoch_and_the_step_size(verbose, dtype, table):
     X, y = table
-    model = BackpropRegressor(
+    model = founding(
         4, activation="identity", standardize=False, learning_rate_init=123.0, dtype=dtype,
         verbose=verbose,
     )  # fmt: skip
@@ -191,7 +191,7 @@ def test_a_diverging_fit_names_the_epoch_and_the_step_size(verbose, dtype, table
 
 def test_a_diverging_partial_fit_leaves_the_model_as_it_was(standard_table):
     params = QUICK | {"max_iter": 5, "standardize": False, "activation": "identity"}
-    model = BackpropRegressor(**params).fit(*standard_table)
+    model = founding(**params).fit(*standard_table)
     before = model.predict(standard_table[0])
     model.set_params(learning_rate_init=1.0)
     with pytest.raises(ValueError, match="diverged"):
@@ -207,10 +207,10 @@ def test_the_best_weights_are_kept_whenever_there_is_a_validation_set(table):
     X, y = table
     held_out = {"X_val": X[40:], "y_val": y[40:]}
     params = QUICK | {"learning_rate_init": 0.3}  # restless
-    model = BackpropRegressor(**params, max_iter=30).fit(X[:40], y[:40], **held_out)
+    model = founding(**params, max_iter=30).fit(X[:40], y[:40], **held_out)
     best = int(np.argmax(model.validation_scores_)) + 1
     assert best < 30
-    shorter = BackpropRegressor(**params, max_iter=best).fit(X[:40], y[:40])
+    shorter = founding(**params, max_iter=best).fit(X[:40], y[:40])
     assert_array_equal(weights_of(model), weights_of(shorter))
     assert model.best_validation_score_ == max(model.validation_scores_)
     assert len(model.loss_curve_) == len(model.validation_loss_curve_) == 30
@@ -224,7 +224,7 @@ def test_validation_figures_are_the_score_and_the_loss(n_outputs, weighted, two_
     s = np.linspace(0, 2, 20) if weighted else None
     held_out = {"X_val": X[40:], "y_val": Y[40:], "sample_weight_val": s}
     params = QUICK | {"standardize": False, "dtype": "float64", "max_iter": 1}
-    model = BackpropRegressor(**params).fit(X[:40], Y[:40], **held_out)
+    model = founding(**params).fit(X[:40], Y[:40], **held_out)
     np.testing.assert_allclose(model.validation_scores_, [model.score(X[40:], Y[40:], s)])
     loss = model.loss_gradient(X[40:], Y[40:], s)[0]
     np.testing.assert_allclose(model.validation_loss_curve_, [loss])
@@ -233,14 +233,14 @@ def test_validation_figures_are_the_score_and_the_loss(n_outputs, weighted, two_
 def test_validation_samples_take_the_place_of_the_split(table):
     X, y = table
     params = QUICK | {"early_stopping": True, "max_iter": 5}
-    model = BackpropRegressor(**params).fit(X, y, X_val=X[:10], y_val=y[:10])
+    model = founding(**params).fit(X, y, X_val=X[:10], y_val=y[:10])
     assert model.t_ == 5 * 60  # all of X is trained on
-    assert BackpropRegressor(**params).fit(X, y).t_ == 5 * 54
+    assert founding(**params).fit(X, y).t_ == 5 * 54
 
 
 def test_early_stopping_ends_when_the_score_stalls(table):
     params = {"early_stopping": True, "n_iter_no_change": 3, "tol": 0.05, "random_state": 0}
-    model = BackpropRegressor(4, **params, max_iter=500).fit(*table)
+    model = founding(4, **params, max_iter=500).fit(*table)
     assert model.n_iter_ < 500
     scores = model.validation_scores_
     assert max(scores[-4:]) < max(scores[:-4]) + 0.05

@@ -28,6 +28,12 @@ from fastbp.kernels.training.tiled import TILED, loss_gradient, predict
 #: the call itself costs nothing. The epochs of a small table share a call.
 CALL_SECONDS = 0.1
 
+#: A training that diverges begins again with a step size divided by this, so many times.
+RESTART_DIVISOR, RESTARTS = 4.0, 4
+
+#: It has diverged, too, if it ends worse than it began, with so many times the loss of a constant.
+HOPELESS = 1.5
+
 
 @dataclass
 class OptimizerState:
@@ -66,6 +72,7 @@ class History:
     #: Why training ended: "max_iter", "stalled", "callback", "max_time", "interrupted".
     ended_by: str = "max_iter"
     kernel: str = ""  # the one that trained
+    restarts: int = 0  # after it had diverged
 
     def forget_after(self, epoch):
         """Only what happened before this epoch has happened."""
@@ -90,7 +97,8 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
         Carried on, in place.
     observer : object, default=None
         Has ``epoch_begins(theta)`` and ``epoch_ends(history, theta)``, which returns True to
-        stop. With an observer, every epoch is a call of its own.
+        stop, and ``training_begins_again(eta)``. With an observer, every epoch is a call of its
+        own.
     seen : int
         Samples trained on in earlier calls.
 
@@ -101,7 +109,7 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
     Raises
     ------
     ValueError
-        If the loss is no longer finite.
+        If training diverges with the least of the step sizes, too.
     """
     loop = _Loop(net, theta, samples, held_out, settings, optimizer, seen=seen)
     with CtrlC() as ctrl_c:
@@ -139,6 +147,7 @@ class _Loop:
         # What changes in an epoch, and how it was before: one that is cut off returns to it.
         self.changing = theta, best_theta, optimizer.memory, optimizer.state
         self.before, self.epochs_before = [array.copy() for array in self.changing], 0
+        self.at_first, self.eta_at_first = [a.copy() for a in self.changing], optimizer.eta
 
     def run(self, observer, ctrl_c):
         """Train until one of the reasons to stop."""
@@ -157,11 +166,48 @@ class _Loop:
             epochs_done = (self.samples_done() - samples_before) / self.n_samples
             steps_done = epochs_done * self.steps_per_epoch
             pace, history.seconds = steps_done / max(now - before, 1e-9), now - start
-            if done and (reason := self.reason_to_stop(observer)):
+            if done and self.has_diverged():
+                self.begin_again(observer)
+            elif done and (reason := self.reason_to_stop(observer)):
                 history.ended_by = reason
                 return
             if ctrl_c.pressed:
                 raise KeyboardInterrupt
+
+    def has_diverged(self):
+        """Whether the weights are good for nothing."""
+        losses, settings = self.history.losses, self.settings
+        if not (np.isfinite(losses[-1]) and np.isfinite(self.training.theta).all()):
+            return True
+        worst = max(HOPELESS * (settings.constant_loss or np.inf), losses[0])
+        is_over = len(losses) == settings.max_iter and not settings.is_partial
+        return is_over and settings.init != "glorot" and losses[-1] > worst
+
+    def begin_again(self, observer):
+        """Train from the beginning, with a smaller step."""
+        history, optimizer = self.history, self.optimizer
+        if history.restarts == RESTARTS:
+            raise ValueError(
+                f"Training diverged: the loss is {history.losses[-1]:.4g} in epoch "
+                f"{len(history.losses)}, with learning_rate_init={self.eta_at_first:g} and with "
+                f"{RESTARTS} smaller step sizes, the last {optimizer.eta:.3g}. {self.advice()}"
+            )
+        history.restarts += 1
+        optimizer.eta = self.eta_at_first / RESTART_DIVISOR**history.restarts
+        history.forget_after(0)
+        for array, first in zip(self.changing, self.at_first, strict=True):
+            array[...] = first
+        if observer is not None:
+            observer.training_begins_again(optimizer.eta)
+
+    def advice(self):
+        """What to do about a training that diverges, with the settings at hand."""
+        settings = self.settings
+        if not settings.standardize:
+            return "Scale the columns of X and y: standardize=True does it."
+        if settings.max_grad_norm is None and settings.solver == "sgd":
+            return "Lower learning_rate_init or momentum, or set max_grad_norm=1."
+        return "Lower learning_rate_init or alpha, or set max_grad_norm=1."
 
     def samples_done(self):
         """Samples that were trained on, the last epoch's part included."""
@@ -197,18 +243,20 @@ class _Loop:
         seen = self.seen + self.n_samples * numbers
         eta, began = self.optimizer.eta, self.optimizer.began
         return self.schedule.step_sizes(
-            Epochs(eta, settings.power_t, numbers, settings.max_iter, seen, began)
+            Epochs(
+                eta,
+                settings.power_t,
+                numbers,
+                settings.max_iter,
+                seen,
+                began,
+                settings.warmup_fraction,
+            )
         )
 
     def reason_to_stop(self, observer):
         """Why training ends after the epochs that are done, or None."""
         settings, history, optimizer = self.settings, self.history, self.optimizer
-        if not np.isfinite(history.losses[-1]):
-            raise ValueError(
-                f"Training diverged: the loss is {history.losses[-1]} in epoch "
-                f"{len(history.losses)}. Lower learning_rate_init (the step size was "
-                f"{optimizer.eta:g}), or standardize the data."
-            )
         if observer is not None and observer.epoch_ends(history, self.training.theta):
             return "callback"
         if self.state.stalled > self.training.recipe.patience:

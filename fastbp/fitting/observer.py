@@ -30,8 +30,30 @@ class _Observer:
         self.fit = estimator._init_callback_context(max_subtasks=settings.max_iter)
         self.fit.call_on_fit_task_begin(estimator=estimator, **self.data)
         self.epoch, self.start = None, time.perf_counter()
+        self.number, self.begun = 0, 0  # of this epoch, and of those that callbacks know of
+
+    def pilot_was(self, pilot):
+        """A part of the samples was held out to find how long to train."""
+        if self.estimator.verbose:
+            losses = pilot.validation_losses
+            print(
+                f"pilot: of {len(losses)} epochs, number {losses.index(min(losses)) + 1} had the "
+                f"least validation loss, {min(losses):.4g}; all samples are trained on for "
+                f"{self.planned}",
+                flush=True,
+            )
+
+    def training_begins_again(self, eta):
+        """It diverged. Callbacks hear of each epoch once."""
+        self.number = 0
+        if self.estimator.verbose:
+            print(f"diverged; from the beginning, with a step size of {eta:.3g}", flush=True)
 
     def epoch_begins(self, theta):
+        self.number += 1
+        if self.number <= self.begun:
+            return
+        self.begun = self.number
         self.epoch = self.fit.subcontext(task_name="epoch")
         self.epoch.call_on_fit_task_begin(
             estimator=self.estimator, **self.data, reconstruction_attributes=self.model_of(theta)
@@ -40,6 +62,8 @@ class _Observer:
     def epoch_ends(self, history, theta):
         if self.estimator.verbose:
             print(self.line(history), flush=True)
+        if self.number < self.begun:
+            return False
         return self.epoch.call_on_fit_task_end(
             estimator=self.estimator, **self.data, reconstruction_attributes=self.model_of(theta)
         )

@@ -22,6 +22,7 @@ class Epochs(NamedTuple):
     planned: int  # how many epochs training is planned to last
     samples_seen: np.ndarray  # trained on before each epoch
     began: int = 0  # how many those were when the schedule began
+    warmup: float | None = None  # part of the planned epochs in which the step size rises
 
 
 def constant(epochs):
@@ -39,8 +40,21 @@ def invscaling(epochs):
 
 def cosine(epochs):
     """η (1 + cos π t) / 2, t being the part of the planned epochs that is done (Loshchilov &
-    Hutter, 2017)."""
-    return epochs.eta * (1 + np.cos(np.pi * epochs.number / epochs.planned)) / 2
+    Hutter, 2017). In a warm-up, that comes before it, η grows by equal steps."""
+    n_rising = round((epochs.warmup or 0.0) * epochs.planned)
+    t = (epochs.number - n_rising) / max(epochs.planned - n_rising, 1)
+    rising = (epochs.number + 1) / (n_rising + 1)
+    return epochs.eta * np.where(t < 0, rising, (1 + np.cos(np.pi * t)) / 2)
+
+
+def one_cycle(epochs):
+    """From η/25 up to η, in a warm-up of three tenths, and down to 0, both by half a cosine (Smith
+    & Topin, 2018)."""
+    n_rising = round((0.3 if epochs.warmup is None else epochs.warmup) * epochs.planned)
+    up = epochs.number / max(n_rising, 1)
+    rising = 1 / 25 + (1 - 1 / 25) * (1 - np.cos(np.pi * up)) / 2
+    down = (epochs.number - n_rising) / max(epochs.planned - n_rising, 1)
+    return epochs.eta * np.where(epochs.number < n_rising, rising, (1 + np.cos(np.pi * down)) / 2)
 
 
 class Schedule(NamedTuple):
@@ -51,11 +65,14 @@ class Schedule(NamedTuple):
     is_planned: bool = False
     #: The step size is divided when progress stalls.
     adapts: bool = False
+    #: Of plain descent alone: other solvers take no notice of it, as in scikit-learn.
+    is_sgds: bool = False
 
 
 SCHEDULES = {
     "constant": Schedule(constant),
-    "invscaling": Schedule(invscaling),
-    "adaptive": Schedule(constant, adapts=True),
+    "invscaling": Schedule(invscaling, is_sgds=True),
+    "adaptive": Schedule(constant, adapts=True, is_sgds=True),
     "cosine": Schedule(cosine, is_planned=True),
+    "one_cycle": Schedule(one_cycle, is_planned=True),
 }

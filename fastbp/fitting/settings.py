@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from fastbp.fitting.recipe import WEIGHT_DECAY
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
@@ -27,17 +28,24 @@ def settings_of(params, *, is_partial=False):
     -------
     SimpleNamespace
         Also with `hidden` and `activations`, the units and the activation of each hidden layer,
-        `holds_out` and `refits`, the two kinds of early stopping.
+        `holds_out` and `refits`, the two kinds of early stopping, and what is known later:
+        `constant_loss`, that of the best constant prediction, and `one_row`, the largest part that
+        a single row has in the variance of y.
 
     Raises
     ------
     ValueError
         If some don't go with others.
     """
-    settings = SimpleNamespace(**params, is_partial=is_partial)
+    settings = SimpleNamespace(**params, is_partial=is_partial, constant_loss=np.inf, one_row=0.0)
     settings.hidden = hidden_widths(settings.hidden_layer_sizes)
     settings.activations = activation_names(settings.activation, len(settings.hidden))
     settings.loss_parameter = loss_parameter(settings.loss, settings.loss_parameter)
+    if settings.solver != "sgd" and SCHEDULES[settings.learning_rate].is_sgds:
+        settings.learning_rate = "constant"
+    if settings.weight_decay == "auto":
+        settings.weight_decay = WEIGHT_DECAY.get(settings.solver, 0.0)
+    check_warmup(settings)
     settings.refits = settings.early_stopping == "refit" and not is_partial
     settings.holds_out = bool(settings.early_stopping) and settings.early_stopping != "refit"
     if is_partial:
@@ -45,6 +53,15 @@ def settings_of(params, *, is_partial=False):
         if SCHEDULES[settings.learning_rate].is_planned:
             settings.learning_rate = "constant"
     return settings
+
+
+def check_warmup(settings):
+    """A warm-up needs a planned end, of which it is a part."""
+    if settings.warmup_fraction and not SCHEDULES[settings.learning_rate].is_planned:
+        raise ValueError(
+            f"warmup_fraction={settings.warmup_fraction} needs a schedule with a planned end, got "
+            f"learning_rate={settings.learning_rate!r}."
+        )
 
 
 def hidden_widths(sizes):

@@ -69,6 +69,33 @@ def quantile_slope(z, y, a):
     return below - a * (above + below)
 
 
+# --------------------------------------------------------- of the best constant prediction
+#
+# In NumPy, once for a fit: of y (n, n_outputs), each sample's share w (n,), and the parameter.
+
+
+def variance(y, w, a):
+    """Σ w |y − ȳ|²: its mean is ȳ."""
+    return w @ ((y - w @ y) ** 2).sum(axis=1)
+
+
+def half_variance(y, w, a):
+    """Half of it."""
+    return variance(y, w, a) / 2
+
+
+def poisson_of_mean(y, w, a):
+    """Its mean is ȳ, too: Σ ȳ − ȳ log ȳ."""
+    mean = w @ y
+    return np.sum(mean - mean * np.log(np.where(mean > 0, mean, 1.0)))
+
+
+def quantile_of_quantile(y, w, a):
+    """It is that quantile of y."""
+    error = np.quantile(y, a, axis=0, weights=w, method="inverted_cdf") - y
+    return w @ np.where(error > 0, (1 - a) * error, -a * error).sum(axis=1)
+
+
 # ------------------------------------------------------------------------- the table
 
 
@@ -94,6 +121,7 @@ class Loss(NamedTuple):
 
     value: Callable
     slope: Callable
+    constant_loss: Callable
     link: str = "identity"
     curvature: float = 2.0  # its second derivative by z, at the minimum of a standardised y
     parameter: Parameter | None = None
@@ -107,12 +135,18 @@ LINKS = {
 }
 
 TABLE = {
-    "squared_error": Loss(squared_error, squared_error_slope),
+    "squared_error": Loss(squared_error, squared_error_slope, variance),
     "half_squared_error": Loss(
-        half_squared_error, half_squared_error_slope, curvature=1.0, reported_by_output=True
+        half_squared_error,
+        half_squared_error_slope,
+        half_variance,
+        curvature=1.0,
+        reported_by_output=True,
     ),
-    "poisson": Loss(poisson, poisson_slope, link="log", curvature=1.0),
-    "quantile": Loss(quantile, quantile_slope, parameter=Parameter("level", 0.5, 0.0, 1.0)),
+    "poisson": Loss(poisson, poisson_slope, poisson_of_mean, link="log", curvature=1.0),
+    "quantile": Loss(
+        quantile, quantile_slope, quantile_of_quantile, parameter=Parameter("level", 0.5, 0.0, 1.0)
+    ),
 }
 
 #: The code that kernels know a loss by: its row.
