@@ -71,6 +71,7 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
     activations, X, y = settings.activations, table.X, table.y
     net = network((X.shape[1], *settings.hidden, y.shape[1]), activations, trained=True)
     dtype = np.dtype(settings.dtype or X.dtype)
+    drawn = None
     if before is not None:
         check_goes_on(before, net, settings.loss)
     elif settings.init == "glorot":
@@ -89,22 +90,26 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
     samples = samples_of(*table.converted(dtype, units, bounds), order)
     scored = None if held_out is None else held_out_of(*held_out.converted(dtype, units))
 
-    def start():
-        return drawn if settings.init == "glorot" else trials.first_weights(task)
-
-    task = trials.Task(net, settings, samples, in_use(samples), random_state, start)
+    task = trials.Task(net, settings, samples, in_use(samples), random_state, drawn)
     settings.constant_loss, settings.one_row = constant_loss(task), share_of_one_row(task)
     resolve(settings, len(task.rows))
-    find_step_size(task, before, optimizer, units)
-    pilot = None
-    if before is None:
-        if settings.refits and held_out is None and recipe.n_pilots(len(task.rows)):
-            pilot, settings.max_iter = trials.length_by_pilots(task)
-        theta, seed = trials.best_start(task)
-    else:
+    plan, pilot = task.plan, None
+    if before is not None:
         theta, seed = before.theta(units, dtype), trials.new_seed(random_state)
+    else:
+        if settings.refits and held_out is None and recipe.n_pilots(len(task.rows)):
+            found = trials.Search(task).run()
+            plan, pilot = found.plan, found.history
+            settings.max_iter, settings.weight_decay = plan.max_iter, plan.weight_decay
+        theta, seed = trials.best_start(task, plan)
+    if plan.scale is not None:  # a part of the columns' scaling, from here on
+        units = units._replace(X_scale=units.X_scale / plan.scale)
+        samples = samples._replace(X=trials.scaled(samples.X, plan))
     theta = aligned(theta, dtype)
-    if optimizer is None or not optimizer.fits(settings, theta):
+    if optimizer is not None and optimizer.fits(settings, theta):
+        settings.learning_rate_init = optimizer.eta
+    else:
+        settings.learning_rate_init = task.step_size(plan, theta)
         began = 0 if settings.is_partial else seen
         optimizer = loop.OptimizerState.start(settings, theta, seed, began)
 
@@ -136,30 +141,13 @@ def resolve(settings, n):
         settings.max_iter = recipe.epochs(max(n, 1), settings.batch_size, settings.solver)
 
 
-def find_step_size(task, before, optimizer, units):
-    """The step size, where it is "auto"."""
-    settings = task.settings
-    if settings.learning_rate_init != "auto":
-        return
-    if optimizer is not None:  # it goes on with its own
-        settings.learning_rate_init = optimizer.eta
-    elif settings.solver == "sgd":
-        theta = task.start() if before is None else before.theta(units, np.float64)
-        settings.learning_rate_init = trials.step_size(task, theta)
-    else:
-        settings.learning_rate_init = recipe.adam_step(settings.activations)
-
-
 def constant_loss(task):
     """The loss of the best prediction that is the same for all samples."""
-    row, y, weight = (
-        LOSSES[task.settings.loss],
-        task.samples.y[task.rows],
-        task.samples.sample_weight,
-    )
-    weight = weight[task.rows] if weight.size else np.ones(len(y))
+    row, y, weight = LOSSES[task.settings.loss], task.samples.y, task.samples.sample_weight
+    y = np.float64(y[task.rows])
+    weight = np.float64(weight[task.rows]) if weight.size else np.ones(len(y))
     weight = weight / max(weight.sum(), np.finfo(float).tiny)
-    loss = row.constant_loss(np.float64(y), np.float64(weight), task.settings.loss_parameter)
+    loss = row.constant_loss(y, weight, task.settings.loss_parameter)
     return loss / y.shape[1] if row.reported_by_output else loss
 
 
