@@ -47,6 +47,15 @@ class Fitted(NamedTuple):
     observer: object  # or None
 
 
+class Prepared(NamedTuple):
+    """What a training needs, and what several trainings on the same samples share."""
+
+    task: trials.Task  # its settings say what "auto" became
+    scored: object  # the HeldOut that best weights are chosen by, or None
+    units: scaling.Scaling | None  # of the samples
+    pilot: loop.History | None
+
+
 def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, seen=0):
     """Train.
 
@@ -67,17 +76,24 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
     -------
     Fitted
     """
+    prepared = prepare(settings, table, held_out, before=before, optimizer=optimizer)
+
+    def watch(learnt):
+        return None if settings.is_partial else observe(estimator, settings, learnt, table)
+
+    return train(prepared, before=before, optimizer=optimizer, seen=seen, watch=watch)
+
+
+def prepare(settings, table, held_out, *, before=None, optimizer=None):
+    """All that comes before the training that counts; parameters as of `fit`."""
     random_state = check_random_state(settings.random_state)
     activations, X, y = settings.activations, table.X, table.y
     net = network((X.shape[1], *settings.hidden, y.shape[1]), activations, trained=True)
-    dtype = np.dtype(settings.dtype or X.dtype)
+    dtype, drawn = np.dtype(settings.dtype or X.dtype), None
     if before is not None:
         check_goes_on(before, net, settings.loss)
     elif settings.init == "glorot":
-        # scikit-learn's bound for the first weights of the output layer goes by the one activation
-        # of all hidden layers, even where there are none.
-        like = settings.activation if isinstance(settings.activation, str) else None
-        drawn = parameters.initialize(net, activations, random_state, like)
+        drawn = glorot(net, settings, random_state)
 
     order = row_numbers(len(y))
     if settings.holds_out and held_out is None:
@@ -89,35 +105,61 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
     samples = samples_of(*table.converted(dtype, units, bounds), order)
     scored = None if held_out is None else held_out_of(*held_out.converted(dtype, units))
 
-    def start():
-        return drawn if settings.init == "glorot" else trials.first_weights(task)
-
-    task = trials.Task(net, settings, samples, in_use(samples), random_state, start)
+    task = task_of(net, settings, samples, random_state, drawn)
     settings.constant_loss, settings.one_row = constant_loss(task), share_of_one_row(task)
     resolve(settings, len(task.rows))
     find_step_size(task, before, optimizer, units)
     pilot = None
+    searches = before is None and settings.refits and held_out is None
+    if searches and recipe.n_pilots(len(task.rows)):
+        pilot, settings.max_iter = trials.length_by_pilots(task)
+    return Prepared(task, scored, units, pilot)
+
+
+def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
+    """The training that counts; parameters as of `fit`, and `watch` makes an observer, or None, of
+    a function that says what has been learnt, of a θ."""
+    task, scored, units, pilot = prepared
+    net, settings, samples, dtype = task.net, task.settings, task.samples, task.samples.X.dtype
     if before is None:
-        if settings.refits and held_out is None and recipe.n_pilots(len(task.rows)):
-            pilot, settings.max_iter = trials.length_by_pilots(task)
         theta, seed = trials.best_start(task)
     else:
-        theta, seed = before.theta(units, dtype), trials.new_seed(random_state)
+        theta, seed = before.theta(units, dtype), trials.new_seed(task.random_state)
     theta = aligned(theta, dtype)
     if optimizer is None or not optimizer.fits(settings, theta):
         began = 0 if settings.is_partial else seen
         optimizer = loop.OptimizerState.start(settings, theta, seed, began)
 
     def learnt(theta):
-        return Learnt.of(theta, net, activations, settings.loss, units)
+        return Learnt.of(theta, net, settings.activations, settings.loss, units)
 
-    observer = None if settings.is_partial else observe(estimator, settings, learnt, table)
+    observer = None if watch is None else watch(learnt)
     if observer is not None and pilot is not None:
         observer.pilot_was(pilot)
     history = loop.fit(
         net, theta, samples, scored, settings, optimizer, observer=observer, seen=seen
     )
-    return Fitted(learnt(theta), optimizer, history, settings, len(order), pilot, observer)
+    n_samples = samples.order.size
+    return Fitted(learnt(theta), optimizer, history, settings, n_samples, pilot, observer)
+
+
+def glorot(net, settings, random_state):
+    """First weights as scikit-learn draws them."""
+    # Its bound for those of the output layer goes by the one activation of all hidden layers, even
+    # where there are none.
+    like = settings.activation if isinstance(settings.activation, str) else None
+    return parameters.initialize(net, settings.activations, random_state, like)
+
+
+def task_of(net, settings, samples, random_state, drawn=None):
+    """What is to be learnt from samples; its first weights are those `drawn` already, or new ones
+    each time."""
+
+    def start():
+        return trials.first_weights(task) if drawn is None else drawn
+
+    task = trials.Task(net, settings, samples, in_use(samples), random_state, start)
+    return task
 
 
 def in_use(samples):
