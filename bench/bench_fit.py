@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from problems import PLAIN
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
@@ -27,7 +28,9 @@ def table(rows):
 
 def fastbp(solver, epochs):
     eta = 0.05 if solver == "sgd" else 1e-3
-    return BackpropRegressor(**COMMON, solver=solver, learning_rate_init=eta, max_iter=epochs)
+    return BackpropRegressor(
+        **PLAIN, **COMMON, solver=solver, learning_rate_init=eta, max_iter=epochs
+    )
 
 
 def scikit_learn(solver, epochs):

@@ -30,7 +30,7 @@ def child(dtype, standardize, rows):
     y = X[:, 0] + 1
 
     def fit(X, y):
-        model = BackpropRegressor(max_iter=2, standardize=standardize, n_iter_no_change=np.inf)
+        model = BackpropRegressor(50, max_iter=2, standardize=standardize)
         model.fit(X, y)
 
     fit(X[:100], y[:100])

@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 from machine import description
+from problems import PLAIN
 
 from fastbp import BackpropRegressor
 
@@ -21,9 +22,10 @@ def fit_of(rows, epochs, **settings):
     """A call that fits `rows` for `epochs` epochs, compiled already."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((rows, 8)).astype(np.float32)
-    common = {"standardize": False, "momentum": 0.0, "tol": 0.0, "n_iter_no_change": np.inf}
+    common = {"standardize": False, "tol": 0.0, "n_iter_no_change": np.inf}
+    common |= {"solver": "sgd", "momentum": 0.0, "learning_rate_init": 0.02}
     model = BackpropRegressor(
-        50, batch_size=BATCH, max_iter=epochs, random_state=0, **(common | settings)
+        50, batch_size=BATCH, max_iter=epochs, random_state=0, **PLAIN | common | settings
     )
     y = X[:, 0].copy()
     model.fit(X, y)

@@ -21,7 +21,7 @@ import warnings
 
 import numpy as np
 from machine import cores
-from problems import first_weights
+from problems import PLAIN, first_weights
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
@@ -36,6 +36,7 @@ def fastbp(problem, X, y, shuffle=True, threads=None):
         model = BackpropRegressor(
             problem.widths[1:-1],
             problem.activation,
+            **PLAIN,
             solver=problem.solver,
             momentum=0.0,
             batch_size=problem.batch,

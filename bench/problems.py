@@ -32,6 +32,12 @@ class Problem:
         return self.rows // self.batch
 
 
+#: `BackpropRegressor` trains as its peers do: nothing adapts to the table.
+PLAIN = {
+    "learning_rate": "constant", "init": "glorot", "early_stopping": False, "weight_decay": 0.0,
+    "beta_2": 0.999,
+}  # fmt: skip
+
 PROBLEMS = (
     Problem((2, 2, 1), 1, "sgd", "logistic", rows=4_000, eta=0.05),
     Problem((2, 2, 1), 32, "sgd", "logistic", rows=10_240, eta=0.05),

@@ -143,9 +143,9 @@ def test_more_members_change_none_of_the_others(table):
 
 
 def test_one_pilot_serves_all(table, monkeypatch):
-    pilots, by_pilots = [], members.fit.trials.length_by_pilots
+    pilots, by_pilots = [], members.fit.trials.Search.run
     monkeypatch.setattr(
-        members.fit.trials, "length_by_pilots", lambda task: pilots.append(1) or by_pilots(task)
+        members.fit.trials.Search, "run", lambda search: pilots.append(1) or by_pilots(search)
     )
     model = ensemble(3, {"max_iter": "auto", "early_stopping": "refit"}).fit(*table)
     assert len(pilots) == 1

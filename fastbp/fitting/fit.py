@@ -14,6 +14,7 @@ from fastbp.fitting.plan import aligned, held_out_of, row_numbers, samples_of
 from fastbp.fitting.settings import BATCH_SIZE
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.formulas.network import network
+from fastbp.kernels.training.records import HeldOut, Samples
 
 
 class Table(NamedTuple):
@@ -35,6 +36,17 @@ class Table(NamedTuple):
         return X, scaling.converted(self.y, dtype, y_mean, y_scale), self.sample_weight
 
 
+class Prepared(NamedTuple):
+    """What a training needs, and what several trainings on the same samples share."""
+
+    task: trials.Task
+    plan: trials.Plan
+    samples: Samples  # as they are planned to be trained on
+    scored: HeldOut | None  # that best weights are chosen by
+    units: scaling.Scaling | None  # of the samples
+    pilot: loop.History | None
+
+
 class Fitted(NamedTuple):
     """What comes of a fit."""
 
@@ -45,15 +57,6 @@ class Fitted(NamedTuple):
     n_samples: int  # that were trained on
     pilot: loop.History | None  # of the rows held out to find how long to train
     observer: object  # or None
-
-
-class Prepared(NamedTuple):
-    """What a training needs, and what several trainings on the same samples share."""
-
-    task: trials.Task  # its settings say what "auto" became
-    scored: object  # the HeldOut that best weights are chosen by, or None
-    units: scaling.Scaling | None  # of the samples
-    pilot: loop.History | None
 
 
 def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, seen=0):
@@ -76,7 +79,7 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
     -------
     Fitted
     """
-    prepared = prepare(settings, table, held_out, before=before, optimizer=optimizer)
+    prepared = prepare(settings, table, held_out, before)
 
     def watch(learnt):
         return None if settings.is_partial else observe(estimator, settings, learnt, table)
@@ -84,12 +87,16 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
     return train(prepared, before=before, optimizer=optimizer, seen=seen, watch=watch)
 
 
-def prepare(settings, table, held_out, *, before=None, optimizer=None):
-    """All that comes before the training that counts; parameters as of `fit`."""
+def prepare(settings, table, held_out, before=None):
+    """All that comes before the training that counts; parameters as of `fit`.
+
+    Settings say then what "auto" became.
+    """
     random_state = check_random_state(settings.random_state)
     activations, X, y = settings.activations, table.X, table.y
     net = network((X.shape[1], *settings.hidden, y.shape[1]), activations, trained=True)
-    dtype, drawn = np.dtype(settings.dtype or X.dtype), None
+    dtype = np.dtype(settings.dtype or X.dtype)
+    drawn = None
     if before is not None:
         check_goes_on(before, net, settings.loss)
     elif settings.init == "glorot":
@@ -105,28 +112,37 @@ def prepare(settings, table, held_out, *, before=None, optimizer=None):
     samples = samples_of(*table.converted(dtype, units, bounds), order)
     scored = None if held_out is None else held_out_of(*held_out.converted(dtype, units))
 
-    task = task_of(net, settings, samples, random_state, drawn)
+    task = trials.Task(net, settings, samples, in_use(samples), random_state, drawn)
     settings.constant_loss, settings.one_row = constant_loss(task), share_of_one_row(task)
     resolve(settings, len(task.rows))
-    find_step_size(task, before, optimizer, units)
-    pilot = None
+    plan, pilot = task.plan, None
     searches = before is None and settings.refits and held_out is None
     if searches and recipe.n_pilots(len(task.rows)):
-        pilot, settings.max_iter = trials.length_by_pilots(task)
-    return Prepared(task, scored, units, pilot)
+        found = trials.Search(task).run()
+        plan, pilot = found.plan, found.history
+        settings.max_iter, settings.weight_decay = plan.max_iter, plan.weight_decay
+    if plan.scale is not None:  # a part of the columns' scaling, from here on
+        units = units._replace(X_scale=units.X_scale / plan.scale)
+        samples = samples._replace(X=trials.scaled(samples.X, plan))
+    return Prepared(task, plan, samples, scored, units, pilot)
 
 
 def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
-    """The training that counts; parameters as of `fit`, and `watch` makes an observer, or None, of
-    a function that says what has been learnt, of a θ."""
-    task, scored, units, pilot = prepared
-    net, settings, samples, dtype = task.net, task.settings, task.samples, task.samples.X.dtype
-    if before is None:
-        theta, seed = trials.best_start(task)
-    else:
+    """The training that counts; parameters as of `fit`.
+
+    `watch` makes an observer, or None, of a function that says what has been learnt, of a θ.
+    """
+    task, plan, samples, scored, units, pilot = prepared
+    net, settings, dtype = task.net, task.settings, samples.X.dtype
+    if before is not None:
         theta, seed = before.theta(units, dtype), trials.new_seed(task.random_state)
+    else:
+        theta, seed = trials.best_start(task, plan)
     theta = aligned(theta, dtype)
-    if optimizer is None or not optimizer.fits(settings, theta):
+    if optimizer is not None and optimizer.fits(settings, theta):
+        settings.learning_rate_init = optimizer.eta
+    else:
+        settings.learning_rate_init = task.step_size(plan, theta)
         began = 0 if settings.is_partial else seen
         optimizer = loop.OptimizerState.start(settings, theta, seed, began)
 
@@ -151,17 +167,6 @@ def glorot(net, settings, random_state):
     return parameters.initialize(net, settings.activations, random_state, like)
 
 
-def task_of(net, settings, samples, random_state, drawn=None):
-    """What is to be learnt from samples; its first weights are those `drawn` already, or new ones
-    each time."""
-
-    def start():
-        return trials.first_weights(task) if drawn is None else drawn
-
-    task = trials.Task(net, settings, samples, in_use(samples), random_state, start)
-    return task
-
-
 def in_use(samples):
     """The rows that are trained on: those that have a weight."""
     if samples.sample_weight.size == 0:
@@ -178,30 +183,13 @@ def resolve(settings, n):
         settings.max_iter = recipe.epochs(max(n, 1), settings.batch_size, settings.solver)
 
 
-def find_step_size(task, before, optimizer, units):
-    """The step size, where it is "auto"."""
-    settings = task.settings
-    if settings.learning_rate_init != "auto":
-        return
-    if optimizer is not None:  # it goes on with its own
-        settings.learning_rate_init = optimizer.eta
-    elif settings.solver == "sgd":
-        theta = task.start() if before is None else before.theta(units, np.float64)
-        settings.learning_rate_init = trials.step_size(task, theta)
-    else:
-        settings.learning_rate_init = recipe.adam_step(settings.activations)
-
-
 def constant_loss(task):
     """The loss of the best prediction that is the same for all samples."""
-    row, y, weight = (
-        LOSSES[task.settings.loss],
-        task.samples.y[task.rows],
-        task.samples.sample_weight,
-    )
-    weight = weight[task.rows] if weight.size else np.ones(len(y))
+    row, y, weight = LOSSES[task.settings.loss], task.samples.y, task.samples.sample_weight
+    y = np.float64(y[task.rows])
+    weight = np.float64(weight[task.rows]) if weight.size else np.ones(len(y))
     weight = weight / max(weight.sum(), np.finfo(float).tiny)
-    loss = row.constant_loss(np.float64(y), np.float64(weight), task.settings.loss_parameter)
+    loss = row.constant_loss(y, weight, task.settings.loss_parameter)
     return loss / y.shape[1] if row.reported_by_output else loss
 
 

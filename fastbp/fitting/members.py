@@ -37,11 +37,9 @@ def train(prepared, orders, seeds, n_threads, done=None):
     list of Fitted, or of None for a member that had no whole epoch before Ctrl-C
     """
     n_threads = n_threads or processors()
-    settings = prepared.task.settings
-    settings.n_threads = max(1, n_threads // len(orders))  # of one member
-    for size in {order.size for order in orders}:  # before all threads wait for it
-        kernel = kernel_for(prepared.task.net, min(settings.batch_size, size), itemsize(prepared))
-        loop.prepare(kernel, settings, prepared.task.samples.X.dtype)
+    prepared.task.settings.n_threads = max(1, n_threads // len(orders))  # of one member
+    for size in {order.size for order in orders}:
+        compile_for(prepared, size)
     jobs = [
         partial(train_one, prepared, number, order.copy(), seed, done)
         for number, (order, seed) in enumerate(zip(orders, seeds, strict=True))
@@ -49,8 +47,12 @@ def train(prepared, orders, seeds, n_threads, done=None):
     return in_threads(jobs, n_threads)
 
 
-def itemsize(prepared):
-    return prepared.task.samples.X.itemsize
+def compile_for(prepared, n_samples):
+    """Compile, or load, what trains on so many samples, before all threads wait for it."""
+    settings, dtype = copy(prepared.task.settings), prepared.samples.X.dtype
+    settings.learning_rate_init = 1.0  # of no step
+    batch_size = min(settings.batch_size, n_samples)
+    loop.prepare(kernel_for(prepared.task.net, batch_size, dtype.itemsize), settings, dtype)
 
 
 def train_one(prepared, number, order, seed, done):
@@ -59,9 +61,10 @@ def train_one(prepared, number, order, seed, done):
     settings, drawn = copy(task.settings), None
     if settings.init == "glorot":
         drawn = fit.glorot(task.net, settings, random_state)
-    samples = task.samples._replace(order=order)
-    own = fit.task_of(task.net, settings, samples, random_state, drawn)
-    fitted = fit.train(prepared._replace(task=own))
+    task = task._replace(settings=settings, random_state=random_state, drawn=drawn)
+    task = task._replace(samples=task.samples._replace(order=order), rows=np.unique(order))
+    samples = prepared.samples._replace(order=order)
+    fitted = fit.train(prepared._replace(task=task, samples=samples))
     if done is not None:
         done(number, fitted)
     return fitted

@@ -91,6 +91,9 @@ NARROW, STARTS = 8, 5
 #: The narrowest part of a column, and the steepest weight, of a unit that looks at one column.
 NARROWEST, STEEPEST = 0.02, 8.0
 
+#: The scale of a column from which on units look at it.
+LEAST_LOOKED_AT = 0.02**0.5
+
 #: Rows that quantiles and means are taken of, at most.
 ROWS_LOOKED_AT = 10_000
 
@@ -100,7 +103,7 @@ def n_starts(hidden):
     return STARTS if 0 < max(hidden, default=0) <= NARROW else 1
 
 
-def first_weights(coefs, intercepts, activations, X, random_state, solver="adam"):
+def first_weights(coefs, intercepts, activations, X, random_state, solver="adam", columns=None):
     """Draw first weights that know the data, in place.
 
     Half of the first layer's units look at one column each, and bend where its quantiles are: the
@@ -116,6 +119,8 @@ def first_weights(coefs, intercepts, activations, X, random_state, solver="adam"
     X : ndarray of shape (n_rows, n_features)
         Some of the rows, standardised: weights are sized for columns of variance 1.
     random_state : RandomState
+    columns : array of int or None
+        Those that units may look at; None is all that vary.
     solver : str
         Plain descent doesn't get through many layers of hinges that each halve what they are given.
     """
@@ -129,7 +134,7 @@ def first_weights(coefs, intercepts, activations, X, random_state, solver="adam"
         W[:] = random_state.normal(0, own * gain_before / np.sqrt(len(W)), W.shape)
         if l == 0 and row:
             middles = X[random_state.randint(len(X), size=W.shape[1])]
-            look_at_columns(W, middles, row, X, random_state)
+            look_at_columns(W, middles, row, X, random_state, columns)
             b[:] = -np.einsum("uj,ju->u", middles, W)
         else:
             b[:] = -O.mean(axis=0) @ W
@@ -139,9 +144,15 @@ def first_weights(coefs, intercepts, activations, X, random_state, solver="adam"
             O, gain_before = row.plain(O @ W + b), row.gain
 
 
-def look_at_columns(W, middles, row, X, random_state):
+def columns_looked_at(X, scale=None):
+    """Those that units look at: none that is constant, or is worth next to nothing."""
+    varies = X.min(axis=0) < X.max(axis=0)
+    return np.flatnonzero(varies if scale is None else varies & (scale > LEAST_LOOKED_AT))
+
+
+def look_at_columns(W, middles, row, X, random_state, columns):
     """Let the first units of W look at one column each, with `middles` at its quantiles."""
-    columns = np.flatnonzero(X.min(axis=0) < X.max(axis=0))
+    columns = columns_looked_at(X) if columns is None else columns
     n_units = int(AXIS_SHARE * W.shape[1])
     if not 0 < len(columns) <= n_units or row is ACTIVATIONS["identity"]:
         return
@@ -159,9 +170,9 @@ def look_at_columns(W, middles, row, X, random_state):
         middles[u, j] = middle
 
 
-# ----------------------------------------------------------------------- the pilot
+# ---------------------------------------------------------------------- the trials
 
-#: The pilot trains for this part of the epochs.
+#: A pilot trains for this part of the epochs.
 PILOT_LENGTH = 0.5
 
 
@@ -169,6 +180,65 @@ def n_pilots(n):
     """How many pilots are worth it: held-out rows of tiny tables say nothing, of small ones
     little."""
     return 0 if n < 40 else 5 if n < 200 else 1
+
+
+#: Less of y's variance than this left unexplained: there is next to no noise, nor anything to
+#: search for. More than this: much of it is noise, and half a training more says nothing new.
+CLEAN, NOISY = 0.03, 0.3
+
+#: The decay in the search. Noisy tables gain, clean ones lose by it.
+STRONG_DECAY = 0.1
+
+#: So much worse than the pilot a short trial may be: else the table wants training, not shortening.
+TOO_FAR = 1.25
+
+#: Most columns that are scaled, and values that their worth is measured on.
+MOST_SCALED, VALUES_PERMUTED = 2000, 40_000
+
+
+def short_length(planned, steps):
+    """Epochs of a short trial, with so many steps each: some 700 steps."""
+    return max(5, round(planned * np.clip(700 / (planned * steps), 1 / 16, 1 / 4)))
+
+
+def rows_permuted(n_features):
+    """Rows that the worth of columns is measured on."""
+    return int(np.clip(VALUES_PERMUTED / n_features, 50, 400))
+
+
+def column_scale(coefs, intercepts, activations, X, random_state):
+    """What to multiply columns by: the root of what they are worth to a network, the best one's
+    being 1; None if they are worth nothing.
+
+    That is the mean square of how much the output changes where a column's values are exchanged
+    between the rows of X. A column that is smaller is learnt from later: those that mean nothing
+    are by a hundredth of the others, and do next to no harm.
+    """
+    plain = [ACTIVATIONS[name].plain for name in activations]
+
+    def output(Z):
+        for sigma, W, b in zip(plain, coefs[1:], intercepts[1:], strict=True):
+            Z = sigma(Z) @ W + b
+        return Z
+
+    Z = X @ coefs[0] + intercepts[0]
+    exchanged = X[random_state.permutation(len(X))] - X
+    before, worth = output(Z), np.empty(X.shape[1])
+    for j in range(X.shape[1]):
+        after = output(Z + np.outer(exchanged[:, j], coefs[0][j]))
+        worth[j] = np.mean((after - before) ** 2)
+    if not worth.max() > 0:
+        return None
+    return np.sqrt(np.maximum(worth / worth.max(), 1e-4))
+
+
+def smooth(losses):
+    """A moving average over a twentieth of the curve; the last value is no greater than it was."""
+    width = max(1, len(losses) // 20)
+    padded = np.pad(losses, (width // 2, width - 1 - width // 2), mode="edge")
+    curve = np.convolve(padded, np.full(width, 1 / width), "valid")
+    curve[-1] = min(curve[-1], losses[-1])
+    return curve
 
 
 def chosen_epochs(losses, planned, by_cosine=True):
@@ -184,11 +254,7 @@ def chosen_epochs(losses, planned, by_cosine=True):
         The step size followed a cosine to 0, in half of the planned epochs; else it was as in the
         fit, for as many.
     """
-    n, width = len(losses), max(1, len(losses) // 20)
-    padded = np.pad(losses, (width // 2, width - 1 - width // 2), mode="edge")
-    smooth = np.convolve(padded, np.full(width, 1 / width), "valid")
-    smooth[-1] = min(smooth[-1], losses[-1])
-    best = int(np.argmin(smooth)) + 1
+    n, best = len(losses), int(np.argmin(smooth(losses))) + 1
     if best >= 0.9 * n:
         return planned
     if not by_cosine:

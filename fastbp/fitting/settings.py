@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from fastbp.fitting.recipe import WEIGHT_DECAY
+from fastbp.fitting import recipe
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
@@ -28,7 +28,8 @@ def settings_of(params, *, is_partial=False):
     -------
     SimpleNamespace
         Also with `hidden` and `activations`, the units and the activation of each hidden layer,
-        `holds_out` and `refits`, the two kinds of early stopping, and what is known later:
+        `holds_out` and `refits`, the two kinds of early stopping; `searches`, whether trials may
+        scale columns, and `search_decay`, with which decay; and what is known later:
         `constant_loss`, that of the best constant prediction, and `one_row`, the largest part that
         a single row has in the variance of y.
 
@@ -43,8 +44,11 @@ def settings_of(params, *, is_partial=False):
     settings.loss_parameter = loss_parameter(settings.loss, settings.loss_parameter)
     if settings.solver != "sgd" and SCHEDULES[settings.learning_rate].is_sgds:
         settings.learning_rate = "constant"
+    settings.searches = settings.init == "auto" and settings.standardize
+    settings.search_decay = settings.weight_decay
     if settings.weight_decay == "auto":
-        settings.weight_decay = WEIGHT_DECAY.get(settings.solver, 0.0)
+        settings.weight_decay = recipe.WEIGHT_DECAY.get(settings.solver, 0.0)
+        settings.search_decay = recipe.STRONG_DECAY
     check_warmup(settings)
     settings.refits = settings.early_stopping == "refit" and not is_partial
     settings.holds_out = bool(settings.early_stopping) and settings.early_stopping != "refit"

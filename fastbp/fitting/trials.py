@@ -1,6 +1,6 @@
-"""Trainings that are made before the one that counts: how long to train, and from where."""
+"""Trainings that are made before the one that counts: how long to train, from where, and what of
+the columns."""
 
-from collections.abc import Callable
 from copy import copy
 from typing import NamedTuple
 
@@ -16,6 +16,15 @@ from fastbp.kernels.formulas.network import n_parameters
 from fastbp.kernels.training.records import Samples
 
 
+class Plan(NamedTuple):
+    """How to train, as far as trials can tell."""
+
+    max_iter: int
+    weight_decay: float
+    scale: np.ndarray | None = None  # what each standardised column is multiplied by
+    looks: bool = True  # half of the first units look at one column each
+
+
 class Task(NamedTuple):
     """What is to be learnt, and how."""
 
@@ -24,7 +33,12 @@ class Task(NamedTuple):
     samples: Samples
     rows: np.ndarray  # those of the samples that have a weight
     random_state: np.random.RandomState
-    start: Callable  # first weights, θ in float64, as often as they are asked for
+    drawn: np.ndarray | None = None  # the first weights, where they don't go by the data
+
+    @property
+    def plan(self):
+        """What the settings say."""
+        return Plan(self.settings.max_iter, self.settings.weight_decay)
 
     def some_rows(self, most):
         """Rows at random, at most so many."""
@@ -32,56 +46,67 @@ class Task(NamedTuple):
             return self.rows
         return self.random_state.choice(self.rows, most, replace=False)
 
+    def start(self, plan):
+        """First weights, anew each time: θ, in float64."""
+        if self.drawn is not None:
+            return self.drawn
+        theta = np.zeros(n_parameters(self.net))
+        X = scaled(self.samples.X[self.some_rows(recipe.ROWS_LOOKED_AT)], plan)
+        recipe.first_weights(
+            *parameters.unpack(theta, self.net),
+            self.settings.activations,
+            X,
+            self.random_state,
+            columns=recipe.columns_looked_at(X, plan.scale) if plan.looks else (),
+            solver=self.settings.solver,
+        )
+        return theta
 
-def first_weights(task):
-    """θ that knows the data, in float64."""
-    theta = np.zeros(n_parameters(task.net))
-    recipe.first_weights(
-        *parameters.unpack(theta, task.net),
-        task.settings.activations,
-        task.samples.X[task.some_rows(recipe.ROWS_LOOKED_AT)],
-        task.random_state,
-        task.settings.solver,
-    )
-    return theta
+    def step_size(self, plan, theta):
+        """The first: where it is "auto", that of the recipe; of plain descent by the curvature at
+        the first weights."""
+        settings = self.settings
+        if settings.learning_rate_init != "auto":
+            return settings.learning_rate_init
+        if settings.solver != "sgd":
+            return recipe.adam_step(settings.activations)
+        X = np.float64(scaled(self.samples.X[self.some_rows(256)], plan))
+        weights = parameters.unpack(np.float64(theta), self.net)
+        scale, batch_size = LOSSES[settings.loss].curvature, settings.batch_size
+        curvature = recipe.curvature(*weights, settings.activations, X, scale, batch_size)
+        return recipe.sgd_step(curvature, settings.momentum, settings.nesterovs_momentum)
+
+    def try_out(self, plan, theta, seed, rows, held_out=None, **changes):
+        """Train θ in place on some rows as planned, with some settings changed, and watch the loss.
+
+        Its seconds are taken off those that there are for all trainings together.
+        """
+        settings = copy(self.settings)
+        vars(settings).update(
+            max_iter=plan.max_iter,
+            weight_decay=plan.weight_decay,
+            learning_rate_init=self.step_size(plan, theta),
+            holds_out=False,
+            **changes,
+        )
+        samples = self.samples._replace(X=scaled(self.samples.X, plan), order=rows.copy())
+        scored = None if held_out is None else scored_on(samples, held_out)
+        optimizer = loop.OptimizerState.start(settings, theta, seed)
+        history = loop.fit(self.net, theta, samples, scored, settings, optimizer)
+        if history.ended_by == "interrupted":  # there is no model yet that could be kept
+            raise KeyboardInterrupt
+        if self.settings.max_time is not None:
+            self.settings.max_time = max(self.settings.max_time - history.seconds, 1e-6)
+        return history
 
 
-def step_size(task, theta):
-    """That of plain descent, by the curvature at the first weights."""
-    settings, X = task.settings, np.float64(task.samples.X[task.some_rows(256)])
-    coefs, intercepts = parameters.unpack(np.asarray(theta, np.float64), task.net)
-    curvature = recipe.curvature(
-        coefs, intercepts, settings.activations, X, LOSSES[settings.loss].curvature,
-        settings.batch_size,
-    )  # fmt: skip
-    return recipe.sgd_step(curvature, settings.momentum, settings.nesterovs_momentum)
-
-
-def new_optimizer(settings, theta, seed, began=0):
-    """An optimiser that begins."""
-    return loop.OptimizerState.start(settings, theta, seed, began)
-
-
-def new_seed(random_state):
-    """Of the orders of the samples."""
-    return random_state.randint(np.iinfo(np.int64).max, dtype=np.int64)
-
-
-def try_out(task, settings, theta, seed, rows, held_out=None):
-    """Train on some rows with these settings, and watch the loss; the weights are thrown away.
-
-    Its seconds are taken off those that there are for all trainings together.
-    """
-    scored = None if held_out is None else scored_on(task.samples, held_out)
-    theta = aligned(theta, task.samples.X.dtype)
-    optimizer = new_optimizer(settings, theta, seed)
-    samples = task.samples._replace(order=rows.copy())
-    history = loop.fit(task.net, theta, samples, scored, settings, optimizer)
-    if history.ended_by == "interrupted":  # there is no model yet that could be kept
-        raise KeyboardInterrupt
-    if task.settings.max_time is not None:
-        task.settings.max_time = max(task.settings.max_time - history.seconds, 1e-6)
-    return history
+def scaled(X, plan):
+    """Columns as they are planned to be trained on."""
+    if plan.scale is None:
+        return X
+    X = X * plan.scale.astype(X.dtype)
+    X.flags.writeable = False
+    return X
 
 
 def scored_on(samples, rows):
@@ -90,56 +115,133 @@ def scored_on(samples, rows):
     return held_out_of(samples.X[rows], samples.y[rows], weight)
 
 
-def best_start(task):
+def new_seed(random_state):
+    """Of the orders of the samples."""
+    return random_state.randint(np.iinfo(np.int64).max, dtype=np.int64)
+
+
+def best_start(task, plan):
     """First weights and the seed with which training ends best, of a few.
 
     Returns
     -------
-    theta : ndarray of shape (n_parameters,), float64
+    theta : ndarray of shape (n_parameters,)
     seed : int
     """
-    n_starts, settings = recipe.n_starts(task.settings.hidden), copy(task.settings)
-    if settings.init == "glorot" or n_starts == 1:
-        return task.start(), new_seed(task.random_state)
-    settings.holds_out = False
-    if settings.max_time is not None:  # half of it is theirs
-        settings.max_time /= 2 * n_starts
+    n_starts, seconds = recipe.n_starts(task.settings.hidden), task.settings.max_time
+    if task.drawn is not None or n_starts == 1:
+        return task.start(plan), new_seed(task.random_state)
+    if seconds is not None:  # half of it is theirs
+        seconds /= 2 * n_starts
     rows = task.some_rows(recipe.ROWS_LOOKED_AT)
     starts, losses = [], []
     for _ in range(n_starts):
-        starts.append((task.start(), new_seed(task.random_state)))
-        losses.append(try_out(task, settings, *starts[-1], rows).losses[-1])
+        start, seed = task.start(plan), new_seed(task.random_state)
+        theta = aligned(start, task.samples.X.dtype)
+        history = task.try_out(plan, theta, seed, rows, max_time=seconds)
+        starts.append((start, seed))
+        losses.append(history.losses[-1])
     return starts[int(np.nanargmin(losses))]
 
 
-def length_by_pilots(task):
-    """The mean course of trainings with a part held out, and how long it says to train on all.
+class Trial(NamedTuple):
+    """Trainings with a part of the rows held out."""
 
-    Returns
-    -------
-    pilot : History
-    max_iter : int
+    plan: Plan  # that it speaks for
+    loss: float  # on the rows held out
+    history: loop.History  # with the mean curves on the rows held out
+    theta: np.ndarray  # the network of the last
+
+
+class Search:
+    """Finds how long to train, with which decay, and with which columns, by rows held out.
+
+    The same rows are held out of all trials; of small tables they are different parts in turn. It
+    begins with a pilot, whose curve says how long to train. A table without noise needs no more:
+    the rest is for noisy tables, and for those with columns that mean nothing.
     """
-    settings, shorter = task.settings, copy(task.settings)
-    is_planned = SCHEDULES[settings.learning_rate].is_planned
-    if is_planned:
-        shorter.max_iter = max(10, round(recipe.PILOT_LENGTH * settings.max_iter))
-    shorter.holds_out, shorter.n_iter_no_change = False, np.inf
-    n_pilots = recipe.n_pilots(len(task.rows))
-    if settings.max_time is not None:  # a third of it is theirs
-        shorter.max_time = settings.max_time / (3 * n_pilots)
-    curves, scores = [], []
-    for _ in range(n_pilots):
-        train, rest = train_test_split(
-            task.rows, test_size=settings.validation_fraction, random_state=task.random_state
+
+    def __init__(self, task):
+        settings = task.settings
+        self.task, n_parts = task, recipe.n_pilots(len(task.rows))
+        self.parts = [
+            train_test_split(
+                task.rows, test_size=settings.validation_fraction, random_state=task.random_state
+            )
+            for _ in range(n_parts)
+        ]
+        # A third of the time is theirs.
+        self.seconds = settings.max_time and settings.max_time / (3 * n_parts)
+        self.is_planned = SCHEDULES[settings.learning_rate].is_planned
+
+    def run(self):
+        """The trial that is to be followed."""
+        settings, pilot = self.task.settings, self.pilot(self.task.plan)
+        constant, steps = settings.constant_loss, -(-len(self.parts[0][0]) // settings.batch_size)
+        if not (self.is_planned and settings.searches) or pilot.history.ended_by == "max_time":
+            return pilot
+        if pilot.loss < recipe.CLEAN * constant:
+            return pilot
+        plan = Plan(recipe.short_length(settings.max_iter, steps), settings.search_decay)
+        best = first = self.trial(plan)
+        if first.loss > recipe.TOO_FAR * pilot.loss:
+            return pilot
+        best = self.better(best, best.plan._replace(looks=False))
+        for _ in range(2):
+            before, scale = best, self.scale_of(best)
+            if scale is not None:
+                best = self.better(best, best.plan._replace(scale=scale))
+            if best is before:
+                break
+        rivals = [pilot, best]
+        if min(pilot.loss, best.loss) < recipe.NOISY * constant and (
+            best is not first or best.loss < pilot.loss
+        ):
+            rivals.append(self.pilot(best.plan._replace(max_iter=settings.max_iter)))
+        return min(rivals, key=lambda trial: trial.loss)
+
+    def better(self, best, plan):
+        """The trial of this plan, if it is better."""
+        other = self.trial(plan)
+        return other if other.loss < best.loss else best
+
+    def trial(self, plan, most_parts=2):
+        """Train for as long as planned, and see how that ends."""
+        task, losses, scores = self.task, [], []
+        for train, rest in self.parts[:most_parts]:
+            theta = aligned(task.start(plan), task.samples.X.dtype)
+            history = task.try_out(
+                plan, theta, new_seed(task.random_state), train, rest,
+                n_iter_no_change=np.inf, max_time=self.seconds,
+            )  # fmt: skip
+            losses.append(history.validation_losses)
+            scores.append(history.validation_scores)
+            if history.ended_by == "max_time":  # no two curves need be equally long
+                return Trial(plan, np.inf, history, theta)
+        history.validation_losses = np.mean(losses, axis=0).tolist()
+        history.validation_scores = np.mean(scores, axis=0).tolist()
+        return Trial(plan, history.validation_losses[-1], history, theta)
+
+    def pilot(self, plan):
+        """Train for half as long as planned, and see how long it does good."""
+        n = plan.max_iter
+        if self.is_planned:
+            n = max(10, round(recipe.PILOT_LENGTH * n))
+        trial = self.trial(plan._replace(max_iter=n), len(self.parts))
+        if trial.history.ended_by == "max_time":
+            return trial._replace(plan=plan)
+        losses = np.array(trial.history.validation_losses)
+        epochs = recipe.chosen_epochs(losses, plan.max_iter, self.is_planned)
+        return trial._replace(plan=plan._replace(max_iter=epochs), loss=recipe.smooth(losses).min())
+
+    def scale_of(self, trial):
+        """The scale of the columns by what they are worth to the network of a trial, or None."""
+        rest, task = self.parts[:2][-1][1], self.task
+        n_features = task.samples.X.shape[1]
+        if n_features > recipe.MOST_SCALED:
+            return None
+        X = np.float64(scaled(task.samples.X[rest[: recipe.rows_permuted(n_features)]], trial.plan))
+        coefs, intercepts = parameters.unpack(np.float64(trial.theta), task.net)
+        return recipe.column_scale(
+            coefs, intercepts, task.settings.activations, X, task.random_state
         )
-        theta = task.start()
-        history = try_out(task, shorter, theta, new_seed(task.random_state), train, rest)
-        curves.append(history.validation_losses)
-        scores.append(history.validation_scores)
-        if history.ended_by == "max_time":
-            return history, settings.max_iter
-    history.validation_losses = np.mean(curves, axis=0).tolist()
-    history.validation_scores = np.mean(scores, axis=0).tolist()
-    losses = np.array(history.validation_losses)
-    return history, recipe.chosen_epochs(losses, settings.max_iter, is_planned)

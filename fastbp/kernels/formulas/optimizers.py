@@ -132,13 +132,20 @@ def scale(g, factor):
         g[i] *= factor
 
 
-@njit_exact
+@inline
 def decay(net, rate, theta, first, stop):
     """W ← (1 − rate) W, for the weights among the parameters from `first` to `stop`."""
-    rate = type(theta[0])(rate)
     for l in range(1, net.size):
-        for i in range(greatest(first, net[l].weights_at), least(stop, net[l].biases_at)):
-            theta[i] -= rate * theta[i]
+        begin = greatest(first, net[l].weights_at)
+        shorten(vector(theta, begin, greatest(begin, least(stop, net[l].biases_at)) - begin), rate)
+
+
+@njit_exact
+def shorten(W, rate):
+    """W ← (1 − rate) W, without rounding 1 − rate."""
+    rate = type(W[0])(rate)
+    for i in range(W.size):
+        W[i] -= rate * W[i]
 
 
 @inline
