@@ -27,8 +27,8 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
     """Several neural networks, whose mean predicts better than one.
 
     They differ in their first weights, the orders of the samples and, with `resample`, the rows
-    that they see. One pilot finds for all how long to train, one standardised copy of the table
-    serves all, and they are trained side by side in threads.
+    that they see. One search finds for all how long to train, and what of the columns; one
+    standardised copy of the table serves all, and they are trained side by side in threads.
 
     Parameters
     ----------
@@ -55,9 +55,9 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
     Attributes
     ----------
     estimators_ : list of BackpropRegressor
-        The members. Their parameters are those that they were trained with, "auto" no more: but
-        for what is measured on the table, which they share, a clone of one that is fitted on its
-        rows is that member again.
+        The members. Their parameters are those that they were trained with, "auto" no more: fitted
+        on all rows, a clone of one is that member again, if it had all rows and nothing was found
+        out about the columns.
     oob_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_outputs), or None
         For each sample of `fit` the mean prediction of the members that have not seen it; NaN where
         there are none.
@@ -150,41 +150,44 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
         one._validate_params()
         table = one._validate_samples(X, y, sample_weight, reset=True)
         random_state = check_random_state(self.random_state)
-        of_pilot, of_rows, *seeds = random_state.randint(2**31 - 1, size=2 + self.n_estimators)
+        of_search, of_rows, *seeds = random_state.randint(2**31 - 1, size=2 + self.n_estimators)
+
+        prepared = self._prepare(one, table, int(of_search))
+        rows = prepared.task.rows
+        deal, random_state = unseen.RESAMPLES[self.resample], np.random.RandomState(of_rows)
+        orders = deal(rows, self.n_estimators, random_state)
+        done = self._say_done if self.verbose else None
+        fitted = members.train(prepared, orders, seeds, self.n_threads, done)
+
+        kept = whole_members(fitted)
+        self._note(one, [(fitted[number], int(seeds[number])) for number in kept])
+        self._judge(table, [np.setdiff1d(rows, orders[number]) for number in kept])
+        self._warn(one, [fitted[number] for number in kept])
+        return self
+
+    def _prepare(self, one, table, random_state):
+        """What all members share, and what was found out for all of them."""
         settings = one._settings()
-        settings.random_state, settings.n_threads = int(of_pilot), self.n_threads
+        settings.random_state, settings.n_threads = random_state, self.n_threads
         prepared = prepare(settings, table, None)
         if self.verbose and prepared.pilot is not None:
             print(words_of_pilot(prepared.pilot, settings.max_iter), flush=True)
-        rows = prepared.task.rows
-        orders = unseen.RESAMPLES[self.resample](
-            rows, self.n_estimators, np.random.RandomState(of_rows)
-        )
-        fitted = members.train(
-            prepared, orders, seeds, self.n_threads, self._say_done if self.verbose else None
-        )
-        kept = whole_members(fitted)
-        fitted = [fitted[number] for number in kept]
-        self.n_outputs_, self.max_iter_ = table.y.shape[1], settings.max_iter
-        self.estimators_ = [
-            member_of(one, each, seeds[number]) for number, each in zip(kept, fitted, strict=True)
-        ]
-        for name in ("n_features_in_", "feature_names_in_"):
-            vars(self).pop(name, None)
-            if name in vars(one):
-                setattr(self, name, getattr(one, name))
-        self._judge(table, [np.setdiff1d(rows, orders[number]) for number in kept])
-        self._warn(one, fitted)
-        return self
+        return prepared
 
     def _say_done(self, number, fitted):
-        history = fitted.history
+        history, width = fitted.history, len(str(self.n_estimators))
         print(
-            f"member {number + 1:{len(str(self.n_estimators))}d}/{self.n_estimators}  "
-            f"{len(history.losses)} epochs  loss {history.losses[-1]:<10.4g}  "
-            f"{history.seconds:.1f} s",
+            f"member {number + 1:{width}d}/{self.n_estimators}  {len(history.losses)} epochs  "
+            f"loss {history.losses[-1]:<10.4g}  {history.seconds:.1f} s",
             flush=True,
         )
+
+    def _note(self, one, fitted):
+        """The learned attributes, of the Fitted and the seed of each member."""
+        copy_columns(one, self)
+        self.estimators_ = [member_of(one, *each) for each in fitted]
+        self.n_outputs_ = self.estimators_[0].n_outputs_
+        self.max_iter_ = self.estimators_[0].max_iter_
 
     def _judge(self, table, left_out):
         """Note what rows say that members have not seen."""
@@ -195,7 +198,7 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
         count, mean, variance = unseen.predict_unseen(
             self._models(), table, left_out, self.n_threads
         )
-        self.oob_prediction_ = mean.ravel() if self.n_outputs_ == 1 else mean
+        self.oob_prediction_ = self._shaped(mean)
         rows = np.flatnonzero(count)
         weight = np.ones(len(rows)) if table.sample_weight is None else table.sample_weight[rows]
         if len(rows) >= 2:
@@ -208,11 +211,11 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
 
     def _warn(self, one, fitted):
         """Say what the user should know of how training ended."""
-        n_kept, n_whole = len(fitted), sum(map(is_whole, fitted))
-        if n_kept < self.n_estimators or n_whole < n_kept:
+        n_whole = sum(map(is_whole, fitted))
+        if n_whole < self.n_estimators:
             unfinished = "" if n_whole else ", none of which is done"
             warnings.warn(
-                f"Interrupted: the ensemble is {n_kept} of {self.n_estimators} members"
+                f"Interrupted: the ensemble is {len(fitted)} of {self.n_estimators} members"
                 f"{unfinished}.",
                 ConvergenceWarning,
                 stacklevel=4,
@@ -232,18 +235,9 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
         """The members, as kernels predict with them."""
         return [member._learnt.model() for member in self.estimators_]
 
-    def _each(self, X):
-        """Slices of rows of a valid X, and what each member predicts for them."""
-        check_is_fitted(self)
-        models = self._models()
-        for rows in scaling.slices(X.shape[0], ROWS_AT_A_TIME):
-            yield rows, members.predict(models, X[rows], self.n_outputs_, self.n_threads)
-
-    def _valid(self, X):
-        check_is_fitted(self)
-        return validate_data(
-            self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False
-        )
+    def _shaped(self, y):
+        """(n_samples, n_outputs), as scikit-learn has it."""
+        return y.ravel() if self.n_outputs_ == 1 else y
 
     def predict(self, X, return_std=False):
         """Predict y: the mean of what the members predict.
@@ -262,17 +256,17 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
         y_std : ndarray of the same shape
             Only with `return_std`; 0 if there is one member.
         """
-        X = self._valid(X)
-        dtype = np.result_type(X.dtype, *{each._learnt.dtype for each in self.estimators_})
-        mean = np.empty((X.shape[0], self.n_outputs_), dtype)
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
+        models, ddof = self._models(), min(1, len(self.estimators_) - 1)
+        mean = np.empty((X.shape[0], self.n_outputs_), np.result_type(X.dtype, models[0].theta))
         std = np.empty_like(mean)
-        ddof = min(1, len(self.estimators_) - 1)
-        for rows, each in self._each(X):
+        for rows in scaling.slices(X.shape[0], ROWS_AT_A_TIME):
+            each = members.predict(models, X[rows], self.n_outputs_, self.n_threads)
             mean[rows] = each.mean(axis=0, dtype=np.float64)
             if return_std:
                 std[rows] = each.std(axis=0, dtype=np.float64, ddof=ddof)
-        if self.n_outputs_ == 1:
-            mean, std = mean.ravel(), std.ravel()
+        mean, std = self._shaped(mean), self._shaped(std)
         return (mean, std) if return_std else mean
 
     def predict_interval(self, X, coverage=0.9):
@@ -283,7 +277,7 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
         the bootstrap's bag [2]); these errors are those of means over fewer members, and so are
         first made smaller by the part of their squares that the members' measured variance makes
         up. Coverage is for new rows like those of `fit`, all together: where y is noisier than
-        elsewhere, fewer lie within.
+        elsewhere, fewer lie within. (Units and how long to train have been found on all rows.)
 
         Parameters
         ----------
@@ -405,11 +399,17 @@ def member_of(one, fitted, seed):
     """A member as an estimator: as `one`, but that nothing needs to be found out any more."""
     settings, member = fitted.settings, clone(one)
     found = ("max_iter", "batch_size", "learning_rate_init", "weight_decay")
-    member.set_params(random_state=int(seed), **{name: getattr(settings, name) for name in found})
+    member.set_params(random_state=seed, **{name: getattr(settings, name) for name in found})
     if settings.refits:
         member.early_stopping = False
-    for name in ("n_features_in_", "feature_names_in_"):
-        if name in vars(one):
-            setattr(member, name, getattr(one, name))
+    copy_columns(one, member)
     member._note(fitted, False, settings.holds_out)
     return member
+
+
+def copy_columns(model, other):
+    """What a model knows of the columns of X, to another."""
+    for name in ("n_features_in_", "feature_names_in_"):
+        vars(other).pop(name, None)
+        if name in vars(model):
+            setattr(other, name, getattr(model, name))

@@ -19,7 +19,6 @@ SAVED = (
     "best_validation_score_",
 )  # fmt: skip
 
-
 #: The same of an ensemble, besides its members; and its arrays.
 SAVED_OF_ENSEMBLE = ("n_features_in_", "n_outputs_", "max_iter_", "oob_score_")
 ARRAYS_OF_ENSEMBLE = ("oob_prediction_", "residuals_", "residual_weights_")
@@ -40,6 +39,7 @@ def save_ensemble(model, path):
     fields |= names_of_columns(model)
     arrays = {name: getattr(model, name) for name in ARRAYS_OF_ENSEMBLE}
     arrays = {name: array for name, array in arrays.items() if array is not None}
+    fields["arrays"] = list(arrays)
     for number, member in enumerate(model.estimators_):
         of_member, weights = contents(member)
         fields["members"].append(of_member)
@@ -91,20 +91,20 @@ def load_ensemble(cls, of_members, path):
 def _or_an_error(path, restored, *arguments):
     try:
         return restored(*arguments)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path} is not a whole model of this version of fastbp.") from error
 
 
 def _restored_ensemble(cls, of_members, fields, arrays):
     """The ensemble of what `save_ensemble` wrote; whatever is missing is an error."""
-    params, members = fields.pop("params"), fields.pop("members")
+    params, members, saved = (fields.pop(name) for name in ("params", "members", "arrays"))
     if params["estimator"] is not None:
         params["estimator"] = of_members(**_with_tuples(params["estimator"]))
     model = cls(**params)
     for name in SAVED_OF_ENSEMBLE:
         setattr(model, name, fields.pop(name))
     for name in ARRAYS_OF_ENSEMBLE:
-        setattr(model, name, arrays.pop(name, None))
+        setattr(model, name, arrays.pop(name) if name in saved else None)
     _restore_names_of_columns(model, fields)
     model.estimators_ = []
     for number, of_member in enumerate(members):
@@ -115,7 +115,7 @@ def _restored_ensemble(cls, of_members, fields, arrays):
     if unknown := [*fields, *arrays]:
         raise KeyError(unknown)
     model._validate_params()
-    model._models()
+    model.estimators_[0]._learnt.model()
     return model
 
 

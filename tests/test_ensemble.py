@@ -16,6 +16,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from test_persistence import rewritten
 
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor
 from fastbp.fitting import members, unseen
@@ -334,6 +335,26 @@ def test_a_loaded_ensemble_is_the_same(resample, table, tmp_path):
     assert loaded.estimators_[0].loss_curve_ == model.estimators_[0].loss_curve_
     with np.load(tmp_path / "model.npz", allow_pickle=False) as file:
         assert all(file[name].dtype.kind in "fu" for name in file.files)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda header, arrays: header.pop("members"),
+        lambda header, arrays: header["members"].clear(),
+        lambda header, arrays: header["members"].pop(),
+        lambda header, arrays: header["params"].update(n_estimators=0),
+        lambda header, arrays: header["members"][1].update(predict=9),
+        lambda header, arrays: arrays.pop("1_coefs_0"),
+        lambda header, arrays: arrays.pop("residuals_"),
+        lambda header, arrays: arrays.update(more=np.zeros(3)),
+    ],
+)
+def test_a_file_that_does_not_describe_an_ensemble_is_refused(change, table, tmp_path):
+    path = tmp_path / "model.npz"
+    ensemble(2).fit(*table).save(path)
+    with pytest.raises(ValueError, match=r"model\.npz is not a whole model"):
+        BackpropEnsembleRegressor.load(rewritten(path, change))
 
 
 def test_a_default_estimator_and_a_generator_are_saved_too(table, tmp_path):

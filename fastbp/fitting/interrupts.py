@@ -37,11 +37,11 @@ class CtrlC:
     @contextmanager
     def heard_here(self):
         """Within the ``with`` block, trainings in this thread ask this one."""
-        here.asked = self
+        before, here.asked = getattr(here, "asked", None), self
         try:
             yield
         finally:
-            del here.asked
+            here.asked = before
 
     def _press(self, *call):
         if self.pressed:
