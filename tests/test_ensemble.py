@@ -1,5 +1,6 @@
 """Ensembles: the same members however they are trained, and what they say of their errors."""
 
+import doctest
 import pickle
 import signal
 import threading
@@ -19,6 +20,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from test_persistence import rewritten
 
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor
+from fastbp import ensemble as module
 from fastbp.fitting import members, unseen
 from fastbp.fitting.interrupts import CtrlC
 from fastbp.kernels.machine.compile import compiling
@@ -509,3 +511,9 @@ def test_progress_is_a_line_for_the_pilot_and_each_member(table, capsys):
     assert [line.split()[0] for line in lines] == ["pilot:", "member", "member"]
     assert "member 2/2" in lines[-1]
     assert "loss" in lines[-1]
+
+
+def test_the_examples_of_the_docstrings_run():
+    results = doctest.testmod(module)
+    assert results.attempted > 10
+    assert results.failed == 0
