@@ -22,7 +22,7 @@ COVERAGE = 0.9
 
 
 def timed_fit(model, X, y):
-    """The model, fitted, and its seconds."""
+    """Seconds in which the model was fitted."""
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -88,8 +88,10 @@ def main():
         ratios.append(many / one)
         held.append(share)
     mean = np.exp(np.mean(np.log(ratios)))
-    print(f"\nGeometric mean of the ratios {mean:.3f}; in intervals {np.mean(held):.1%} of y, in ")
-    print(f"those of one table at least {min(held):.1%}. {description()}")
+    print(
+        f"\nGeometric mean of the ratios {mean:.3f}; in intervals {np.mean(held):.1%} of y, of no "
+        f"table less than {min(held):.1%}. {description()}"
+    )
 
 
 if __name__ == "__main__":
