@@ -14,6 +14,7 @@ from fastbp.fitting.plan import aligned, held_out_of, row_numbers, samples_of
 from fastbp.fitting.settings import BATCH_SIZE
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.formulas.network import n_parameters, network
+from fastbp.kernels.training.records import HeldOut, Samples
 
 #: The part of y's variance with which a single row rules the fit.
 RULES = 0.5
@@ -36,6 +37,17 @@ class Table(NamedTuple):
         X_mean, X_scale, y_mean, y_scale = units or (None,) * 4
         X = scaling.converted(self.X, dtype, X_mean, X_scale, bounds)
         return X, scaling.converted(self.y, dtype, y_mean, y_scale), self.sample_weight
+
+
+class Prepared(NamedTuple):
+    """What a training needs, and what several trainings on the same samples share."""
+
+    task: trials.Task
+    plan: trials.Plan
+    samples: Samples  # as they are planned to be trained on
+    scored: HeldOut | None  # that best weights are chosen by
+    units: scaling.Scaling | None  # of the samples
+    pilot: loop.History | None
 
 
 class Fitted(NamedTuple):
@@ -70,6 +82,19 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
     -------
     Fitted
     """
+    prepared = prepare(settings, table, held_out, before)
+
+    def watch(learnt):
+        return None if settings.is_partial else observe(estimator, settings, learnt, table)
+
+    return train(prepared, before=before, optimizer=optimizer, seen=seen, watch=watch)
+
+
+def prepare(settings, table, held_out, before=None):
+    """All that comes before the training that counts; parameters as of `fit`.
+
+    Settings say then what "auto" became.
+    """
     random_state = check_random_state(settings.random_state)
     activations, X, y = settings.activations, table.X, table.y
     net = network((X.shape[1], *settings.hidden, y.shape[1]), activations, trained=True)
@@ -78,10 +103,7 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
     if before is not None:
         check_goes_on(before, net, settings.loss)
     elif settings.init == "glorot":
-        # scikit-learn's bound for the first weights of the output layer goes by the one activation
-        # of all hidden layers, even where there are none.
-        like = settings.activation if isinstance(settings.activation, str) else None
-        drawn = parameters.initialize(net, activations, random_state, like)
+        drawn = glorot(net, settings, random_state)
 
     order = row_numbers(len(y))
     if settings.holds_out and held_out is None:
@@ -102,17 +124,28 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
     settings.constant_loss = constant_loss(task)
     resolve(settings, len(task.rows), n_parameters(net))
     plan, pilot = task.plan, None
-    if before is not None:
-        theta, seed = before.theta(units, dtype), trials.new_seed(random_state)
-    else:
-        if settings.refits and held_out is None and recipe.n_pilots(len(task.rows)):
-            found = trials.Search(task).run()
-            plan, pilot = found.plan, found.history
-            settings.max_iter, settings.weight_decay = plan.max_iter, plan.weight_decay
-        theta, seed = trials.best_start(task, plan)
+    searches = before is None and settings.refits and held_out is None
+    if searches and recipe.n_pilots(len(task.rows)):
+        found = trials.Search(task).run()
+        plan, pilot = found.plan, found.history
+        settings.max_iter, settings.weight_decay = plan.max_iter, plan.weight_decay
     if plan.scale is not None:  # a part of the columns' scaling, from here on
         units = units._replace(X_scale=units.X_scale / plan.scale)
         samples = samples._replace(X=trials.scaled(samples.X, plan))
+    return Prepared(task, plan, samples, scored, units, pilot)
+
+
+def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
+    """The training that counts; parameters as of `fit`.
+
+    `watch` makes an observer, or None, of a function that says what has been learnt, of a θ.
+    """
+    task, plan, samples, scored, units, pilot = prepared
+    net, settings, dtype = task.net, task.settings, samples.X.dtype
+    if before is not None:
+        theta, seed = before.theta(units, dtype), trials.new_seed(task.random_state)
+    else:
+        theta, seed = trials.best_start(task, plan)
     theta = aligned(theta, dtype)
     if optimizer is not None and optimizer.fits(settings, theta):
         settings.learning_rate_init = optimizer.eta
@@ -122,15 +155,24 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
         optimizer = loop.OptimizerState.start(settings, theta, seed, began)
 
     def learnt(theta):
-        return Learnt.of(theta, net, activations, settings.loss, units)
+        return Learnt.of(theta, net, settings.activations, settings.loss, units)
 
-    observer = None if settings.is_partial else observe(estimator, settings, learnt, table)
+    observer = None if watch is None else watch(learnt)
     if observer is not None and pilot is not None:
         observer.pilot_was(pilot)
     history = loop.fit(
         net, theta, samples, scored, settings, optimizer, observer=observer, seen=seen
     )
-    return Fitted(learnt(theta), optimizer, history, settings, len(order), pilot, observer)
+    n_samples = samples.order.size
+    return Fitted(learnt(theta), optimizer, history, settings, n_samples, pilot, observer)
+
+
+def glorot(net, settings, random_state):
+    """First weights as scikit-learn draws them."""
+    # Its bound for those of the output layer goes by the one activation of all hidden layers, even
+    # where there are none.
+    like = settings.activation if isinstance(settings.activation, str) else None
+    return parameters.initialize(net, settings.activations, random_state, like)
 
 
 def in_use(samples):

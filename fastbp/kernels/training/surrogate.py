@@ -12,20 +12,24 @@ from fastbp.kernels.machine.runs import octets, singles
 from fastbp.kernels.training.online import forward, is_wide, octets_of, units_of
 
 
-def function_of_row(model):
+def function_of_row(*models):
     """f(x) -> y, both in raw units; compiled when it is first called, the weights within it.
 
     Parameters
     ----------
-    model : Model, see `records.py`
+    models : Model, see `records.py`
+        Alike in all but weights and units; y is the mean of their predictions.
 
     Returns
     -------
     function of an array of shape (n_features,), returns an array of shape (n_outputs,), float64
     """
-    net, theta, loss, X_mean, X_scale, y_mean, y_scale = model
-    n_features, n_outputs, wide = X_mean.size, y_mean.size, spread(net, theta)
-    real, wrong = theta.dtype, f"x must be a row of {X_mean.size} features"
+    net, loss, n_models = models[0].net, models[0].loss, len(models)
+    wide = np.stack([spread(net, model.theta) for model in models])
+    units = (np.stack(each) for each in zip(*(model[3:] for model in models), strict=True))
+    X_mean, X_scale, y_mean, y_scale = units
+    n_features, n_outputs = X_mean.shape[1], y_mean.shape[1]
+    real, wrong = wide.dtype, f"x must be a row of {n_features} features"
     n_octets = -(-net["width"] // 8)
     size, outputs = 8 * n_octets.sum(), 8 * n_octets[:-1].sum()
 
@@ -33,13 +37,14 @@ def function_of_row(model):
     def f(x):
         if x.ndim != 1 or x.size != n_features:
             raise ValueError(wrong)
-        y, room = np.empty(n_outputs), np.empty(n_features + size, real)
+        y, room = np.zeros(n_outputs), np.empty(n_features + size, real)
         row, o = room[:n_features], room[n_features:]
-        for j in range(n_features):
-            row[j] = (x[j] - X_mean[j]) / X_scale[j]
-        predict_row(net, wide, loss, row, o)
-        for k in range(n_outputs):
-            y[k] = y_scale[k] * o[outputs + k] + y_mean[k]
+        for m in range(n_models):
+            for j in range(n_features):
+                row[j] = (x[j] - X_mean[m, j]) / X_scale[m, j]
+            predict_row(net, wide[m], loss, row, o)
+            for k in range(n_outputs):
+                y[k] += (y_scale[m, k] * o[outputs + k] + y_mean[m, k]) / n_models
         return y
 
     return f
