@@ -468,3 +468,22 @@ def test_alpha_is_added_to_a_loss_in_units_of_y():
 def test_nothing_is_said_where_all_is_well(recwarn):
     BackpropRegressor(random_state=0).fit(*smooth(300))
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_hinges_that_died_are_tried_with_a_smaller_step(seed, monkeypatch):
+    X = np.random.default_rng(seed).normal(size=(200, 2))
+    y = np.maximum(X @ [1.0, 2.0], 0) - np.maximum(X @ [-1.0, 1.0] + 0.5, 0)
+    model = BackpropRegressor((2,), "relu", solver="sgd", random_state=seed)
+    assert model.fit(X, y).score(X, y) > 0.5
+    assert model.loss_ < loop.NOTHING
+
+
+def test_a_step_that_was_given_is_kept_where_nothing_is_learnt():
+    X, y = np.random.default_rng(0).normal(size=(2, 200, 2))
+    with pytest.warns(ConvergenceWarning, match="learnt nothing"):
+        model = BackpropRegressor(
+            (64, 64), "relu", learning_rate_init=1e-9, max_iter=5, early_stopping=False,
+            random_state=0,
+        ).fit(X, y[:, 0])  # fmt: skip
+    assert model.learning_rate_init_ == 1e-9

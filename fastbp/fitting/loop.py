@@ -34,6 +34,9 @@ RESTART_DIVISOR, RESTARTS = 4.0, 4
 #: It has diverged, too, if it ends worse than it began, with so many times the loss of a constant.
 HOPELESS = 1.5
 
+#: The part of the loss of a constant from which on nothing has been learnt.
+NOTHING = 0.995
+
 
 @dataclass
 class OptimizerState:
@@ -166,7 +169,7 @@ class _Loop:
             epochs_done = (self.samples_done() - samples_before) / self.n_samples
             steps_done = epochs_done * self.steps_per_epoch
             pace, history.seconds = steps_done / max(now - before, 1e-9), now - start
-            if done and self.has_diverged():
+            if done and (self.has_diverged() or self.has_learnt_nothing()):
                 self.begin_again(observer)
             elif done and (reason := self.reason_to_stop(observer)):
                 history.ended_by = reason
@@ -182,6 +185,14 @@ class _Loop:
         worst = max(HOPELESS * (settings.constant_loss or np.inf), losses[0])
         is_over = len(losses) == settings.max_iter and not settings.is_partial
         return is_over and settings.init != "glorot" and losses[-1] > worst
+
+    def has_learnt_nothing(self):
+        """Whether a smaller step is to be tried because this one, which nobody asked for, led
+        nowhere: hinges that a first long step has moved off the data never come back."""
+        losses, settings = self.history.losses, self.settings
+        is_over = len(losses) == settings.max_iter and settings.finds_step
+        nothing = losses[-1] > NOTHING * settings.constant_loss > 0
+        return is_over and nothing and self.history.restarts < RESTARTS
 
     def begin_again(self, observer):
         """Train from the beginning, with a smaller step."""

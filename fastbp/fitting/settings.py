@@ -28,10 +28,11 @@ def settings_of(params, *, is_partial=False):
     -------
     SimpleNamespace
         Also with `hidden` and `activations`, the units and the activation of each hidden layer,
-        `holds_out` and `refits`, the two kinds of early stopping; `searches`, whether trials may
-        scale columns, and `search_decay`, with which decay; and what is known later:
-        `constant_loss`, that of the best constant prediction, `one_row`, the largest part that a
-        single row has in the variance of y, and `drawn_in`, the bounds that y was clipped to.
+        `holds_out` and `refits`, the two kinds of early stopping; `finds_step`, whether the step
+        size is "auto"; `searches`, whether trials may scale columns, and `search_decay`, with which
+        decay; and what is known later: `constant_loss`, that of the best constant prediction,
+        `one_row`, the largest part that a single row has in the variance of y, and `drawn_in`, the
+        bounds that y was clipped to.
 
     Raises
     ------
@@ -46,6 +47,7 @@ def settings_of(params, *, is_partial=False):
     settings.loss_parameter = loss_parameter(settings.loss, settings.loss_parameter)
     if settings.solver != "sgd" and SCHEDULES[settings.learning_rate].is_sgds:
         settings.learning_rate = "constant"
+    settings.finds_step = settings.learning_rate_init == "auto" and not is_partial
     settings.searches = settings.init == "auto" and settings.standardize
     settings.search_decay = settings.weight_decay
     if settings.weight_decay == "auto":
