@@ -27,6 +27,9 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Seconds after which tests hang: of the quick ones, and of all. (Both compile all kernels.)
 QUICK_SECONDS, ALL_SECONDS = 400, 1500
 
+#: Tests that are likely to see a fault outside of kernels, and quick.
+LIKELY = ("training", "schedules", "sklearn_parity", "recipe", "estimator", "promises")
+
 
 class Fault(NamedTuple):
     name: str
@@ -73,8 +76,8 @@ def verdict_on(fault, folder):
             first = [quick, "-k", stem if stem in ("narrow", "online", "large") else "tiled"]
             rest = [quick]
         else:
-            own = f"tests/test_{stem}.py"
-            first = [own, quick] if (folder / own).exists() else [quick]
+            own = [f"tests/test_{name}.py" for name in (stem, *LIKELY)]
+            first = list(dict.fromkeys(test for test in own if (folder / test).exists()))
             rest = [f"--ignore={test}" for test in first]
         rest += ["tests", "--ignore=tests/test_plant_faults.py"]
         killer = killer_among(first, folder, QUICK_SECONDS)
