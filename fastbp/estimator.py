@@ -107,8 +107,8 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     solver : {solvers}, default="adam"
     alpha : float, default=0.0
         Strength of the L2 penalty on the weights, not on the biases. As in scikit-learn it
-        is divided by the batch's size (its weight, with sample weights). With
-        `standardize`, it acts on the weights of the standardised columns.
+        is divided by the batch's size (its weight, with sample weights), and is added to a loss in
+        units of y. With `standardize`, it acts on the weights of the standardised columns.
     weight_decay : float or "auto", default="auto"
         Decoupled decay (AdamW's, for every solver): each step first takes
         ``step size * weight_decay`` of each weight away, but not of the biases (Loshchilov &
@@ -173,7 +173,8 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     standardize : bool, default=True
         Train on columns of X and y with mean 0 and variance 1, measured on the training
         samples. Outliers of X are drawn in for that: from 40 rows on, to as far beyond the 0.5 %
-        and 99.5 % quantiles as these are apart. `coefs_` and `intercepts_` nevertheless describe
+        and 99.5 % quantiles as these are apart; likewise y, with a warning, if one row holds more
+        than half of its variance. `coefs_` and `intercepts_` nevertheless describe
         the raw columns, and `predict` takes and gives raw units.
     dtype : {"float32", "float64"} or None, default="float32"
         Precision of training; None is that of X.
@@ -491,11 +492,11 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                 f"that of the best constant, {settings.constant_loss:.4g}. "
                 f"{self._advice(fitted)}"
             )
-        if settings.one_row > 0.5:
+        if settings.drawn_in is not None:
             self._say(
-                f"One row holds {settings.one_row:.0%} of the variance of y: the fit is about that "
-                "row. If it is wrong, leave it out; if not, take a loss that it can't rule, "
-                "as 'quantile', or the logarithm of y.",
+                f"One row holds {settings.one_row:.0%} of the variance of y. It was taken for "
+                "wrong, and its y drawn in to the range of the others. Leave the row out; or, if "
+                "it is right, predict the logarithm of y.",
                 UserWarning,
             )
 

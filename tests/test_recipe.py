@@ -33,7 +33,12 @@ RECIPE = {"random_state": 0}
     ],
 )  # fmt: skip
 def test_the_number_of_epochs_goes_by_the_rows(n, batch, solver, expected):
-    assert recipe.epochs(n, batch, solver) == expected
+    assert recipe.epochs(n, batch, solver, 17_000) == expected
+
+
+def test_networks_of_few_parameters_are_trained_for_longer():
+    lengths = [recipe.epochs(5000, 128, "adam", n) for n in (9, 250, 1000, 10**6)]
+    assert lengths == [400, 200, 100, 100]
 
 
 def test_small_tables_have_smaller_batches():
@@ -148,9 +153,9 @@ def test_refit_trains_on_all_rows_for_as_long_as_the_pilot_says():
     X, y = smooth(300)
     y = y + np.random.default_rng(1).normal(0, 1, 300)  # so that it should be short
     model = BackpropRegressor((64, 64), **RECIPE, standardize=False).fit(X, y)  # pilots alone
-    assert model.n_iter_ == model.max_iter_ < recipe.epochs(300, 64, "adam")
+    assert model.n_iter_ == model.max_iter_ < 400
     assert model.t_ == 300 * model.n_iter_
-    assert len(model.validation_loss_curve_) == recipe.epochs(300, 64, "adam") // 2
+    assert len(model.validation_loss_curve_) == 200
     assert model.best_validation_score_ is None  # no weights of the pilot were kept
     plain = model.set_params(early_stopping=False, max_iter=model.n_iter_).fit(X, y)
     assert plain.t_ == 300 * plain.n_iter_
@@ -252,7 +257,7 @@ def test_ctrl_c_while_a_pilot_trains_leaves_no_model(calls):
 def test_what_auto_became_is_told_and_what_is_given_is_obeyed():
     X, y = smooth(300)
     model = BackpropRegressor(9, **RECIPE | {"early_stopping": False}).fit(X, y)
-    assert (model.max_iter_, model.batch_size_, model.learning_rate_init_) == (400, 64, 0.01)
+    assert (model.max_iter_, model.batch_size_, model.learning_rate_init_) == (1600, 64, 0.01)
     assert model.weight_decay_ == 0.003
     given = {"max_iter": 7, "batch_size": 50, "learning_rate_init": 0.002, "weight_decay": 0.1}
     model.set_params(**given).fit(X, y)
@@ -432,7 +437,32 @@ def test_one_row_that_holds_most_of_ys_variance_is_spoken_of():
     X, y = smooth(300)
     y[11] = 1e6
     with pytest.warns(UserWarning, match="One row holds 100% of the variance of y"):
-        BackpropRegressor(9, random_state=0).fit(X, y)
+        model = BackpropRegressor(32, random_state=0).fit(X, y)
+    assert y[11] == 1e6
+    others = np.arange(300) != 11
+    assert model.score(X[others], y[others]) > 0.9
+
+
+def test_a_rare_event_is_no_outlier(recwarn):
+    """Where all others are equal, they say nothing of what is honest."""
+    X, y = smooth(300)[0], np.zeros(300)
+    y[11] = 3.0
+    model = BackpropRegressor(32, random_state=0, early_stopping=False).fit(X, y)
+    assert model.predict(X[11:12])[0] > 0.3
+    assert not recwarn.list
+
+
+def test_alpha_is_added_to_a_loss_in_units_of_y():
+    """Else whoever keeps MLPRegressor's alpha has a penalty that grows with the variance of y."""
+    X, y = smooth(200)
+    plain = founding(8, alpha=0.5, max_iter=30, random_state=0, standardize=False, tol=0.0)
+    scaled = clone(plain).set_params(standardize=True, alpha=0.5 * 1e6)
+    units = (X - X.mean(axis=0)) / X.std(axis=0), (y - y.mean()) / y.std()
+    with pytest.warns(ConvergenceWarning, match="Stopped"):
+        plain.fit(*units)
+    with pytest.warns(ConvergenceWarning, match="Stopped"):
+        scaled.fit(X, 1000 * y / y.std())
+    assert_allclose(plain.loss_curve_, scaled.loss_curve_, rtol=1e-3)
 
 
 def test_nothing_is_said_where_all_is_well(recwarn):

@@ -13,7 +13,10 @@ from fastbp.fitting.observer import observe
 from fastbp.fitting.plan import aligned, held_out_of, row_numbers, samples_of
 from fastbp.fitting.settings import BATCH_SIZE
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
-from fastbp.kernels.formulas.network import network
+from fastbp.kernels.formulas.network import n_parameters, network
+
+#: The part of y's variance with which a single row rules the fit.
+RULES = 0.5
 
 
 class Table(NamedTuple):
@@ -86,13 +89,18 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
             order = order[table.sample_weight > 0]
         order, rows = split(order, settings.validation_fraction, random_state)
         held_out = table.rows(rows)
+    settings.one_row = share_of_one_row(table, order, settings)
+    if settings.one_row > RULES and before is None:
+        table, settings.drawn_in = drawn_in(table, order)
     units, bounds = scaling_for(table, order, settings, before)
+    if units is not None:
+        settings.alpha /= np.mean(units.y_scale ** LOSSES[settings.loss].degree)
     samples = samples_of(*table.converted(dtype, units, bounds), order)
     scored = None if held_out is None else held_out_of(*held_out.converted(dtype, units))
 
     task = trials.Task(net, settings, samples, in_use(samples), random_state, drawn)
-    settings.constant_loss, settings.one_row = constant_loss(task), share_of_one_row(task)
-    resolve(settings, len(task.rows))
+    settings.constant_loss = constant_loss(task)
+    resolve(settings, len(task.rows), n_parameters(net))
     plan, pilot = task.plan, None
     if before is not None:
         theta, seed = before.theta(units, dtype), trials.new_seed(random_state)
@@ -132,13 +140,15 @@ def in_use(samples):
     return samples.order[samples.sample_weight[samples.order] > 0]
 
 
-def resolve(settings, n):
+def resolve(settings, n, n_parameters):
     """What is "auto" adapts to the n rows that are trained on, and to what else is given."""
     if settings.batch_size == "auto":
         of_recipe = settings.init != "glorot"
         settings.batch_size = min(recipe.batch_size(n) if of_recipe else BATCH_SIZE, max(n, 1))
     if settings.max_iter == "auto":
-        settings.max_iter = recipe.epochs(max(n, 1), settings.batch_size, settings.solver)
+        settings.max_iter = recipe.epochs(
+            max(n, 1), settings.batch_size, settings.solver, n_parameters
+        )
 
 
 def constant_loss(task):
@@ -151,13 +161,25 @@ def constant_loss(task):
     return loss / y.shape[1] if row.reported_by_output else loss
 
 
-def share_of_one_row(task):
+def share_of_one_row(table, rows, settings):
     """The largest part that one row has in the variance of y, where there are enough rows."""
-    y = task.samples.y[task.rows]
-    if not task.settings.standardize or len(y) < scaling.FEWEST_ROWS:
+    if table.sample_weight is not None:
+        rows = rows[table.sample_weight[rows] > 0]
+    y = np.float64(table.y[rows])
+    if not settings.standardize or len(y) < scaling.FEWEST_ROWS:
         return 0.0
-    squares = (np.float64(y) - y.mean(axis=0, dtype=np.float64)) ** 2
-    return float((squares.max(axis=0) / np.maximum(squares.sum(axis=0), 1e-300)).max())
+    with np.errstate(over="ignore", invalid="ignore"):  # scaling reports it
+        squares = (y - y.mean(axis=0)) ** 2
+        shares = squares.max(axis=0) / squares.sum(axis=0)
+    return float(np.nanmax(shares, initial=0.0))
+
+
+def drawn_in(table, rows):
+    """The table without such a row's value: drawn in to what the others' are, if these differ."""
+    bounds = scaling.bounds_of(table.y, rows)
+    if bounds is None:
+        return table, None
+    return table._replace(y=np.clip(table.y, *bounds)), bounds
 
 
 def check_goes_on(before, net, loss):

@@ -30,15 +30,17 @@ def settings_of(params, *, is_partial=False):
         Also with `hidden` and `activations`, the units and the activation of each hidden layer,
         `holds_out` and `refits`, the two kinds of early stopping; `searches`, whether trials may
         scale columns, and `search_decay`, with which decay; and what is known later:
-        `constant_loss`, that of the best constant prediction, and `one_row`, the largest part that
-        a single row has in the variance of y.
+        `constant_loss`, that of the best constant prediction, `one_row`, the largest part that a
+        single row has in the variance of y, and `drawn_in`, the bounds that y was clipped to.
 
     Raises
     ------
     ValueError
         If some don't go with others.
     """
-    settings = SimpleNamespace(**params, is_partial=is_partial, constant_loss=np.inf, one_row=0.0)
+    settings = SimpleNamespace(
+        **params, is_partial=is_partial, constant_loss=np.inf, one_row=0.0, drawn_in=None
+    )
     settings.hidden = hidden_widths(settings.hidden_layer_sizes)
     settings.activations = activation_names(settings.activation, len(settings.hidden))
     settings.loss_parameter = loss_parameter(settings.loss, settings.loss_parameter)

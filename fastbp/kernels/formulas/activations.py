@@ -302,6 +302,8 @@ class Activation(NamedTuple):
     steepness: float = 1.0  # how much larger z must be than for tanh, to bend as much
     gain: float = 1.0  # how much larger weights must be that read these outputs
     is_hinge: bool = False  # it bends at one place, and is straight on both sides
+    #: As steepness, of units that look at one column; 0 where it has a corner, sharp at any z.
+    sharpness: float = 1.0
     adam_step: float = 0.003
 
 
@@ -311,20 +313,20 @@ TABLE = {
     ),
     "logistic": Activation(
         logistic, logistic_derivative, plain=lambda z: (1 + np.tanh(z / 2)) / 2,
-        ulps=2.5, bound=2.0, steepness=2.0, gain=2.0, adam_step=0.01,
+        ulps=2.5, bound=2.0, steepness=2.0, gain=2.0, sharpness=2.0, adam_step=0.01,
     ),
     "tanh": Activation(tanh, tanh_derivative, plain=np.tanh, ulps=2.7),
     "relu": Activation(
         relu, relu_derivative, plain=lambda z: np.maximum(z, 0), ends_sums=True,
-        gain=2**0.5, is_hinge=True, adam_step=0.005,
+        gain=2**0.5, is_hinge=True, sharpness=0.0, adam_step=0.005,
     ),
     "silu": Activation(
         silu, silu_derivative, plain=lambda z: z * (1 + np.tanh(z / 2)) / 2, of_z=True,
-        ulps=3.5, gain=2.0, is_hinge=True, adam_step=0.005,
+        ulps=3.5, gain=2.0, is_hinge=True, sharpness=2.0, adam_step=0.005,
     ),
     "softplus": Activation(
         softplus, softplus_derivative, plain=lambda z: np.logaddexp(0, z), of_z=True,
-        ulps=4.0, gain=2.0, is_hinge=True, adam_step=0.005,
+        ulps=4.0, gain=2.0, is_hinge=True, sharpness=4.0, adam_step=0.005,
     ),
 }  # fmt: skip
 

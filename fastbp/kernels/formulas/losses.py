@@ -123,6 +123,7 @@ class Loss(NamedTuple):
     slope: Callable
     constant_loss: Callable
     link: str = "identity"
+    degree: int = 1  # it is as this power of y's unit
     curvature: float = 2.0  # its second derivative by z, at the minimum of a standardised y
     parameter: Parameter | None = None
     #: scikit-learn reports its mean over the outputs, although the gradient is the sum's.
@@ -135,11 +136,12 @@ LINKS = {
 }
 
 TABLE = {
-    "squared_error": Loss(squared_error, squared_error_slope, variance),
+    "squared_error": Loss(squared_error, squared_error_slope, variance, degree=2),
     "half_squared_error": Loss(
         half_squared_error,
         half_squared_error_slope,
         half_variance,
+        degree=2,
         curvature=1.0,
         reported_by_output=True,
     ),
