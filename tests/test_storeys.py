@@ -32,7 +32,7 @@ WINGS = [
             {"kernels", "surrogate"},
         ],
     ),
-    ("", [{"parameters", "scaling"}]),
+    ("", [{"parameters", "scaling"}, {"encodings"}]),
     (
         "fitting",
         [

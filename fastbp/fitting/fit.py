@@ -3,10 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
-from fastbp import parameters, scaling
+from fastbp import encodings, parameters, scaling
 from fastbp.fitting import loop, recipe, trials
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.observer import observe
@@ -31,10 +32,13 @@ class Table(NamedTuple):
         weight = None if self.sample_weight is None else self.sample_weight[chosen]
         return Table(self.X[chosen], self.y[chosen], weight)
 
-    def converted(self, dtype, units, bounds=None):
-        """X, y and weights as the kernels take them."""
+    def converted(self, dtype, units, bounds=None, encoding=None):
+        """X, encoded if asked, y and weights as the kernels take them."""
         X_mean, X_scale, y_mean, y_scale = units or (None,) * 4
-        X = scaling.converted(self.X, dtype, X_mean, X_scale, bounds)
+        if encoding is None:
+            X = scaling.converted(self.X, dtype, X_mean, X_scale, bounds)
+        else:
+            X = encodings.converted(self.X, dtype, encoding, units, bounds)
         return X, scaling.converted(self.y, dtype, y_mean, y_scale), self.sample_weight
 
 
@@ -71,19 +75,10 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
     Fitted
     """
     random_state = check_random_state(settings.random_state)
-    activations, X, y = settings.activations, table.X, table.y
-    net = network((X.shape[1], *settings.hidden, y.shape[1]), activations, trained=True)
-    dtype = np.dtype(settings.dtype or X.dtype)
-    drawn = None
-    if before is not None:
-        check_goes_on(before, net, settings.loss)
-    elif settings.init == "glorot":
-        # scikit-learn's bound for the first weights of the output layer goes by the one activation
-        # of all hidden layers, even where there are none.
-        like = settings.activation if isinstance(settings.activation, str) else None
-        drawn = parameters.initialize(net, activations, random_state, like)
-
-    order = row_numbers(len(y))
+    activations, dtype = settings.activations, np.dtype(settings.dtype or table.X.dtype)
+    if not settings.encoding:  # as scikit-learn, which draws first weights before it splits
+        net, drawn = begun(settings, table, table.X.shape[1], before, random_state)
+    order = row_numbers(len(table.y))
     if settings.holds_out and held_out is None:
         if table.sample_weight is not None:  # what has no weight is not there
             order = order[table.sample_weight > 0]
@@ -95,10 +90,16 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
     units, bounds = scaling_for(table, order, settings, before)
     if units is not None:
         settings.alpha /= np.mean(units.y_scale ** LOSSES[settings.loss].degree)
-    samples = samples_of(*table.converted(dtype, units, bounds), order)
-    scored = None if held_out is None else held_out_of(*held_out.converted(dtype, units))
+    encoding = encoding_for(table, order, settings, before, bounds, random_state)
+    if encoding is not None:
+        units = encodings.widened(units, encoding)
+        net, drawn = begun(settings, table, encoding.n_columns, before, random_state)
+    samples = samples_of(*table.converted(dtype, units, bounds, encoding), order)
+    scored = None
+    if held_out is not None:
+        scored = held_out_of(*held_out.converted(dtype, units, encoding=encoding))
 
-    task = trials.Task(net, settings, samples, in_use(samples), random_state, drawn)
+    task = trials.Task(net, settings, samples, in_use(samples), random_state, drawn, encoding)
     settings.constant_loss = constant_loss(task)
     resolve(settings, len(task.rows), n_parameters(net))
     plan, pilot = task.plan, None
@@ -122,7 +123,7 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
         optimizer = loop.OptimizerState.start(settings, theta, seed, began)
 
     def learnt(theta):
-        return Learnt.of(theta, net, activations, settings.loss, units)
+        return Learnt.of(theta, net, activations, settings.loss, units, encoding)
 
     observer = None if settings.is_partial else observe(estimator, settings, learnt, table)
     if observer is not None and pilot is not None:
@@ -131,6 +132,20 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
         net, theta, samples, scored, settings, optimizer, observer=observer, seen=seen
     )
     return Fitted(learnt(theta), optimizer, history, settings, len(order), pilot, observer)
+
+
+def begun(settings, table, n_columns, before, random_state):
+    """The network, and its first weights where they don't go by the data."""
+    activations = settings.activations
+    net = network((n_columns, *settings.hidden, table.y.shape[1]), activations, trained=True)
+    if before is not None:
+        check_goes_on(before, net, settings)
+    elif settings.init == "glorot":
+        # scikit-learn's bound for the first weights of the output layer goes by the one activation
+        # of all hidden layers, even where there are none.
+        like = settings.activation if isinstance(settings.activation, str) else None
+        return net, parameters.initialize(net, activations, random_state, like)
+    return net, None
 
 
 def in_use(samples):
@@ -182,8 +197,14 @@ def drawn_in(table, rows):
     return table._replace(y=np.clip(table.y, *bounds)), bounds
 
 
-def check_goes_on(before, net, loss):
+def check_goes_on(before, net, settings):
     """The present weights must be those of the network that the parameters ask for."""
+    loss, known = settings.loss, before.encoding.names if before.encoding else ()
+    if known != settings.encoding:
+        raise ValueError(
+            f"The present weights were trained with the encodings {known}, encoding asks for "
+            f"{settings.encoding}. Fit with warm_start=False."
+        )
     if LOSSES[before.loss].link != LOSSES[loss].link:
         raise ValueError(
             f"The present weights were trained with the loss {before.loss!r}, whose predictions "
@@ -229,3 +250,16 @@ def scaling_for(table, rows, settings, before):
         mean = np.where(units.y_mean > 0, units.y_mean, 1.0)
         units = units._replace(y_mean=np.zeros_like(mean), y_scale=mean)
     return units, bounds
+
+
+def encoding_for(table, rows, settings, before, bounds, random_state):
+    """What the network sees of X besides its columns, or None: measured on the rows that are
+    trained on, at the first fit; who goes on, keeps it."""
+    if before is not None or not settings.encoding:
+        return before and before.encoding
+    if table.sample_weight is not None:
+        rows = rows[table.sample_weight[rows] > 0]
+    X = table.X[encodings.rows_looked_at(rows, table.X.shape[1])]
+    X = np.float64(X.toarray() if sparse.issparse(X) else X)
+    X = X if bounds is None else np.clip(X, *bounds)
+    return encodings.measure(settings.encoding, X, random_state)

@@ -12,20 +12,24 @@ from fastbp.kernels.machine.runs import octets, singles
 from fastbp.kernels.training.online import forward, is_wide, octets_of, units_of
 
 
-def function_of_row(model):
+def function_of_row(model, encoding=None):
     """f(x) -> y, both in raw units; compiled when it is first called, the weights within it.
 
     Parameters
     ----------
     model : Model, see `records.py`
+    encoding : Encoding or None
+        Makes the columns of the model of the row.
 
     Returns
     -------
     function of an array of shape (n_features,), returns an array of shape (n_outputs,), float64
     """
     net, theta, loss, X_mean, X_scale, y_mean, y_scale = model
-    n_features, n_outputs, wide = X_mean.size, y_mean.size, spread(net, theta)
-    real, wrong = theta.dtype, f"x must be a row of {X_mean.size} features"
+    n_columns, n_outputs, wide = X_mean.size, y_mean.size, spread(net, theta)
+    n_features = n_columns if encoding is None else encoding.low.size
+    real, wrong = theta.dtype, f"x must be a row of {n_features} features"
+    encode = row_encoder(encoding)
     n_octets = -(-net["width"] // 8)
     size, outputs = 8 * n_octets.sum(), 8 * n_octets[:-1].sum()
 
@@ -33,16 +37,48 @@ def function_of_row(model):
     def f(x):
         if x.ndim != 1 or x.size != n_features:
             raise ValueError(wrong)
-        y, room = np.empty(n_outputs), np.empty(n_features + size, real)
-        row, o = room[:n_features], room[n_features:]
+        y, room = np.empty(n_outputs), np.empty(n_columns + size, real)
+        row, o = room[:n_columns], room[n_columns:]
         for j in range(n_features):
             row[j] = (x[j] - X_mean[j]) / X_scale[j]
+        encode(x, row)
+        for j in range(n_features, n_columns):
+            row[j] = (row[j] - X_mean[j]) / X_scale[j]
         predict_row(net, wide, loss, row, o)
         for k in range(n_outputs):
             y[k] = y_scale[k] * o[outputs + k] + y_mean[k]
         return y
 
     return f
+
+
+def row_encoder(encoding):
+    """encode(x, row): the encoded columns of x, which come after its own in `row`; see
+    `encodings.encode`, which does it for many."""
+    if encoding is None:
+        return numba.njit(nothing, nogil=True)
+    _, low, high, mean, scale, bin_of, edge, width, centre, wave_of, frequency = encoding
+    n_features, n_bins, n_waves, size = low.size, bin_of.size, wave_of.size, encoding.size
+
+    @numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})
+    def encode(x, row):
+        at = n_features
+        for t in range(n_bins):
+            j = bin_of[t]
+            part = (min(max(x[j], low[j]), high[j]) - edge[t]) / width[t]
+            row[at + t] = size * (min(max(part, 0.0), 1.0) - centre[t])
+        at += n_bins
+        for t in range(n_waves):
+            j = wave_of[t]
+            turns = frequency[t] * ((min(max(x[j], low[j]), high[j]) - mean[j]) / scale[j])
+            angle = 2 * np.pi * (turns - np.rint(turns))
+            row[at + t], row[at + n_waves + t] = size * np.sin(angle), size * np.cos(angle)
+
+    return encode
+
+
+def nothing(x, row):
+    """Of a network that sees the table's columns alone."""
 
 
 def spread(net, theta):

@@ -57,6 +57,11 @@ class Encoding(NamedTuple):
         return np.concatenate([columns, self.bin_of, self.wave_of, self.wave_of]).astype(np.intp)
 
     @property
+    def size(self):
+        """What is 1 for a standardised column."""
+        return SIZE
+
+    @property
     def n_columns(self):
         """How many the network sees."""
         return self.low.size + self.bin_of.size + 2 * self.wave_of.size
@@ -102,7 +107,8 @@ def measure(names, X, random_state):
         Draws the frequencies.
     """
     low, high, mean, scale = X.min(axis=0), X.max(axis=0), X.mean(axis=0), X.std(axis=0)
-    columns = np.flatnonzero(((X > low) & (X < high)).any(axis=0))
+    several = [np.any((x != a) & (x != b)) for x, a, b in zip(X.T, low, high, strict=True)]
+    columns = np.flatnonzero(several)
     bins, waves, frequency = [], np.zeros(0, np.uint32), np.zeros(0)
     if "piecewise_linear" in names:
         edges = np.quantile(X[:, columns], np.linspace(0, 1, BINS + 1), axis=0, method="lower")
