@@ -76,6 +76,8 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
     """
     random_state = check_random_state(settings.random_state)
     activations, dtype = settings.activations, np.dtype(settings.dtype or table.X.dtype)
+    if before is not None:
+        check_encoding(before, settings)
     if not settings.encoding:  # as scikit-learn, which draws first weights before it splits
         net, drawn = begun(settings, table, table.X.shape[1], before, random_state)
     order = row_numbers(len(table.y))
@@ -139,7 +141,7 @@ def begun(settings, table, n_columns, before, random_state):
     activations = settings.activations
     net = network((n_columns, *settings.hidden, table.y.shape[1]), activations, trained=True)
     if before is not None:
-        check_goes_on(before, net, settings)
+        check_goes_on(before, net, settings.loss)
     elif settings.init == "glorot":
         # scikit-learn's bound for the first weights of the output layer goes by the one activation
         # of all hidden layers, even where there are none.
@@ -197,14 +199,18 @@ def drawn_in(table, rows):
     return table._replace(y=np.clip(table.y, *bounds)), bounds
 
 
-def check_goes_on(before, net, settings):
-    """The present weights must be those of the network that the parameters ask for."""
-    loss, known = settings.loss, before.encoding.names if before.encoding else ()
+def check_encoding(before, settings):
+    """The present weights must be those of the columns that the parameters ask for."""
+    known = before.encoding.names if before.encoding else ()
     if known != settings.encoding:
         raise ValueError(
-            f"The present weights were trained with the encodings {known}, encoding asks for "
-            f"{settings.encoding}. Fit with warm_start=False."
+            f"The present weights are for the encodings {list(known)}, encoding asks for "
+            f"{list(settings.encoding)}. Fit with warm_start=False."
         )
+
+
+def check_goes_on(before, net, loss):
+    """The present weights must be those of the network that the parameters ask for."""
     if LOSSES[before.loss].link != LOSSES[loss].link:
         raise ValueError(
             f"The present weights were trained with the loss {before.loss!r}, whose predictions "
