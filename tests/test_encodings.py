@@ -31,7 +31,8 @@ def mixed():
 
 
 def quick(encoding=BOTH, **given):
-    params = {"hidden_layer_sizes": (9, 5), "max_iter": 3, "init": "auto", "random_state": 0}
+    params = {"hidden_layer_sizes": (9, 5), "max_iter": 3, "init": "auto", "random_state": 0,
+              "n_iter_no_change": np.inf}  # fmt: skip
     return founding(**{"encoding": encoding} | params | given)
 
 
@@ -116,6 +117,12 @@ def test_prediction_is_the_textbooks_pass_on_the_columns(kind, dtype, standardiz
     tolerance = 1e-4 if dtype == "float32" else 1e-10
     expected = textbook(columns, model).ravel()
     assert_allclose(model.predict(X), expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [(BOTH, "float32"), ("piecewise_linear", "float64")])
+def test_in_a_compiled_loop_rows_are_encoded_too(kind, dtype, mixed):
+    X, y = mixed
+    model, tolerance = quick(kind, dtype=dtype).fit(X, y), 1e-4 if dtype == "float32" else 1e-10
     f = model.as_njit()
     far = np.vstack([X[:20], X[:20] - 99])
     rows = [f(x)[0] for x in far]
@@ -266,20 +273,19 @@ def test_models_of_callbacks_are_encoded(mixed):
     seen = []
 
     class Watcher:
-        def setup(self, estimator, context):
-            pass
+        def setup(self, estimator, context): ...
 
-        def on_fit_task_begin(self, *_, **__):
-            pass
+        def teardown(self, estimator, context): ...
 
-        def teardown(self, estimator, context):
-            pass
+        def on_fit_task_begin(self, estimator, context): ...
 
-        def on_fit_task_end(self, estimator, context, fitted_estimator, **_):
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator):
             seen.append(fitted_estimator.predict(X))
 
     model = quick(max_iter=2).set_callbacks(Watcher()).fit(X, y)
+    assert len(seen) == 3  # of two epochs and the fit
     assert_array_equal(seen[1], model.predict(X))
+    assert_array_equal(seen[2], model.predict(X))
 
 
 def test_only_columns_of_the_table_are_looked_at_alone(mixed):
