@@ -49,6 +49,9 @@ def scaled_mlp(seed):
 MODELS = {
     "recipe": lambda seed: BackpropRegressor(**RECIPE, random_state=seed),
     "defaults": lambda seed: BackpropRegressor(random_state=seed),
+    "encoded": lambda seed: BackpropRegressor(
+        encoding=("piecewise_linear", "periodic"), random_state=seed
+    ),
     "MLPRegressor, scaled": scaled_mlp,
     "HistGradientBoosting": lambda seed: HistGradientBoostingRegressor(random_state=seed),
 }

@@ -296,6 +296,20 @@ def test_only_columns_of_the_table_are_looked_at_alone(mixed):
     assert (np.abs(model.coefs_[0][5:, :8]) < 1e-6).all()
 
 
+def test_useless_columns_are_made_smaller_with_all_that_is_encoded_from_them():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(400, 8))
+    y = (X[:, 0] > 0) + random.normal(0, 0.5, 400)
+    model = BackpropRegressor((16,), encoding=BOTH, max_iter=60, random_state=0).fit(X, y)
+    encoding, units = model._learnt.encoding, model._learnt.scaling
+    scale = np.ones(encoding.n_columns) / units.X_scale
+    scale[:8] *= X.std(axis=0)
+    for j in range(8):
+        assert_allclose(scale[encoding.column_of == j], scale[j], rtol=0.01)
+    assert scale[1:8].max() < 0.7 * scale[0]
+    assert_allclose(model.predict(X), textbook(model.encode(X), model).ravel(), rtol=1e-3)
+
+
 def test_unknown_names_are_refused_with_the_known_ones():
     for given in ("spline", ["periodic", "spline"]):
         with pytest.raises(ValueError, match=r"encoding.*'(periodic|piecewise_linear)'"):

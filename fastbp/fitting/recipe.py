@@ -217,13 +217,14 @@ def rows_permuted(n_features):
     return int(np.clip(VALUES_PERMUTED / n_features, 50, 400))
 
 
-def column_scale(coefs, intercepts, activations, X, random_state):
+def column_scale(coefs, intercepts, activations, X, random_state, column_of=None):
     """What to multiply columns by: the root of what they are worth to a network, the best one's
     being 1; None if they are worth nothing.
 
     That is the mean square of how much the output changes where a column's values are exchanged
     between the rows of X. A column that is smaller is learnt from later: those that mean nothing
-    are by a hundredth of the others, and do next to no harm.
+    are by a hundredth of the others, and do next to no harm. Columns that are encoded from one of
+    the table, by the numbers `column_of`, are exchanged together.
     """
     plain = [ACTIVATIONS[name].plain for name in activations]
 
@@ -235,9 +236,11 @@ def column_scale(coefs, intercepts, activations, X, random_state):
     Z = X @ coefs[0] + intercepts[0]
     exchanged = X[random_state.permutation(len(X))] - X
     before, worth = output(Z), np.empty(X.shape[1])
-    for j in range(X.shape[1]):
-        after = output(Z + np.outer(exchanged[:, j], coefs[0][j]))
-        worth[j] = np.mean((after - before) ** 2)
+    column_of = np.arange(X.shape[1]) if column_of is None else column_of
+    for j in range(column_of.max() + 1):
+        alike = column_of == j
+        after = output(Z + exchanged[:, alike] @ coefs[0][alike])
+        worth[alike] = np.mean((after - before) ** 2)
     if not worth.max() > 0:
         return None
     return np.sqrt(np.maximum(worth / worth.max(), 1e-4))

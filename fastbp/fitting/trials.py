@@ -248,10 +248,11 @@ class Search:
         """The scale of the columns by what they are worth to the network of a trial, or None."""
         rest, task = self.parts[:2][-1][1], self.task
         n_features = task.samples.X.shape[1]
-        if n_features > recipe.MOST_SCALED or task.encoding is not None:
+        if n_features > recipe.MOST_SCALED:
             return None
         X = np.float64(scaled(task.samples.X[rest[: recipe.rows_permuted(n_features)]], trial.plan))
         coefs, intercepts = parameters.unpack(np.float64(trial.theta), task.net)
         return recipe.column_scale(
-            coefs, intercepts, task.settings.activations, X, task.random_state
-        )
+            coefs, intercepts, task.settings.activations, X, task.random_state,
+            task.encoding and task.encoding.column_of,
+        )  # fmt: skip
