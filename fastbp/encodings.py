@@ -35,6 +35,10 @@ VALUES_LOOKED_AT = 2_000_000
 VALUES_AT_A_TIME = 65_536
 
 
+#: Values of encoded columns that a kernel predicts with in one call.
+VALUES_IN_A_CALL = 2**22
+
+
 class Encoding(NamedTuple):
     """The columns that a network sees: those of the table, then encoded ones."""
 
@@ -188,6 +192,13 @@ def encode(X, encoding, out, precision=np.float64):
     angles = (2 * np.pi * turns).astype(precision)
     sines[:], cosines[:] = np.sin(angles), np.cos(angles)
     out *= out.dtype.type(SIZE)
+
+
+def are_the_same(one, other):
+    """Whether two encodings, or what stands for none, give the same columns."""
+    if one is other or one is None or other is None:
+        return one is other
+    return all(map(np.array_equal, one, other))
 
 
 def widened(units, encoding):

@@ -31,9 +31,6 @@ from fastbp.kernels.training.surrogate import function_of_row
 #: Rows predicted in one call of a kernel, which Ctrl-C can't interrupt.
 ROWS_AT_A_TIME = 2**20
 
-#: Values of encoded columns that are predicted with in one call: they are made for it.
-ENCODED_VALUES = 2**22
-
 
 def documented(cls):
     """Fill the names of the tables' rows into the description of a class."""
@@ -559,15 +556,8 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
         model, n_outputs = learnt.model(), learnt.n_outputs
         y = np.empty((X.shape[0], n_outputs), np.result_type(X.dtype, learnt.dtype))
-        encoding, at_a_time = learnt.encoding, ROWS_AT_A_TIME
-        if encoding is not None:
-            at_a_time = max(1, ENCODED_VALUES // encoding.n_columns)
-        for rows in scaling.slices(X.shape[0], at_a_time):
-            if encoding is None:
-                chunk = scaling.converted(X[rows], X.dtype)
-            else:
-                chunk = encodings.converted(X[rows], y.dtype, encoding, precision=learnt.dtype)
-            predictions(model, chunk, y[rows], self.n_threads)
+        for rows in scaling.slices(X.shape[0], learnt.rows_at_a_time(ROWS_AT_A_TIME)):
+            predictions(model, learnt.columns(X[rows]), y[rows], self.n_threads)
         return y.ravel() if n_outputs == 1 else y
 
     def encode(self, X):
@@ -624,7 +614,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         True
         """
         check_is_fitted(self)
-        return function_of_row(self._learnt.model(), self._learnt.encoding)
+        return function_of_row(self._learnt.model(), encoding=self._learnt.encoding)
 
     def loss_gradient(self, X, y, sample_weight=None):
         """The loss and its gradient by every weight and bias, at the present weights.

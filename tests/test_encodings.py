@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from test_persistence import rewritten
 
-from fastbp import BackpropRegressor, encodings, estimator
+from fastbp import BackpropEnsembleRegressor, BackpropRegressor, encodings
 
 BOTH = ("piecewise_linear", "periodic")
 
@@ -139,7 +139,7 @@ def test_rows_are_predicted_a_few_at_a_time(mixed, monkeypatch):
     X, y = mixed
     model = quick().fit(X, y)
     at_once = model.predict(X)
-    monkeypatch.setattr(estimator, "ENCODED_VALUES", 1000)
+    monkeypatch.setattr(encodings, "VALUES_IN_A_CALL", 1000)
     monkeypatch.setattr(encodings, "VALUES_AT_A_TIME", 1000)
     assert_allclose(model.predict(X), at_once, rtol=1e-5)
 
@@ -308,6 +308,20 @@ def test_useless_columns_are_made_smaller_with_all_that_is_encoded_from_them():
         assert_allclose(scale[encoding.column_of == j], scale[j], rtol=0.01)
     assert scale[1:8].max() < 0.7 * scale[0]
     assert_allclose(model.predict(X), textbook(model.encode(X), model).ravel(), rtol=1e-3)
+
+
+def test_members_of_an_ensemble_share_one_encoding(mixed, tmp_path):
+    X, y = mixed
+    model = BackpropEnsembleRegressor(quick(), n_estimators=3, random_state=0).fit(X, y)
+    columns = [member.encode(X) for member in model.estimators_]
+    assert_array_equal(columns[0], columns[2])
+    each = [member.predict(X) for member in model.estimators_]
+    assert_allclose(model.predict(X), np.mean(each, axis=0), rtol=1e-5)
+    f = model.as_njit()
+    assert_allclose([f(x)[0] for x in X[:9]], model.predict(X[:9]), rtol=1e-4)
+    model.save(tmp_path / "ensemble.npz")
+    loaded = BackpropEnsembleRegressor.load(tmp_path / "ensemble.npz")
+    assert_array_equal(loaded.predict(X), model.predict(X))
 
 
 def test_unknown_names_are_refused_with_the_known_ones():

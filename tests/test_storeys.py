@@ -41,9 +41,11 @@ WINGS = [
             {"loop"},
             {"trials"},
             {"fit"},
+            {"members"},
+            {"unseen"},
         ],
     ),
-    ("", [{"persistence"}, {"estimator"}, {"warmup"}, {"__init__"}, {"plotting"}]),
+    ("", [{"persistence"}, {"estimator"}, {"ensemble", "warmup"}, {"__init__"}, {"plotting"}]),
     ("app", [{"tables"}, {"job"}]),
     ("", [{"__main__"}]),
 ]

@@ -15,6 +15,7 @@ from fastbp.fitting.plan import aligned, held_out_of, row_numbers, samples_of
 from fastbp.fitting.settings import BATCH_SIZE
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.formulas.network import n_parameters, network
+from fastbp.kernels.training.records import HeldOut, Samples
 
 #: The part of y's variance with which a single row rules the fit.
 RULES = 0.5
@@ -40,6 +41,17 @@ class Table(NamedTuple):
         else:
             X = encodings.converted(self.X, dtype, encoding, units, bounds)
         return X, scaling.converted(self.y, dtype, y_mean, y_scale), self.sample_weight
+
+
+class Prepared(NamedTuple):
+    """What a training needs, and what several trainings on the same samples share."""
+
+    task: trials.Task
+    plan: trials.Plan
+    samples: Samples  # as they are planned to be trained on
+    scored: HeldOut | None  # that best weights are chosen by
+    units: scaling.Scaling | None  # of the samples
+    pilot: loop.History | None
 
 
 class Fitted(NamedTuple):
@@ -74,8 +86,21 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
     -------
     Fitted
     """
+    prepared = prepare(settings, table, held_out, before)
+
+    def watch(learnt):
+        return None if settings.is_partial else observe(estimator, settings, learnt, table)
+
+    return train(prepared, before=before, optimizer=optimizer, seen=seen, watch=watch)
+
+
+def prepare(settings, table, held_out, before=None):
+    """All that comes before the training that counts; parameters as of `fit`.
+
+    Settings say then what "auto" became.
+    """
     random_state = check_random_state(settings.random_state)
-    activations, dtype = settings.activations, np.dtype(settings.dtype or table.X.dtype)
+    dtype = np.dtype(settings.dtype or table.X.dtype)
     if before is not None:
         check_encoding(before, settings)
     if not settings.encoding:  # as scikit-learn, which draws first weights before it splits
@@ -105,17 +130,28 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
     settings.constant_loss = constant_loss(task)
     resolve(settings, len(task.rows), n_parameters(net))
     plan, pilot = task.plan, None
-    if before is not None:
-        theta, seed = before.theta(units, dtype), trials.new_seed(random_state)
-    else:
-        if settings.refits and held_out is None and recipe.n_pilots(len(task.rows)):
-            found = trials.Search(task).run()
-            plan, pilot = found.plan, found.history
-            settings.max_iter, settings.weight_decay = plan.max_iter, plan.weight_decay
-        theta, seed = trials.best_start(task, plan)
+    searches = before is None and settings.refits and held_out is None
+    if searches and recipe.n_pilots(len(task.rows)):
+        found = trials.Search(task).run()
+        plan, pilot = found.plan, found.history
+        settings.max_iter, settings.weight_decay = plan.max_iter, plan.weight_decay
     if plan.scale is not None:  # a part of the columns' scaling, from here on
         units = units._replace(X_scale=units.X_scale / plan.scale)
         samples = samples._replace(X=trials.scaled(samples.X, plan))
+    return Prepared(task, plan, samples, scored, units, pilot)
+
+
+def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
+    """The training that counts; parameters as of `fit`.
+
+    `watch` makes an observer, or None, of a function that says what has been learnt, of a θ.
+    """
+    task, plan, samples, scored, units, pilot = prepared
+    net, settings, dtype = task.net, task.settings, samples.X.dtype
+    if before is not None:
+        theta, seed = before.theta(units, dtype), trials.new_seed(task.random_state)
+    else:
+        theta, seed = trials.best_start(task, plan)
     theta = aligned(theta, dtype)
     if optimizer is not None and optimizer.fits(settings, theta):
         settings.learning_rate_init = optimizer.eta
@@ -125,28 +161,34 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
         optimizer = loop.OptimizerState.start(settings, theta, seed, began)
 
     def learnt(theta):
-        return Learnt.of(theta, net, activations, settings.loss, units, encoding)
+        return Learnt.of(theta, net, settings.activations, settings.loss, units, task.encoding)
 
-    observer = None if settings.is_partial else observe(estimator, settings, learnt, table)
+    observer = None if watch is None else watch(learnt)
     if observer is not None and pilot is not None:
         observer.pilot_was(pilot)
     history = loop.fit(
         net, theta, samples, scored, settings, optimizer, observer=observer, seen=seen
     )
-    return Fitted(learnt(theta), optimizer, history, settings, len(order), pilot, observer)
+    n_samples = samples.order.size
+    return Fitted(learnt(theta), optimizer, history, settings, n_samples, pilot, observer)
+
+
+def glorot(net, settings, random_state):
+    """First weights as scikit-learn draws them."""
+    # Its bound for those of the output layer goes by the one activation of all hidden layers, even
+    # where there are none.
+    like = settings.activation if isinstance(settings.activation, str) else None
+    return parameters.initialize(net, settings.activations, random_state, like)
 
 
 def begun(settings, table, n_columns, before, random_state):
     """The network, and its first weights where they don't go by the data."""
-    activations = settings.activations
-    net = network((n_columns, *settings.hidden, table.y.shape[1]), activations, trained=True)
+    widths = n_columns, *settings.hidden, table.y.shape[1]
+    net = network(widths, settings.activations, trained=True)
     if before is not None:
         check_goes_on(before, net, settings.loss)
     elif settings.init == "glorot":
-        # scikit-learn's bound for the first weights of the output layer goes by the one activation
-        # of all hidden layers, even where there are none.
-        like = settings.activation if isinstance(settings.activation, str) else None
-        return net, parameters.initialize(net, activations, random_state, like)
+        return net, glorot(net, settings, random_state)
     return net, None
 
 

@@ -2,6 +2,10 @@
 
 import signal
 import threading
+from contextlib import contextmanager
+
+#: Who is asked in each thread, where it is not for a training to hear the signal itself.
+here = threading.local()
 
 
 class CtrlC:
@@ -10,7 +14,7 @@ class CtrlC:
     An exception could come at any moment: within a compilation, which it would leave half
     done, or when weights are ahead of what is noted about them. Whoever presses Ctrl-C twice
     gets the exception. Nothing is changed where somebody else handles the signal, and outside
-    of the main thread, which hears no signals.
+    of the main thread, which hears no signals: there, `heard_here` is who waits for the thread.
     """
 
     def __init__(self):
@@ -18,6 +22,8 @@ class CtrlC:
         self.ours = False
 
     def __enter__(self):
+        if (asked := getattr(here, "asked", None)) is not None:
+            return asked
         is_main = threading.current_thread() is threading.main_thread()
         self.ours = is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if self.ours:
@@ -27,6 +33,15 @@ class CtrlC:
     def __exit__(self, *error):
         if self.ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    @contextmanager
+    def heard_here(self):
+        """Within the ``with`` block, trainings in this thread ask this one."""
+        before, here.asked = getattr(here, "asked", None), self
+        try:
+            yield
+        finally:
+            here.asked = before
 
     def _press(self, *call):
         if self.pressed:

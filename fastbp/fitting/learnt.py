@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp import parameters, scaling
+from fastbp import encodings, parameters, scaling
 from fastbp.encodings import Encoding
 from fastbp.kernels.formulas.losses import LINKS, LOSSES
 from fastbp.kernels.formulas.losses import TABLE as LOSS_TABLE
@@ -62,6 +62,19 @@ class Learnt(NamedTuple):
         link = LOSS_TABLE[self.loss].link
         weights = scaling.to_standard_units(self.coefs, self.intercepts, units, link)
         return parameters.pack(*weights, dtype)
+
+    def columns(self, X):
+        """Rows of X as kernels predict with them: with all that the network sees."""
+        if self.encoding is None:
+            return scaling.converted(X, X.dtype)
+        dtype = np.result_type(X.dtype, self.dtype)
+        return encodings.converted(X, dtype, self.encoding, precision=self.dtype)
+
+    def rows_at_a_time(self, most):
+        """How many rows to predict at a time, at most: encoded ones are made for it."""
+        if self.encoding is None:
+            return most
+        return min(most, max(1, encodings.VALUES_IN_A_CALL // self.n_columns))
 
     def model(self):
         """What the kernels predict with."""

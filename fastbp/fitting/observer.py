@@ -35,13 +35,7 @@ class _Observer:
     def pilot_was(self, pilot):
         """A part of the samples was held out to find how long to train."""
         if self.estimator.verbose:
-            losses = pilot.validation_losses
-            print(
-                f"pilot: of {len(losses)} epochs, number {losses.index(min(losses)) + 1} had the "
-                f"least validation loss, {min(losses):.4g}; all samples are trained on for "
-                f"{self.planned}",
-                flush=True,
-            )
+            print(words_of_pilot(pilot, self.planned), flush=True)
 
     def training_begins_again(self, eta):
         """It diverged. Callbacks hear of each epoch once."""
@@ -93,3 +87,12 @@ class _Observer:
         if history.validation_scores:
             text += f"  validation R² {history.validation_scores[-1]:.4f}"
         return f"{text}  {time.perf_counter() - self.start:.1f} s"
+
+
+def words_of_pilot(pilot, planned):
+    """What a pilot found, in one line."""
+    losses = pilot.validation_losses
+    return (
+        f"pilot: of {len(losses)} epochs, number {losses.index(min(losses)) + 1} had the least "
+        f"validation loss, {min(losses):.4g}; all samples are trained on for {planned}"
+    )

@@ -26,6 +26,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -242,6 +243,10 @@ def _choice(this, kernel, rest):
     return njit_copied(choice)
 
 
+#: The threads that are `compiling`, and how things were before the first of them began.
+_compiling, _before, _one_at_a_time = [], [], threading.Lock()
+
+
 @contextmanager
 def compiling():
     """Around a call that may compile kernels: it takes a fifth less time.
@@ -251,15 +256,22 @@ def compiling():
     small objects are made.
     """
     _ = cpu_target.target_context  # made with the level of others, who go on to use it
-    level, collected = numba.config.OPT, gc.isenabled()
-    numba.config.OPT = type(level)(min(level, 1))
-    gc.disable()
+    with _one_at_a_time:
+        if not _compiling:
+            level = numba.config.OPT
+            _before[:] = level, gc.isenabled()
+            numba.config.OPT = type(level)(min(level, 1))
+            gc.disable()
+        _compiling.append(threading.get_ident())
     try:
         yield
     finally:
-        numba.config.OPT = level
-        if collected:
-            gc.enable()
+        with _one_at_a_time:
+            _compiling.remove(threading.get_ident())
+            if not _compiling:
+                numba.config.OPT, collected = _before
+                if collected:
+                    gc.enable()
 
 
 def from_python(kernel):

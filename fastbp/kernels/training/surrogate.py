@@ -12,24 +12,28 @@ from fastbp.kernels.machine.runs import octets, singles
 from fastbp.kernels.training.online import forward, is_wide, octets_of, units_of
 
 
-def function_of_row(model, encoding=None):
+def function_of_row(*models, encoding=None):
     """f(x) -> y, both in raw units; compiled when it is first called, the weights within it.
 
     Parameters
     ----------
-    model : Model, see `records.py`
+    models : Model, see `records.py`
+        Alike in all but weights and units; y is the mean of their predictions.
     encoding : Encoding or None
-        Makes the columns of the model of the row.
+        Makes of the row the columns that they see.
 
     Returns
     -------
     function of an array of shape (n_features,), returns an array of shape (n_outputs,), float64
     """
-    net, theta, loss, X_mean, X_scale, y_mean, y_scale = model
-    n_columns, n_outputs, wide = X_mean.size, y_mean.size, spread(net, theta)
+    net, loss, n_models = models[0].net, models[0].loss, len(models)
+    wide = np.stack([spread(net, model.theta) for model in models])
+    units = (np.stack(each) for each in zip(*(model[3:] for model in models), strict=True))
+    X_mean, X_scale, y_mean, y_scale = units
+    n_columns, n_outputs = X_mean.shape[1], y_mean.shape[1]
     n_features = n_columns if encoding is None else encoding.low.size
-    real, wrong = theta.dtype, f"x must be a row of {n_features} features"
-    encode = row_encoder(encoding)
+    real, wrong = wide.dtype, f"x must be a row of {n_features} features"
+    columns_of = row_encoder(encoding)
     n_octets = -(-net["width"] // 8)
     size, outputs = 8 * n_octets.sum(), 8 * n_octets[:-1].sum()
 
@@ -37,48 +41,51 @@ def function_of_row(model, encoding=None):
     def f(x):
         if x.ndim != 1 or x.size != n_features:
             raise ValueError(wrong)
-        y, room = np.empty(n_outputs), np.empty(n_columns + size, real)
+        y, room = np.zeros(n_outputs), np.empty(n_columns + size, real)
         row, o = room[:n_columns], room[n_columns:]
-        for j in range(n_features):
-            row[j] = (x[j] - X_mean[j]) / X_scale[j]
-        encode(x, row)
-        for j in range(n_features, n_columns):
-            row[j] = (row[j] - X_mean[j]) / X_scale[j]
-        predict_row(net, wide, loss, row, o)
-        for k in range(n_outputs):
-            y[k] = y_scale[k] * o[outputs + k] + y_mean[k]
+        columns = columns_of(x)
+        for m in range(n_models):
+            for j in range(n_columns):
+                row[j] = (columns[j] - X_mean[m, j]) / X_scale[m, j]
+            predict_row(net, wide[m], loss, row, o)
+            for k in range(n_outputs):
+                y[k] += (y_scale[m, k] * o[outputs + k] + y_mean[m, k]) / n_models
         return y
 
     return f
 
 
 def row_encoder(encoding):
-    """encode(x, row): the encoded columns of x, which come after its own in `row`; see
-    `encodings.encode`, which does it for many."""
+    """x -> the columns that a network sees of a row; see `encodings.encode`, which does many."""
     if encoding is None:
-        return numba.njit(nothing, nogil=True)
+        return numba.njit(unchanged, nogil=True)
     _, low, high, mean, scale, bin_of, edge, width, centre, wave_of, frequency = encoding
     n_features, n_bins, n_waves, size = low.size, bin_of.size, wave_of.size, encoding.size
 
     @numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})
-    def encode(x, row):
-        at = n_features
+    def columns_of(x):
+        columns = np.empty(n_features + n_bins + 2 * n_waves)
+        columns[:n_features] = x
+        bins = columns[n_features : n_features + n_bins]
+        sines = columns[n_features + n_bins : n_features + n_bins + n_waves]
+        cosines = columns[n_features + n_bins + n_waves :]
         for t in range(n_bins):
             j = bin_of[t]
             part = (min(max(x[j], low[j]), high[j]) - edge[t]) / width[t]
-            row[at + t] = size * (min(max(part, 0.0), 1.0) - centre[t])
-        at += n_bins
+            bins[t] = size * (min(max(part, 0.0), 1.0) - centre[t])
         for t in range(n_waves):
             j = wave_of[t]
             turns = frequency[t] * ((min(max(x[j], low[j]), high[j]) - mean[j]) / scale[j])
             angle = 2 * np.pi * (turns - np.rint(turns))
-            row[at + t], row[at + n_waves + t] = size * np.sin(angle), size * np.cos(angle)
+            sines[t], cosines[t] = size * np.sin(angle), size * np.cos(angle)
+        return columns
 
-    return encode
+    return columns_of
 
 
-def nothing(x, row):
-    """Of a network that sees the table's columns alone."""
+def unchanged(x):
+    """x: of a network that sees the table's columns alone."""
+    return x
 
 
 def spread(net, theta):

@@ -1,0 +1,415 @@
+"""`BackpropEnsembleRegressor`: several networks as one model."""
+
+import warnings
+from numbers import Integral, Real
+from typing import ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin, _fit_context, clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import r2_score
+from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from fastbp import persistence, scaling
+from fastbp.estimator import BackpropRegressor
+from fastbp.fitting import members, unseen
+from fastbp.fitting.fit import prepare
+from fastbp.fitting.observer import words_of_pilot
+from fastbp.kernels.training.surrogate import function_of_row
+
+#: Rows that all members predict before their mean is taken.
+ROWS_AT_A_TIME = 2**16
+
+
+class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
+    """Several neural networks, whose mean predicts better than one.
+
+    They differ in their first weights, the orders of the samples and, with `resample`, the rows
+    that they see. One search finds for all how long to train, and what of the columns; one
+    standardised copy of the table serves all, and they are trained side by side in threads.
+
+    Parameters
+    ----------
+    estimator : BackpropRegressor or None, default=None
+        Whose parameters the members have; None is ``BackpropRegressor()``. Its `random_state`,
+        `n_threads`, `verbose`, `warm_start` and callbacks are not used, and its `max_time` holds
+        for each member.
+    n_estimators : int, default=8
+        How many members.
+    resample : {"folds", "bootstrap"} or None, default="folds"
+        The rows of each member. "folds": all but its part of the rows held out, a sixteenth of the
+        table with eight members and less of a large one; errors on these rows, that the members
+        have not seen, tell `oob_score_` and `predict_interval`. "bootstrap": as many as there are,
+        drawn with replacement; the rows not drawn, a third, serve instead. None: all rows, and
+        nothing is told.
+    random_state : int, RandomState instance or None, default=None
+        Draws the members' own random states and the rows of each.
+    n_threads : int or None, default=None
+        Members that are trained at a time; if more than there are members, each has more of them.
+        None is the processors that this process may use. The result is the same for any number.
+    verbose : bool, default=False
+        Print a line for the pilot and for each member.
+
+    Attributes
+    ----------
+    estimators_ : list of BackpropRegressor
+        The members. Their parameters are those that they were trained with, "auto" no more: fitted
+        on all rows, a clone of one is that member again, if it had all rows and nothing was found
+        out about the columns.
+    oob_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_outputs), or None
+        For each sample of `fit` the mean prediction of the members that have not seen it; NaN where
+        there are none.
+    oob_score_ : float or None
+        R² of it.
+    residuals_ : ndarray of shape (n_rows_held_out, n_outputs) or None
+        How far from y it is, for each of these rows, times how much less it would be for the mean
+        of all members; see `predict_interval`.
+    residual_weights_ : ndarray of shape (n_rows_held_out,) or None
+        Their sample weights.
+    max_iter_ : int
+        How many epochs each member was to be trained.
+    n_outputs_, n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        If X had names for its columns.
+
+    References
+    ----------
+    Hansen & Salamon, "Neural network ensembles", IEEE Transactions on Pattern Analysis and Machine
+    Intelligence 12 (1990) 993-1001.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp import BackpropEnsembleRegressor
+    >>> random = np.random.default_rng(0)
+    >>> X = random.uniform(-3, 3, (400, 1))
+    >>> y = np.sin(X).ravel() + random.normal(0, 0.1, 400)
+    >>> model = BackpropEnsembleRegressor(n_estimators=4, random_state=0).fit(X, y)
+    >>> y_mean, y_std = model.predict([[0.5], [30.0]], return_std=True)
+    >>> bool(abs(y_mean[0] - np.sin(0.5)) < 0.1 and y_std[1] > y_std[0])
+    True
+    >>> lower, upper = model.predict_interval([[0.5]], coverage=0.9)
+    >>> bool(lower[0] < np.sin(0.5) < upper[0])
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "estimator": [BackpropRegressor, None],
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
+        "resample": [StrOptions({name for name in unseen.RESAMPLES if name}), None],
+        "random_state": ["random_state"],
+        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        estimator=None,
+        n_estimators=8,
+        *,
+        resample="folds",
+        random_state=None,
+        n_threads=None,
+        verbose=False,
+    ):
+        self.estimator = estimator
+        self.n_estimators = n_estimators
+        self.resample = resample
+        self.random_state = random_state
+        self.n_threads = n_threads
+        self.verbose = verbose
+
+    # --------------------------------------------------------------- training
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Train the members on X and y.
+
+        After Ctrl-C the members that are done are the ensemble; if there are none, those that have
+        trained for at least an epoch.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+            A sample of weight 0 is not there, one of weight 2 counts twice.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the data can't be trained on, or training diverged.
+        """
+        one = BackpropRegressor() if self.estimator is None else clone(self.estimator)
+        one._validate_params()
+        table = one._validate_samples(X, y, sample_weight, reset=True)
+        random_state = check_random_state(self.random_state)
+        of_search, of_rows, *seeds = random_state.randint(2**31 - 1, size=2 + self.n_estimators)
+
+        prepared = self._prepare(one, table, int(of_search))
+        rows = prepared.task.rows
+        deal, random_state = unseen.RESAMPLES[self.resample], np.random.RandomState(of_rows)
+        orders = deal(rows, self.n_estimators, random_state)
+        done = self._say_done if self.verbose else None
+        fitted = members.train(prepared, orders, seeds, self.n_threads, done)
+
+        kept = whole_members(fitted)
+        self._note(one, [(fitted[number], int(seeds[number])) for number in kept])
+        self._judge(table, [np.setdiff1d(rows, orders[number]) for number in kept])
+        self._warn(one, [fitted[number] for number in kept])
+        return self
+
+    def _prepare(self, one, table, random_state):
+        """What all members share, and what was found out for all of them."""
+        settings = one._settings()
+        settings.random_state, settings.n_threads = random_state, self.n_threads
+        prepared = prepare(settings, table, None)
+        if self.verbose and prepared.pilot is not None:
+            print(words_of_pilot(prepared.pilot, settings.max_iter), flush=True)
+        return prepared
+
+    def _say_done(self, number, fitted):
+        history, width = fitted.history, len(str(self.n_estimators))
+        print(
+            f"member {number + 1:{width}d}/{self.n_estimators}  {len(history.losses)} epochs  "
+            f"loss {history.losses[-1]:<10.4g}  {history.seconds:.1f} s",
+            flush=True,
+        )
+
+    def _note(self, one, fitted):
+        """The learned attributes, of the Fitted and the seed of each member."""
+        copy_columns(one, self)
+        self.estimators_ = [member_of(one, *each) for each in fitted]
+        self.n_outputs_ = self.estimators_[0].n_outputs_
+        self.max_iter_ = self.estimators_[0].max_iter_
+
+    def _judge(self, table, left_out):
+        """Note what rows say that members have not seen."""
+        self.oob_prediction_ = self.oob_score_ = None
+        self.residuals_ = self.residual_weights_ = None
+        if not any(rows.size for rows in left_out):
+            return
+        count, mean, variance = unseen.predict_unseen(self._learnt, table, left_out, self.n_threads)
+        self.oob_prediction_ = self._shaped(mean)
+        rows = np.flatnonzero(count)
+        weight = np.ones(len(rows)) if table.sample_weight is None else table.sample_weight[rows]
+        if len(rows) >= 2:
+            self.oob_score_ = float(r2_score(table.y[rows], mean[rows], sample_weight=weight))
+        residuals = np.abs(table.y[rows] - mean[rows])
+        residuals *= unseen.shrinkage(
+            residuals, count[rows], variance[rows], weight, len(self.estimators_)
+        )
+        self.residuals_, self.residual_weights_ = residuals, weight
+
+    def _warn(self, one, fitted):
+        """Say what the user should know of how training ended."""
+        n_whole = sum(map(is_whole, fitted))
+        if n_whole < self.n_estimators:
+            unfinished = "" if n_whole else ", none of which is done"
+            warnings.warn(
+                f"Interrupted: the ensemble is {len(fitted)} of {self.n_estimators} members"
+                f"{unfinished}.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+            return
+        # What is to be said of one is mostly to be said of all: it is said once.
+        worst = max(fitted, key=lambda each: each.history.losses[-1])
+        one._note(worst, False, False)
+        one._warn(worst)
+
+    # ------------------------------------------------------------- prediction
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "estimators_")
+
+    @property
+    def _learnt(self):
+        """What each member has learnt."""
+        return [member._learnt for member in self.estimators_]
+
+    def _shaped(self, y):
+        """(n_samples, n_outputs), as scikit-learn has it."""
+        return y.ravel() if self.n_outputs_ == 1 else y
+
+    def predict(self, X, return_std=False):
+        """Predict y: the mean of what the members predict.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        return_std : bool, default=False
+            Also return how far the members differ: the standard deviation of their predictions,
+            noise of y not included.
+
+        Returns
+        -------
+        y_mean : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            In the units of the y of `fit`. Float32 if X and training are, else float64.
+        y_std : ndarray of the same shape
+            Only with `return_std`; 0 if there is one member.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
+        learnt, ddof = self._learnt, min(1, len(self.estimators_) - 1)
+        mean = np.empty((X.shape[0], self.n_outputs_), np.result_type(X.dtype, learnt[0].dtype))
+        std = np.empty_like(mean)
+        for rows in scaling.slices(X.shape[0], learnt[0].rows_at_a_time(ROWS_AT_A_TIME)):
+            each = members.predict(learnt, X[rows], self.n_threads)
+            mean[rows] = each.mean(axis=0, dtype=np.float64)
+            if return_std:
+                std[rows] = each.std(axis=0, dtype=np.float64, ddof=ddof)
+        mean, std = self._shaped(mean), self._shaped(std)
+        return (mean, std) if return_std else mean
+
+    def predict_interval(self, X, coverage=0.9):
+        """Intervals around the predictions, in which so large a part of new y will lie.
+
+        Half an interval is as long as a part `coverage` of the errors is at most that members make
+        on rows of `fit` which they have not seen (conformal prediction, across folds [1] or out of
+        the bootstrap's bag [2]); these errors are those of means over fewer members, and so are
+        first made smaller by the part of their squares that the members' measured variance makes
+        up. Coverage is for new rows like those of `fit`, all together: where y is noisier than
+        elsewhere, fewer lie within. (Units and how long to train have been found on all rows.)
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        coverage : float in (0, 1), default=0.9
+            Of each output by itself.
+
+        Returns
+        -------
+        lower, upper : ndarrays of shape (n_samples,) or (n_samples, n_outputs)
+
+        References
+        ----------
+        [1] Vovk, "Cross-conformal predictors", Annals of Mathematics and Artificial Intelligence 74
+        (2015) 9-28; Barber, Candès, Ramdas & Tibshirani, "Predictive inference with the
+        jackknife+", Annals of Statistics 49 (2021) 486-507.
+
+        [2] Kim, Xu & Barber, "Predictive inference is free with the jackknife+-after-bootstrap",
+        NeurIPS 2020.
+        """
+        check_is_fitted(self)
+        check_scalar(coverage, "coverage", Real, min_val=0, max_val=1, include_boundaries="neither")
+        if self.residuals_ is None:
+            raise ValueError(
+                f"With resample={self.resample!r} no row was held out that would tell how far off "
+                "predictions are. Fit with resample='folds'."
+            )
+        half = unseen.quantile(self.residuals_, self.residual_weights_, coverage)
+        if half is None:
+            raise ValueError(
+                f"{len(self.residuals_)} rows held out are too few for intervals with "
+                f"coverage={coverage:g}. Fit on more rows, or ask for less."
+            )
+        y = self.predict(X)
+        half = half[0] if self.n_outputs_ == 1 else half
+        lowest = self.estimators_[0]._learnt.link.lowest
+        return np.maximum(y - half, lowest), y + half
+
+    def as_njit(self):
+        """The ensemble as a function of one row, for loops that Numba compiles.
+
+        Returns
+        -------
+        f : callable, ``f(x) -> y``
+            As that of `BackpropRegressor.as_njit`, which takes as much less time as there are
+            members.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastbp import BackpropEnsembleRegressor, BackpropRegressor
+        >>> X = np.linspace(-3, 3, 400).reshape(-1, 1)
+        >>> model = BackpropEnsembleRegressor(BackpropRegressor(20), 2, random_state=0)
+        >>> f = model.fit(X, np.sin(X).ravel()).as_njit()
+        >>> bool(abs(f(np.array([1.0]))[0] - np.sin(1.0)) < 0.1)
+        True
+        """
+        check_is_fitted(self)
+        models = [learnt.model() for learnt in self._learnt]
+        return function_of_row(*models, encoding=self._learnt[0].encoding)
+
+    # ------------------------------------------------------------------ files
+
+    def save(self, path):
+        """Write the fitted ensemble to a file, as arrays and JSON.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Written as it is named; ``.npz`` is customary.
+        """
+        check_is_fitted(self)
+        persistence.save_ensemble(self, path)
+
+    @classmethod
+    def load(cls, path):
+        """Read an ensemble that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path-like
+
+        Returns
+        -------
+        BackpropEnsembleRegressor
+
+        Raises
+        ------
+        ValueError
+            If the file is not one of fastbp's, or of a version that is not known here.
+        """
+        return persistence.load_ensemble(cls, BackpropRegressor, path)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def is_whole(fitted):
+    """Whether a member was trained to its end."""
+    return fitted is not None and fitted.history.ended_by != "interrupted"
+
+
+def whole_members(fitted):
+    """The numbers of those that were trained to their end; if none was, of those that were begun.
+
+    A member whose step size has not come down yet is worse than the others by more than their mean
+    gains from it.
+    """
+    kept = [number for number, each in enumerate(fitted) if is_whole(each)]
+    kept = kept or [number for number, each in enumerate(fitted) if each is not None]
+    if not kept:
+        raise KeyboardInterrupt
+    return kept
+
+
+def member_of(one, fitted, seed):
+    """A member as an estimator: as `one`, but that nothing needs to be found out any more."""
+    settings, member = fitted.settings, clone(one)
+    found = ("max_iter", "batch_size", "learning_rate_init", "weight_decay")
+    member.set_params(random_state=seed, **{name: getattr(settings, name) for name in found})
+    if settings.refits:
+        member.early_stopping = False
+    copy_columns(one, member)
+    member._note(fitted, False, settings.holds_out)
+    return member
+
+
+def copy_columns(model, other):
+    """What a model knows of the columns of X, to another."""
+    for name in ("n_features_in_", "feature_names_in_"):
+        vars(other).pop(name, None)
+        if name in vars(model):
+            setattr(other, name, getattr(model, name))

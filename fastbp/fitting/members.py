@@ -1,0 +1,139 @@
+"""Members of an ensemble: networks that are trained on rows of one table, at the same time."""
+
+from copy import copy
+from functools import partial
+from threading import Thread
+
+import numpy as np
+
+from fastbp import encodings
+from fastbp.fitting import fit, loop
+from fastbp.fitting.interrupts import CtrlC
+from fastbp.fitting.team import processors
+from fastbp.kernels.training.kernels import kernel_for
+
+#: Seconds for which the caller waits for other threads, before it listens for Ctrl-C.
+PATIENCE = 0.1
+
+
+def train(prepared, orders, seeds, n_threads, done=None):
+    """Train a member on each order of samples, as many at a time as there are threads.
+
+    Whatever the threads, the members are the same: each draws its random numbers by itself.
+
+    Parameters
+    ----------
+    prepared : fit.Prepared
+    orders : list of ndarray of uint32
+        The samples of each member, some perhaps more than once.
+    seeds : list of int
+    n_threads : int or None
+        None is the processors that this process may use.
+    done : callable, default=None
+        Is given the number of each member and its Fitted, in the member's thread.
+
+    Returns
+    -------
+    list of Fitted, or of None for a member that had no whole epoch before Ctrl-C
+    """
+    n_threads = n_threads or processors()
+    prepared.task.settings.n_threads = max(1, n_threads // len(orders))  # of one member
+    for size in {order.size for order in orders}:
+        compile_for(prepared, size)
+    jobs = [
+        partial(train_one, prepared, number, order.copy(), seed, done)
+        for number, (order, seed) in enumerate(zip(orders, seeds, strict=True))
+    ]
+    return in_threads(jobs, n_threads)
+
+
+def compile_for(prepared, n_samples):
+    """Compile, or load, what trains on so many samples, before all threads wait for it."""
+    settings, dtype = copy(prepared.task.settings), prepared.samples.X.dtype
+    settings.learning_rate_init = 1.0  # of no step
+    batch_size = min(settings.batch_size, n_samples)
+    loop.prepare(kernel_for(prepared.task.net, batch_size, dtype.itemsize), settings, dtype)
+
+
+def train_one(prepared, number, order, seed, done):
+    """Train one member: as a network by itself, but for what is prepared."""
+    task, random_state = prepared.task, np.random.RandomState(seed)
+    settings, drawn = copy(task.settings), None
+    if settings.init == "glorot":
+        drawn = fit.glorot(task.net, settings, random_state)
+    task = task._replace(settings=settings, random_state=random_state, drawn=drawn)
+    task = task._replace(samples=task.samples._replace(order=order), rows=np.unique(order))
+    samples = prepared.samples._replace(order=order)
+    fitted = fit.train(prepared._replace(task=task, samples=samples))
+    if done is not None:
+        done(number, fitted)
+    return fitted
+
+
+def in_threads(jobs, n_threads):
+    """What each job returns. The caller works at them, and up to `n_threads` − 1 threads meanwhile.
+
+    After Ctrl-C no job begins, and those that ask for it end; None stands for one that returned
+    nothing. So does an error in any of them, which then is the caller's.
+    """
+    results, errors, waiting = [None] * len(jobs), [], enumerate(jobs)
+
+    def work():
+        with ctrl_c.heard_here():
+            for number, job in waiting:  # each job comes to one of the threads
+                try:
+                    results[number] = job()
+                except KeyboardInterrupt:
+                    ctrl_c.pressed = True
+                except BaseException as error:
+                    errors.append(error)
+                    ctrl_c.pressed = True
+                if ctrl_c.pressed:
+                    return
+
+    others = [Thread(target=work, daemon=True) for _ in range(min(n_threads, len(jobs)) - 1)]
+    with CtrlC() as ctrl_c:
+        try:
+            start(others)
+            work()
+            wait_for(others)
+        except BaseException:
+            ctrl_c.pressed = True
+            wait_for(others)
+            raise
+    if errors:
+        raise errors[0]
+    return results
+
+
+def start(threads):
+    """Start as many of the threads as the system gives."""
+    for thread in threads:
+        try:
+            thread.start()
+        except RuntimeError:
+            return
+
+
+def wait_for(threads):
+    """Until they have ended."""
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(PATIENCE)
+
+
+def predict(learnt, X, n_threads):
+    """What each member, by what it has learnt, predicts for rows of X, in raw units.
+
+    Returns
+    -------
+    ndarray of shape (n_members, n_rows, n_outputs)
+    """
+    first, columns, encoding = learnt[0], None, None
+    shape = len(learnt), X.shape[0], first.n_outputs
+    y = np.empty(shape, np.result_type(X.dtype, first.dtype))
+    for member, of_member in zip(learnt, y, strict=True):
+        if columns is None or not encodings.are_the_same(member.encoding, encoding):
+            columns, encoding = member.columns(X), member.encoding
+        loop.predictions(member.model(), columns, of_member, n_threads)
+    return y

@@ -1,0 +1,519 @@
+"""Ensembles: the same members however they are trained, and what they say of their errors."""
+
+import doctest
+import pickle
+import signal
+import threading
+import time
+import warnings
+
+import numba
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from test_persistence import rewritten
+
+from fastbp import BackpropEnsembleRegressor, BackpropRegressor
+from fastbp import ensemble as module
+from fastbp.fitting import members, unseen
+from fastbp.fitting.interrupts import CtrlC
+from fastbp.kernels.machine.compile import compiling
+
+#: A member that is trained at once.
+SMALL = {"hidden_layer_sizes": 12, "max_iter": 30, "early_stopping": False}
+
+
+def ensemble(n_estimators=3, member=None, **params):
+    member = BackpropRegressor(**SMALL | (member or {}))
+    return BackpropEnsembleRegressor(member, n_estimators, **{"random_state": 0} | params)
+
+
+def noisy(n, random_state=0, noise=0.3):
+    """A smooth function of two columns, and noise that no network can tell."""
+    random = np.random.default_rng(random_state)
+    X = random.uniform(-2, 2, (n, 2))
+    return X, np.sin(2 * X[:, 0]) + X[:, 1] ** 2 + random.normal(0, noise, n)
+
+
+def assert_same(one, other, X):
+    assert_array_equal(one.predict(X, return_std=True), other.predict(X, return_std=True))
+
+
+# ------------------------------------------------------------------------- scikit-learn
+
+
+@parametrize_with_checks(
+    [ensemble(2), ensemble(2, {"dtype": "float64"}, resample=None)],
+    expected_failed_checks=lambda _: {
+        f"check_sample_weight_equivalence_on_{kind}_data": "first weights go by the rows"
+        for kind in ("dense", "sparse")
+    },
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # noise is not learnt
+def test_scikit_learns_checks_pass(estimator, check):
+    check(estimator)
+
+
+def test_it_is_scored_searched_and_cloned_as_others_are(table):
+    model = ensemble(2)
+    assert cross_val_score(model, *table, cv=3).min() > 0.3
+    search = GridSearchCV(model, {"estimator__max_iter": [1, 30], "n_estimators": [2]}, cv=2)
+    assert search.fit(*table).best_params_["estimator__max_iter"] == 30
+    assert_same(clone(model).fit(*table), model.fit(*table), table[0])
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"n_estimators": 0}, "n_estimators"),
+        ({"resample": "jackknife"}, "resample"),
+        ({"estimator": "mlp"}, "estimator"),
+        ({"estimator": BackpropRegressor(alpha=-1)}, "alpha"),
+        ({"estimator": BackpropRegressor(loss="quantile", loss_parameter=-1)}, "loss_parameter"),
+        ({"n_threads": 0}, "n_threads"),
+    ],
+)
+def test_parameters_are_checked_before_any_work(params, message, table, monkeypatch):
+    monkeypatch.setattr(members, "train", None)
+    with pytest.raises(ValueError, match=message):
+        BackpropEnsembleRegressor(**params).fit(*table)
+
+
+def test_a_fit_that_fails_leaves_the_model_as_it_was(table):
+    X, y = table
+    model = ensemble().fit(X, y)
+    before = model.predict(X)
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(X[:, :2] * np.nan, y)
+    assert_array_equal(model.predict(X), before)
+
+
+# ------------------------------------------------------------------------------ members
+
+
+@pytest.mark.parametrize("resample", [None, "folds", "bootstrap"])
+def test_any_number_of_threads_gives_the_same_bits(resample, table):
+    X, y = table
+    alone, *others = [ensemble(3, resample=resample, n_threads=n).fit(X, y) for n in (1, 2, 5)]
+    for other in others:
+        assert_same(alone, other, X)
+        assert_array_equal(alone.oob_prediction_, other.oob_prediction_)
+
+
+def test_threads_beyond_the_members_are_the_members_own(table, monkeypatch):
+    seen, of_layout = [], members.loop.layout
+
+    def layout(*arguments):
+        seen.append(arguments[2].n_threads)
+        return of_layout(*arguments)
+
+    monkeypatch.setattr(members.loop, "layout", layout)
+    ensemble(2, n_threads=5).fit(*table)
+    assert set(seen) == {2}
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        {},
+        {"max_iter": "auto", "early_stopping": "refit"},
+        {"init": "glorot", "learning_rate_init": 0.01},
+        {"hidden_layer_sizes": 4},
+        {"solver": "sgd", "dtype": "float64"},
+    ],
+)
+def test_a_clone_of_a_member_is_that_member_once_fitted(member, table):
+    X, y = table
+    weight = np.linspace(0.1, 2, len(y))
+    model = ensemble(2, member, resample=None).fit(X, y, weight)
+    first, second = model.estimators_
+    assert not np.array_equal(first.coefs_[0], second.coefs_[0])
+    assert_array_equal(clone(first).fit(X, y, weight).coefs_[0], first.coefs_[0])
+    mean = np.mean([first.predict(X), second.predict(X)], axis=0)
+    assert_allclose(model.predict(X), mean, rtol=1e-6)
+
+
+def test_more_members_change_none_of_the_others(table):
+    two, three = (ensemble(n, resample="bootstrap").fit(*table).estimators_ for n in (2, 3))
+    for one, other in zip(two, three, strict=False):
+        assert_array_equal(one.coefs_[0], other.coefs_[0])
+
+
+def test_one_pilot_serves_all(table, monkeypatch):
+    pilots, by_pilots = [], members.fit.trials.Search.run
+    monkeypatch.setattr(
+        members.fit.trials.Search, "run", lambda search: pilots.append(1) or by_pilots(search)
+    )
+    model = ensemble(3, {"max_iter": "auto", "early_stopping": "refit"}).fit(*table)
+    assert len(pilots) == 1
+    assert {member.n_iter_ for member in model.estimators_} == {model.max_iter_}
+
+
+def test_early_stopping_holds_the_same_rows_out_for_all(table):
+    model = ensemble(3, {"early_stopping": True}).fit(*table)
+    assert all(member.best_validation_score_ > 0 for member in model.estimators_)
+    assert 0 < np.isnan(model.oob_prediction_).sum() < len(table[1])
+
+
+def test_rows_without_weight_are_not_there(table):
+    X, y = table
+    weight = np.ones(len(y))
+    weight[::4] = 0
+    wrong = np.where(weight == 0, 1e6, y)
+    for resample in ("folds", "bootstrap", None):
+        one, other = (ensemble(resample=resample).fit(X, each, weight) for each in (y, wrong))
+        assert_array_equal(one.predict(X), other.predict(X))
+        if resample:
+            assert np.isnan(one.oob_prediction_[::4]).all()
+
+
+def test_several_outputs_and_sparse_rows(two_outputs):
+    X, Y = two_outputs
+    model = ensemble(member={"max_iter": 100}).fit(X, Y)
+    assert model.score(X, Y) > 0.5
+    lower, upper = model.predict_interval(X, 0.8)
+    mean, std = model.predict(X, return_std=True)
+    assert lower.shape == upper.shape == mean.shape == std.shape == Y.shape
+    assert model.oob_prediction_.shape == Y.shape
+    other = clone(model).fit(sparse.csr_matrix(X), Y)
+    assert other.score(sparse.csr_matrix(X), Y) > 0.5
+    assert np.isfinite(other.oob_prediction_).any()
+
+
+def test_the_deviation_is_that_of_the_members_predictions(table):
+    X, y = table
+    model = ensemble(4).fit(X, y)
+    each = np.array([member.predict(X) for member in model.estimators_])
+    mean, std = model.predict(X, return_std=True)
+    assert_allclose(mean, each.mean(axis=0), rtol=1e-6)
+    assert_allclose(std, each.std(axis=0, ddof=1), rtol=1e-4)
+    assert (ensemble(1).fit(X, y).predict(X, return_std=True)[1] == 0).all()
+
+
+def test_several_are_better_than_one():
+    X, y = noisy(400)
+    X_new, y_new = noisy(1000, 1, noise=0)
+    model = ensemble(8, {"max_iter": 300, "hidden_layer_sizes": 40}).fit(X, y)
+    error = np.mean((model.predict(X_new) - y_new) ** 2)
+    alone = [np.mean((member.predict(X_new) - y_new) ** 2) for member in model.estimators_]
+    assert error < 0.9 * np.mean(alone)
+
+
+# --------------------------------------------------------------- rows that are not seen
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 40, 300, 20_000])
+@pytest.mark.parametrize("n_members", [1, 2, 3, 4, 5, 8])
+def test_folds_leave_few_rows_out_and_all_are_seen(n, n_members):
+    rows = np.arange(0, 2 * n, 2, dtype=np.uint32)
+    orders = unseen.folds(rows, n_members, np.random.RandomState(0))
+    left_out = [np.setdiff1d(rows, order) for order in orders]
+    assert all(order.dtype == np.uint32 and len(order) >= 0.75 * n for order in orders)
+    counts = np.unique(np.concatenate(left_out), return_counts=True)[1]
+    if n_members > 1:
+        assert len(np.unique(np.concatenate(orders))) == n
+    if n >= 40:
+        assert len(counts) >= min(8 * n_members, 40, n // 4)
+        assert counts.min() >= (2 if n_members >= 4 else 1)
+    if n > 10_000:
+        assert max(map(len, left_out)) <= 2000
+
+
+@pytest.mark.parametrize("resample", ["folds", "bootstrap"])
+def test_what_is_said_of_a_row_is_said_by_members_that_have_not_seen_it(resample, monkeypatch):
+    X, y = noisy(60)
+    orders, train = [], members.train
+    monkeypatch.setattr(
+        members, "train", lambda prepared, rows, *rest: orders.extend(map(np.array, rows))
+        or train(prepared, rows, *rest),
+    )  # fmt: skip
+    model = ensemble(4, resample=resample).fit(X, y)
+    for i in range(len(y)):
+        of_unseen = [
+            member.predict(X[[i]])[0]
+            for member, order in zip(model.estimators_, orders, strict=True)
+            if i not in order
+        ]
+        if of_unseen:
+            assert_allclose(model.oob_prediction_[i], np.mean(of_unseen), rtol=1e-5)
+        else:
+            assert np.isnan(model.oob_prediction_[i])
+    known = np.isfinite(model.oob_prediction_)
+    errors = np.abs(y - model.oob_prediction_)[known]
+    assert len(model.residuals_) == known.sum() > 20
+    factor = model.residuals_.ravel() / errors
+    assert_allclose(factor, factor[0])
+    assert 0.5 < factor[0] <= 1
+
+
+@pytest.mark.parametrize(("n", "resample"), [(60, "folds"), (400, "folds"), (400, "bootstrap")])
+def test_intervals_hold_as_many_new_rows_as_they_say(n, resample):
+    X_new, y_new = noisy(2000, 99)
+    shares = {0.5: [], 0.9: []}
+    for repeat in range(8):
+        model = ensemble(4, {"max_iter": 60}, resample=resample, random_state=repeat)
+        model.fit(*noisy(n, repeat))
+        for coverage, held in shares.items():
+            lower, upper = model.predict_interval(X_new, coverage)
+            held.append(np.mean((lower <= y_new) & (y_new <= upper)))
+    assert 0.85 < np.mean(shares[0.9]) < 0.95
+    assert 0.42 < np.mean(shares[0.5]) < 0.58
+
+
+def test_variance_of_members_is_taken_off_their_errors():
+    """Half of the square of a member's error is its own: that of eight has 1/8 of this half."""
+    random = np.random.default_rng(0)
+    shared, own = random.normal(size=(20_000, 1)), random.normal(size=(2, 20_000, 1))
+    errors = (shared + own).mean(axis=0)
+    count, weight = np.full(20_000, 2), np.ones(20_000)
+    factor = unseen.shrinkage(errors, count, own.var(axis=0, ddof=1), weight, 8)
+    assert_allclose(factor, np.sqrt((1 + 1 / 8) / (1 + 1 / 2)), rtol=0.02)
+    assert unseen.shrinkage(errors, count - 1, own[0] * np.nan, weight, 8) == 1
+
+
+def test_the_quantile_is_that_of_conformal_prediction():
+    residuals, weight = np.arange(1.0, 20)[:, None], np.ones(19)
+    assert unseen.quantile(residuals, weight, 0.9) == 18  # of 20, one being the new one
+    assert unseen.quantile(residuals, weight, 0.95) == 19
+    assert unseen.quantile(residuals, weight, 0.96) is None
+    weight[:9] = 0
+    assert unseen.quantile(residuals, weight, 0.5) == 15
+
+
+def test_weights_count_in_intervals():
+    X, y = noisy(300)
+    right = X[:, 0] > 0
+    y = np.where(right, y, y + np.random.default_rng(1).normal(0, 3, len(y)))
+    narrow, wide = (
+        np.subtract(*ensemble(4).fit(X, y, weight).predict_interval(X[:1])[::-1])
+        for weight in (np.where(right, 1, 0.01), None)
+    )
+    assert narrow < 0.6 * wide
+
+
+def test_intervals_that_nothing_is_known_of_are_refused(table):
+    model = ensemble(resample=None).fit(*table)
+    assert model.oob_score_ is None
+    with pytest.raises(ValueError, match="resample='folds'"):
+        model.predict_interval(table[0])
+    model = ensemble().fit(table[0][:8], table[1][:8])
+    with pytest.raises(ValueError, match="rows held out are too few"):
+        model.predict_interval(table[0])
+    for coverage in (0, 1, 90):
+        with pytest.raises(ValueError, match="coverage"):
+            model.predict_interval(table[0], coverage)
+
+
+def test_counts_are_not_below_0():
+    X, _ = noisy(80)
+    model = ensemble(2, {"loss": "poisson"}).fit(X, np.random.default_rng(0).poisson(0.3, 80))
+    lower, upper = model.predict_interval(X)
+    assert lower.min() == 0
+    assert upper.min() > 0
+
+
+# ------------------------------------------------------------------ files and functions
+
+
+@pytest.mark.parametrize("resample", [None, "folds"])
+def test_a_loaded_ensemble_is_the_same(resample, table, tmp_path):
+    X, y = pd.DataFrame(table[0], columns=["a", "b", "c"]), table[1]
+    model = ensemble(2, resample=resample).fit(X, y)
+    model.save(tmp_path / "model.npz")
+    loaded = BackpropEnsembleRegressor.load(tmp_path / "model.npz")
+    assert_same(loaded, model, X)
+    assert str(loaded.get_params()) == str(model.get_params())
+    assert_array_equal(loaded.feature_names_in_, ["a", "b", "c"])
+    for name in ("oob_prediction_", "residuals_", "residual_weights_", "max_iter_", "oob_score_"):
+        assert_array_equal(getattr(loaded, name), getattr(model, name))
+    if resample:
+        assert_array_equal(loaded.predict_interval(X), model.predict_interval(X))
+    assert loaded.estimators_[0].loss_curve_ == model.estimators_[0].loss_curve_
+    with np.load(tmp_path / "model.npz", allow_pickle=False) as file:
+        assert all(file[name].dtype.kind in "fu" for name in file.files)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda header, arrays: header.pop("members"),
+        lambda header, arrays: header["members"].clear(),
+        lambda header, arrays: header["members"].pop(),
+        lambda header, arrays: header["params"].update(n_estimators=0),
+        lambda header, arrays: header["members"][1].update(predict=9),
+        lambda header, arrays: arrays.pop("1_coefs_0"),
+        lambda header, arrays: arrays.pop("residuals_"),
+        lambda header, arrays: arrays.update(more=np.zeros(3)),
+    ],
+)
+def test_a_file_that_does_not_describe_an_ensemble_is_refused(change, table, tmp_path):
+    path = tmp_path / "model.npz"
+    ensemble(2).fit(*table).save(path)
+    with pytest.raises(ValueError, match=r"model\.npz is not a whole model"):
+        BackpropEnsembleRegressor.load(rewritten(path, change))
+
+
+def test_a_default_estimator_and_a_generator_are_saved_too(table, tmp_path):
+    model = ensemble(1).fit(*table)
+    model.set_params(estimator=None, random_state=np.random.RandomState(0))
+    model.save(tmp_path / "model.npz")
+    loaded = BackpropEnsembleRegressor.load(tmp_path / "model.npz")
+    assert (loaded.estimator, loaded.random_state) == (None, None)
+
+
+def test_networks_and_ensembles_refuse_each_others_files(table, tmp_path):
+    path = tmp_path / "model.npz"
+    ensemble(1).fit(*table).save(path)
+    with pytest.raises(ValueError, match=r"BackpropEnsembleRegressor\.load reads it"):
+        BackpropRegressor.load(path)
+    BackpropRegressor(**SMALL).fit(*table).save(path)
+    with pytest.raises(ValueError, match=r"BackpropRegressor\.load reads it"):
+        BackpropEnsembleRegressor.load(path)
+    with pytest.raises(NotFittedError):
+        ensemble().save(path)
+
+
+def test_it_can_be_pickled(table):
+    model = ensemble(2).fit(*table)
+    assert_same(pickle.loads(pickle.dumps(model)), model, table[0])
+
+
+@numba.njit
+def over_rows(f, X, y):
+    for i in range(len(X)):
+        y[i] = f(X[i])
+
+
+def test_in_a_compiled_loop_it_is_predict(two_outputs):
+    X, Y = two_outputs
+    model, y = ensemble(3).fit(X, Y), np.empty(Y.shape)
+    over_rows(model.as_njit(), X, y)
+    assert_allclose(y, model.predict(X), rtol=1e-4, atol=1e-5)
+
+
+# ------------------------------------------------------------------ ends of all kinds
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_after_ctrl_c_the_members_that_are_done_are_the_model(
+    n_threads, table, monkeypatch, ctrl_c_is_heard
+):
+    X, y = table
+    whole = ensemble(4, n_threads=1).fit(X, y)
+    train_one, done = members.train_one, threading.Event()
+
+    def pressing(prepared, number, *rest):
+        if number == 1:
+            assert n_threads == 1 or done.wait(10)
+            threading.Thread(target=signal.raise_signal, args=[signal.SIGINT]).start()
+            time.sleep(0.05)
+        fitted = train_one(prepared, number, *rest)
+        done.set()
+        return fitted
+
+    monkeypatch.setattr(members, "train_one", pressing)
+    model = ensemble(4, {"max_iter": 30}, n_threads=n_threads)
+    with pytest.warns(ConvergenceWarning, match=r"Interrupted: the ensemble is \d of 4 members"):
+        model.fit(X, y)
+    assert 1 <= len(model.estimators_) < 4
+    assert_array_equal(model.estimators_[0].coefs_[0], whole.estimators_[0].coefs_[0])
+    assert np.isfinite(model.predict_interval(X, 0.5)).all()
+    assert threading.active_count() == 1
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_ctrl_c_in_the_first_members_keeps_their_whole_epochs(n_threads, table, ctrl_c_is_heard):
+    model = ensemble(3, {"max_iter": 10**7}, n_threads=n_threads)
+    ensemble(2).fit(*table)  # compiles
+    threading.Timer(0.5, signal.raise_signal, [signal.SIGINT]).start()
+    start = time.perf_counter()
+    with pytest.warns(ConvergenceWarning, match=f"{n_threads} of 3 members, none of which is done"):
+        model.fit(*table)
+    assert time.perf_counter() - start < 2
+    assert 0 < model.estimators_[0].n_iter_ < 10**7
+    assert model.predict(table[0]).shape == (60,)
+
+
+def test_ctrl_c_before_any_epoch_leaves_no_model(table, monkeypatch, ctrl_c_is_heard):
+    def pressing(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(members, "train_one", pressing)
+    model = ensemble()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*table)
+    assert not hasattr(model, "estimators_")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_an_error_in_a_member_is_the_callers(n_threads, table, monkeypatch):
+    train_one = members.train_one
+
+    def failing(prepared, number, *rest):
+        if number == 1:
+            raise MemoryError("no room for this member")
+        return train_one(prepared, number, *rest)
+
+    monkeypatch.setattr(members, "train_one", failing)
+    with pytest.raises(MemoryError, match="no room"):
+        ensemble(4, n_threads=n_threads).fit(*table)
+    assert threading.active_count() == 1
+
+
+def test_without_more_threads_the_caller_does_it_all(table, monkeypatch):
+    expected = ensemble().fit(*table)
+
+    def no_thread(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(members.Thread, "start", no_thread)
+    assert_same(ensemble(n_threads=3).fit(*table), expected, table[0])
+
+
+def test_in_a_thread_it_is_the_outer_ctrl_c_that_is_asked():
+    with CtrlC() as outer, outer.heard_here(), CtrlC() as inner:
+        assert inner is outer
+    with CtrlC() as other:
+        assert other is not outer
+
+
+def test_the_level_of_compilation_is_restored_by_the_last_thread():
+    level = numba.config.OPT
+    first, second = compiling(), compiling()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert numba.config.OPT == 1
+    second.__exit__(None, None, None)
+    assert level == numba.config.OPT
+
+
+def test_what_is_to_be_said_is_said_once(table):
+    X, y = np.random.default_rng(0).normal(size=(200, 3)), np.random.default_rng(1).normal(size=200)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        ensemble(3, {"max_iter": 1, "learning_rate_init": 1e-9}).fit(X, y)
+    assert [str(each.message)[:21] for each in said] == ["The fit learnt nothin"]
+
+
+def test_progress_is_a_line_for_the_pilot_and_each_member(table, capsys):
+    member = {"max_iter": "auto", "early_stopping": "refit"}
+    ensemble(2, member, n_threads=1, verbose=True).fit(*table)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["pilot:", "member", "member"]
+    assert "member 2/2" in lines[-1]
+    assert "loss" in lines[-1]
+
+
+def test_the_examples_of_the_docstrings_run():
+    results = doctest.testmod(module)
+    assert results.attempted > 10
+    assert results.failed == 0
