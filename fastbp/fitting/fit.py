@@ -131,7 +131,7 @@ def prepare(settings, table, held_out, before=None):
     resolve(settings, len(task.rows), n_parameters(net))
     plan, pilot = task.plan, None
     searches = before is None and settings.refits and held_out is None
-    if searches and recipe.n_pilots(len(task.rows)):
+    if searches and recipe.n_pilots(len(task.rows), settings.hidden):
         found = trials.Search(task).run()
         plan, pilot = found.plan, found.history
         settings.max_iter, settings.weight_decay = plan.max_iter, plan.weight_decay

@@ -173,7 +173,7 @@ class Search:
 
     def __init__(self, task):
         settings = task.settings
-        self.task, n_parts = task, recipe.n_pilots(len(task.rows))
+        self.task, n_parts = task, recipe.n_pilots(len(task.rows), settings.hidden)
         self.parts = [
             train_test_split(
                 task.rows, test_size=settings.validation_fraction, random_state=task.random_state

@@ -322,11 +322,11 @@ TABLE = {
     ),
     "silu": Activation(
         silu, silu_derivative, plain=lambda z: z * (1 + np.tanh(z / 2)) / 2, of_z=True,
-        ulps=3.5, gain=2.0, is_hinge=True, sharpness=2.0, adam_step=0.005,
+        ulps=3.5, gain=2.0, is_hinge=True, adam_step=0.005,
     ),
     "softplus": Activation(
         softplus, softplus_derivative, plain=lambda z: np.logaddexp(0, z), of_z=True,
-        ulps=4.0, gain=2.0, is_hinge=True, sharpness=4.0, adam_step=0.005,
+        ulps=4.0, gain=2.0, is_hinge=True, adam_step=0.005,
     ),
 }  # fmt: skip
 
