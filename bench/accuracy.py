@@ -34,6 +34,9 @@ def scaled_mlp(seed):
 
 MODELS = {
     "BackpropRegressor": lambda seed: BackpropRegressor(random_state=seed),
+    "encoded": lambda seed: BackpropRegressor(
+        encoding=("piecewise_linear", "periodic"), random_state=seed
+    ),
     "MLPRegressor, scaled": scaled_mlp,
     "HistGradientBoosting": lambda seed: HistGradientBoostingRegressor(random_state=seed),
 }

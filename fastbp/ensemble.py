@@ -195,9 +195,7 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
         self.residuals_ = self.residual_weights_ = None
         if not any(rows.size for rows in left_out):
             return
-        count, mean, variance = unseen.predict_unseen(
-            self._models(), table, left_out, self.n_threads
-        )
+        count, mean, variance = unseen.predict_unseen(self._learnt, table, left_out, self.n_threads)
         self.oob_prediction_ = self._shaped(mean)
         rows = np.flatnonzero(count)
         weight = np.ones(len(rows)) if table.sample_weight is None else table.sample_weight[rows]
@@ -231,9 +229,10 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
     def __sklearn_is_fitted__(self):
         return hasattr(self, "estimators_")
 
-    def _models(self):
-        """The members, as kernels predict with them."""
-        return [member._learnt.model() for member in self.estimators_]
+    @property
+    def _learnt(self):
+        """What each member has learnt."""
+        return [member._learnt for member in self.estimators_]
 
     def _shaped(self, y):
         """(n_samples, n_outputs), as scikit-learn has it."""
@@ -258,11 +257,11 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
-        models, ddof = self._models(), min(1, len(self.estimators_) - 1)
-        mean = np.empty((X.shape[0], self.n_outputs_), np.result_type(X.dtype, models[0].theta))
+        learnt, ddof = self._learnt, min(1, len(self.estimators_) - 1)
+        mean = np.empty((X.shape[0], self.n_outputs_), np.result_type(X.dtype, learnt[0].dtype))
         std = np.empty_like(mean)
-        for rows in scaling.slices(X.shape[0], ROWS_AT_A_TIME):
-            each = members.predict(models, X[rows], self.n_outputs_, self.n_threads)
+        for rows in scaling.slices(X.shape[0], learnt[0].rows_at_a_time(ROWS_AT_A_TIME)):
+            each = members.predict(learnt, X[rows], self.n_threads)
             mean[rows] = each.mean(axis=0, dtype=np.float64)
             if return_std:
                 std[rows] = each.std(axis=0, dtype=np.float64, ddof=ddof)
@@ -336,7 +335,8 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
         True
         """
         check_is_fitted(self)
-        return function_of_row(*self._models())
+        models = [learnt.model() for learnt in self._learnt]
+        return function_of_row(*models, encoding=self._learnt[0].encoding)
 
     # ------------------------------------------------------------------ files
 

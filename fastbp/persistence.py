@@ -5,6 +5,8 @@ from contextlib import nullcontext
 
 import numpy as np
 
+from fastbp import encodings
+from fastbp.encodings import Encoding
 from fastbp.fitting.learnt import Learnt
 from fastbp.scaling import Scaling
 
@@ -62,6 +64,9 @@ def contents(model):
     arrays |= {f"intercepts_{l}": b for l, b in enumerate(learnt.intercepts)}
     if learnt.scaling is not None:
         arrays |= learnt.scaling._asdict()
+    if learnt.encoding is not None:
+        fields["encoding"], *parts = learnt.encoding
+        arrays |= {f"encoding_{n}": a for n, a in zip(Encoding._fields[1:], parts, strict=True)}
     return fields, arrays
 
 
@@ -141,8 +146,14 @@ def _restored(cls, fields, arrays):
     coefs = [arrays.pop(f"coefs_{l}") for l in layers]
     intercepts = [arrays.pop(f"intercepts_{l}") for l in layers]
     units = Scaling(*map(arrays.pop, Scaling._fields)) if "X_mean" in arrays else None
-    shape = model.n_features_in_, model.n_outputs_
-    model._learnt = Learnt(coefs, intercepts, activations, loss, units, dtype, *shape)
+    encoding, n_columns = None, model.n_features_in_
+    if "encoding" in fields:
+        names = encodings.names_of(fields.pop("encoding"))
+        encoding = Encoding(names, *(arrays.pop(f"encoding_{n}") for n in Encoding._fields[1:]))
+        encodings.check(encoding, n_columns)
+        n_columns = encoding.n_columns
+    ends = n_columns, model.n_outputs_
+    model._learnt = Learnt(coefs, intercepts, activations, loss, units, dtype, *ends, encoding)
     if unknown := [*fields, *arrays]:
         raise KeyError(unknown)
     model._validate_params()

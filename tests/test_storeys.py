@@ -16,7 +16,7 @@ WINGS = [
             {"compile"},
             {"bounds"},
             {"vectors"},
-            {"views", "threads", "counters"},
+            {"views", "threads", "counters", "subnormals"},
             {"runs", "emitter", "functions", "passes"},
         ],
     ),
@@ -32,7 +32,7 @@ WINGS = [
             {"kernels", "surrogate"},
         ],
     ),
-    ("", [{"parameters", "scaling"}]),
+    ("", [{"parameters", "scaling"}, {"encodings"}]),
     (
         "fitting",
         [

@@ -3,10 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
-from fastbp import parameters, scaling
+from fastbp import encodings, parameters, scaling
 from fastbp.fitting import loop, recipe, trials
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.observer import observe
@@ -32,10 +33,13 @@ class Table(NamedTuple):
         weight = None if self.sample_weight is None else self.sample_weight[chosen]
         return Table(self.X[chosen], self.y[chosen], weight)
 
-    def converted(self, dtype, units, bounds=None):
-        """X, y and weights as the kernels take them."""
+    def converted(self, dtype, units, bounds=None, encoding=None):
+        """X, encoded if asked, y and weights as the kernels take them."""
         X_mean, X_scale, y_mean, y_scale = units or (None,) * 4
-        X = scaling.converted(self.X, dtype, X_mean, X_scale, bounds)
+        if encoding is None:
+            X = scaling.converted(self.X, dtype, X_mean, X_scale, bounds)
+        else:
+            X = encodings.converted(self.X, dtype, encoding, units, bounds)
         return X, scaling.converted(self.y, dtype, y_mean, y_scale), self.sample_weight
 
 
@@ -96,16 +100,12 @@ def prepare(settings, table, held_out, before=None):
     Settings say then what "auto" became.
     """
     random_state = check_random_state(settings.random_state)
-    activations, X, y = settings.activations, table.X, table.y
-    net = network((X.shape[1], *settings.hidden, y.shape[1]), activations, trained=True)
-    dtype = np.dtype(settings.dtype or X.dtype)
-    drawn = None
+    dtype = np.dtype(settings.dtype or table.X.dtype)
     if before is not None:
-        check_goes_on(before, net, settings.loss)
-    elif settings.init == "glorot":
-        drawn = glorot(net, settings, random_state)
-
-    order = row_numbers(len(y))
+        check_encoding(before, settings)
+    if not settings.encoding:  # as scikit-learn, which draws first weights before it splits
+        net, drawn = begun(settings, table, table.X.shape[1], before, random_state)
+    order = row_numbers(len(table.y))
     if settings.holds_out and held_out is None:
         if table.sample_weight is not None:  # what has no weight is not there
             order = order[table.sample_weight > 0]
@@ -117,10 +117,16 @@ def prepare(settings, table, held_out, before=None):
     units, bounds = scaling_for(table, order, settings, before)
     if units is not None:
         settings.alpha /= np.mean(units.y_scale ** LOSSES[settings.loss].degree)
-    samples = samples_of(*table.converted(dtype, units, bounds), order)
-    scored = None if held_out is None else held_out_of(*held_out.converted(dtype, units))
+    encoding = encoding_for(table, order, settings, before, bounds, random_state)
+    if encoding is not None:
+        units = encodings.widened(units, encoding)
+        net, drawn = begun(settings, table, encoding.n_columns, before, random_state)
+    samples = samples_of(*table.converted(dtype, units, bounds, encoding), order)
+    scored = None
+    if held_out is not None:
+        scored = held_out_of(*held_out.converted(dtype, units, encoding=encoding))
 
-    task = trials.Task(net, settings, samples, in_use(samples), random_state, drawn)
+    task = trials.Task(net, settings, samples, in_use(samples), random_state, drawn, encoding)
     settings.constant_loss = constant_loss(task)
     resolve(settings, len(task.rows), n_parameters(net))
     plan, pilot = task.plan, None
@@ -155,7 +161,7 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
         optimizer = loop.OptimizerState.start(settings, theta, seed, began)
 
     def learnt(theta):
-        return Learnt.of(theta, net, settings.activations, settings.loss, units)
+        return Learnt.of(theta, net, settings.activations, settings.loss, units, task.encoding)
 
     observer = None if watch is None else watch(learnt)
     if observer is not None and pilot is not None:
@@ -173,6 +179,17 @@ def glorot(net, settings, random_state):
     # where there are none.
     like = settings.activation if isinstance(settings.activation, str) else None
     return parameters.initialize(net, settings.activations, random_state, like)
+
+
+def begun(settings, table, n_columns, before, random_state):
+    """The network, and its first weights where they don't go by the data."""
+    widths = n_columns, *settings.hidden, table.y.shape[1]
+    net = network(widths, settings.activations, trained=True)
+    if before is not None:
+        check_goes_on(before, net, settings.loss)
+    elif settings.init == "glorot":
+        return net, glorot(net, settings, random_state)
+    return net, None
 
 
 def in_use(samples):
@@ -224,6 +241,16 @@ def drawn_in(table, rows):
     return table._replace(y=np.clip(table.y, *bounds)), bounds
 
 
+def check_encoding(before, settings):
+    """The present weights must be those of the columns that the parameters ask for."""
+    known = before.encoding.names if before.encoding else ()
+    if known != settings.encoding:
+        raise ValueError(
+            f"The present weights are for the encodings {list(known)}, encoding asks for "
+            f"{list(settings.encoding)}. Fit with warm_start=False."
+        )
+
+
 def check_goes_on(before, net, loss):
     """The present weights must be those of the network that the parameters ask for."""
     if LOSSES[before.loss].link != LOSSES[loss].link:
@@ -271,3 +298,16 @@ def scaling_for(table, rows, settings, before):
         mean = np.where(units.y_mean > 0, units.y_mean, 1.0)
         units = units._replace(y_mean=np.zeros_like(mean), y_scale=mean)
     return units, bounds
+
+
+def encoding_for(table, rows, settings, before, bounds, random_state):
+    """What the network sees of X besides its columns, or None: measured on the rows that are
+    trained on, at the first fit; who goes on, keeps it."""
+    if before is not None or not settings.encoding:
+        return before and before.encoding
+    if table.sample_weight is not None:
+        rows = rows[table.sample_weight[rows] > 0]
+    X = table.X[encodings.rows_looked_at(rows, table.X.shape[1])]
+    X = np.float64(X.toarray() if sparse.issparse(X) else X)
+    X = X if bounds is None else np.clip(X, *bounds)
+    return encodings.measure(settings.encoding, X, random_state)

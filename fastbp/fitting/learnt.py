@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp import parameters, scaling
+from fastbp import encodings, parameters, scaling
+from fastbp.encodings import Encoding
 from fastbp.kernels.formulas.losses import LINKS, LOSSES
 from fastbp.kernels.formulas.losses import TABLE as LOSS_TABLE
 from fastbp.kernels.formulas.network import network
@@ -26,16 +27,17 @@ class Learnt(NamedTuple):
     loss: str
     scaling: scaling.Scaling | None  # None without standardize
     dtype: np.dtype  # of training
-    n_features: int
+    n_columns: int  # that the network sees
     n_outputs: int
+    encoding: Encoding | None = None
 
     @classmethod
-    def of(cls, theta, net, activations, loss, units):
+    def of(cls, theta, net, activations, loss, units, encoding=None):
         """What a training ends with: θ in the units of training, `units` being their scaling."""
         link = LOSS_TABLE[loss].link
         weights = scaling.to_raw_units(*parameters.unpack(theta, net), units, link)
         ends = (int(net["width"][end]) for end in (0, -1))
-        return cls(*weights, tuple(activations), loss, units, theta.dtype, *ends)
+        return cls(*weights, tuple(activations), loss, units, theta.dtype, *ends, encoding)
 
     @property
     def link(self):
@@ -47,10 +49,10 @@ class Learnt(NamedTuple):
         widths = [len(self.coefs[0]), *(len(b) for b in self.intercepts)]
         shapes = [np.shape(W) for W in self.coefs]
         fits = len(widths) == len(self.activations) + 2 and shapes == list(pairwise(widths))
-        if not fits or (widths[0], widths[-1]) != (self.n_features, self.n_outputs):
+        if not fits or (widths[0], widths[-1]) != (self.n_columns, self.n_outputs):
             raise ValueError(
                 f"coefs_ of shapes {shapes} and intercepts_ of lengths {widths[1:]} are no "
-                f"network of {len(self.activations)} hidden layers with {self.n_features} "
+                f"network of {len(self.activations)} hidden layers with {self.n_columns} "
                 f"inputs and {self.n_outputs} outputs."
             )
         return network(widths, self.activations, trained=trained)
@@ -61,8 +63,21 @@ class Learnt(NamedTuple):
         weights = scaling.to_standard_units(self.coefs, self.intercepts, units, link)
         return parameters.pack(*weights, dtype)
 
+    def columns(self, X):
+        """Rows of X as kernels predict with them: with all that the network sees."""
+        if self.encoding is None:
+            return scaling.converted(X, X.dtype)
+        dtype = np.result_type(X.dtype, self.dtype)
+        return encodings.converted(X, dtype, self.encoding, precision=self.dtype)
+
+    def rows_at_a_time(self, most):
+        """How many rows to predict at a time, at most: encoded ones are made for it."""
+        if self.encoding is None:
+            return most
+        return min(most, max(1, encodings.VALUES_IN_A_CALL // self.n_columns))
+
     def model(self):
         """What the kernels predict with."""
         net = self.network()
-        units = self.scaling or scaling.no_scaling(self.n_features, self.n_outputs)
+        units = self.scaling or scaling.no_scaling(self.n_columns, self.n_outputs)
         return Model(net, self.theta(self.scaling, self.dtype), LOSSES[self.loss], *units)

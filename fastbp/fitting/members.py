@@ -6,7 +6,7 @@ from threading import Thread
 
 import numpy as np
 
-from fastbp import scaling
+from fastbp import encodings
 from fastbp.fitting import fit, loop
 from fastbp.fitting.interrupts import CtrlC
 from fastbp.fitting.team import processors
@@ -122,15 +122,18 @@ def wait_for(threads):
             thread.join(PATIENCE)
 
 
-def predict(models, X, n_outputs, n_threads):
-    """What each of the models (Model) predicts for rows of X, in raw units.
+def predict(learnt, X, n_threads):
+    """What each member, by what it has learnt, predicts for rows of X, in raw units.
 
     Returns
     -------
-    ndarray of shape (n_models, n_rows, n_outputs)
+    ndarray of shape (n_members, n_rows, n_outputs)
     """
-    X = scaling.converted(X, X.dtype)
-    y = np.empty((len(models), len(X), n_outputs), np.result_type(X.dtype, models[0].theta.dtype))
-    for model, of_model in zip(models, y, strict=True):
-        loop.predictions(model, X, of_model, n_threads)
+    first, columns, encoding = learnt[0], None, None
+    shape = len(learnt), X.shape[0], first.n_outputs
+    y = np.empty(shape, np.result_type(X.dtype, first.dtype))
+    for member, of_member in zip(learnt, y, strict=True):
+        if columns is None or not encodings.are_the_same(member.encoding, encoding):
+            columns, encoding = member.columns(X), member.encoding
+        loop.predictions(member.model(), columns, of_member, n_threads)
     return y

@@ -98,6 +98,9 @@ NARROW, STARTS = 8, 5
 #: The narrowest part of a column, and the steepest weight, of a unit that looks at one column.
 NARROWEST, STEEPEST = 0.02, 8.0
 
+#: The steepest one of a network that sees encoded columns: it is for tables with sharp edges.
+STEEPEST_ENCODED = 16.0
+
 #: The scale of a column from which on units look at it.
 LEAST_LOOKED_AT = 0.02**0.5
 
@@ -110,7 +113,9 @@ def n_starts(hidden):
     return STARTS if 0 < max(hidden, default=0) <= NARROW else 1
 
 
-def first_weights(coefs, intercepts, activations, X, random_state, solver="adam", columns=None):
+def first_weights(
+    coefs, intercepts, activations, X, random_state, solver="adam", columns=None, steepest=STEEPEST
+):
     """Draw first weights that know the data, in place.
 
     Half of the first layer's units look at one column each, and bend where its quantiles are: the
@@ -128,6 +133,8 @@ def first_weights(coefs, intercepts, activations, X, random_state, solver="adam"
     random_state : RandomState
     columns : array of int or None
         Those that units may look at; None is all that vary.
+    steepest : float
+        The steepest weight of a unit that looks at one column.
     solver : str
         Plain descent doesn't get through many layers of hinges that each halve what they are given.
     """
@@ -141,7 +148,7 @@ def first_weights(coefs, intercepts, activations, X, random_state, solver="adam"
         W[:] = random_state.normal(0, own * gain_before / np.sqrt(len(W)), W.shape)
         if l == 0 and row:
             middles = X[random_state.randint(len(X), size=W.shape[1])]
-            look_at_columns(W, middles, row, X, random_state, columns)
+            look_at_columns(W, middles, row, X, random_state, columns, steepest)
             b[:] = -np.einsum("uj,ju->u", middles, W)
         else:
             b[:] = -O.mean(axis=0) @ W
@@ -157,7 +164,7 @@ def columns_looked_at(X, scale=None):
     return np.flatnonzero(varies if scale is None else varies & (scale > LEAST_LOOKED_AT))
 
 
-def look_at_columns(W, middles, row, X, random_state, columns):
+def look_at_columns(W, middles, row, X, random_state, columns=None, steepest=STEEPEST):
     """Let the first units of W look at one column each, with `middles` at its quantiles."""
     columns = columns_looked_at(X) if columns is None else columns
     n_units = int(AXIS_SHARE * W.shape[1])
@@ -169,7 +176,7 @@ def look_at_columns(W, middles, row, X, random_state, columns):
     for u in range(n_units):
         at, i = u % len(columns), u // len(columns)
         j, (low, middle, high) = columns[at], quantiles[2 * i : 2 * i + 3, at]
-        slope = row.sharpness * min(1 / max(high - low, NARROWEST), STEEPEST) or 1.0
+        slope = row.sharpness * min(1 / max(high - low, NARROWEST), steepest) or 1.0
         W[:, u] = 0
         W[j, u] = slope * random_state.choice([-1, 1])
         middles[u, j] = middle
@@ -213,13 +220,14 @@ def rows_permuted(n_features):
     return int(np.clip(VALUES_PERMUTED / n_features, 50, 400))
 
 
-def column_scale(coefs, intercepts, activations, X, random_state):
+def column_scale(coefs, intercepts, activations, X, random_state, column_of=None):
     """What to multiply columns by: the root of what they are worth to a network, the best one's
     being 1; None if they are worth nothing.
 
     That is the mean square of how much the output changes where a column's values are exchanged
     between the rows of X. A column that is smaller is learnt from later: those that mean nothing
-    are by a hundredth of the others, and do next to no harm.
+    are by a hundredth of the others, and do next to no harm. Columns that are encoded from one of
+    the table, by the numbers `column_of`, are exchanged together.
     """
     plain = [ACTIVATIONS[name].plain for name in activations]
 
@@ -231,9 +239,11 @@ def column_scale(coefs, intercepts, activations, X, random_state):
     Z = X @ coefs[0] + intercepts[0]
     exchanged = X[random_state.permutation(len(X))] - X
     before, worth = output(Z), np.empty(X.shape[1])
-    for j in range(X.shape[1]):
-        after = output(Z + np.outer(exchanged[:, j], coefs[0][j]))
-        worth[j] = np.mean((after - before) ** 2)
+    column_of = np.arange(X.shape[1]) if column_of is None else column_of
+    for j in range(column_of.max() + 1):
+        alike = column_of == j
+        after = output(Z + exchanged[:, alike] @ coefs[0][alike])
+        worth[alike] = np.mean((after - before) ** 2)
     if not worth.max() > 0:
         return None
     return np.sqrt(np.maximum(worth / worth.max(), 1e-4))

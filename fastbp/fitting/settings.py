@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from fastbp import encodings
 from fastbp.fitting import recipe
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
@@ -27,12 +28,12 @@ def settings_of(params, *, is_partial=False):
     Returns
     -------
     SimpleNamespace
-        Also with `hidden` and `activations`, the units and the activation of each hidden layer,
-        `holds_out` and `refits`, the two kinds of early stopping; `finds_step`, whether the step
-        size is "auto"; `searches`, whether trials may scale columns, and `search_decay`, with which
-        decay; and what is known later: `constant_loss`, that of the best constant prediction,
-        `one_row`, the largest part that a single row has in the variance of y, and `drawn_in`, the
-        bounds that y was clipped to.
+        `encoding` is a tuple of names. Also with `hidden` and `activations`, the units and the
+        activation of each hidden layer, `holds_out` and `refits`, the two kinds of early stopping;
+        `finds_step`, whether the step size is "auto"; `searches`, whether trials may scale columns,
+        and `search_decay`, with which decay; and what is known later: `constant_loss`, that of the
+        best constant prediction, `one_row`, the largest part that a single row has in the variance
+        of y, and `drawn_in`, the bounds that y was clipped to.
 
     Raises
     ------
@@ -44,6 +45,7 @@ def settings_of(params, *, is_partial=False):
     )
     settings.hidden = hidden_widths(settings.hidden_layer_sizes)
     settings.activations = activation_names(settings.activation, len(settings.hidden))
+    settings.encoding = encodings.names_of(settings.encoding)
     settings.loss_parameter = loss_parameter(settings.loss, settings.loss_parameter)
     if settings.solver != "sgd" and SCHEDULES[settings.learning_rate].is_sgds:
         settings.learning_rate = "constant"

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from fastbp import parameters
+from fastbp.encodings import Encoding
 from fastbp.fitting import loop, recipe
 from fastbp.fitting.plan import aligned, held_out_of
 from fastbp.fitting.schedules import SCHEDULES
@@ -34,6 +35,7 @@ class Task(NamedTuple):
     rows: np.ndarray  # those of the samples that have a weight
     random_state: np.random.RandomState
     drawn: np.ndarray | None = None  # the first weights, where they don't go by the data
+    encoding: Encoding | None = None
 
     @property
     def plan(self):
@@ -57,10 +59,18 @@ class Task(NamedTuple):
             self.settings.activations,
             X,
             self.random_state,
-            columns=recipe.columns_looked_at(X, plan.scale) if plan.looks else (),
+            columns=self.columns_looked_at(X, plan),
             solver=self.settings.solver,
+            steepest=recipe.STEEPEST if self.encoding is None else recipe.STEEPEST_ENCODED,
         )
         return theta
+
+    def columns_looked_at(self, X, plan):
+        """Those that first units look at one by one: not at encoded ones."""
+        if not plan.looks:
+            return ()
+        columns = recipe.columns_looked_at(X, plan.scale)
+        return columns if self.encoding is None else columns[columns < self.encoding.low.size]
 
     def step_size(self, plan, theta):
         """The first: where it is "auto", that of the recipe; of plain descent by the curvature at
@@ -243,5 +253,6 @@ class Search:
         X = np.float64(scaled(task.samples.X[rest[: recipe.rows_permuted(n_features)]], trial.plan))
         coefs, intercepts = parameters.unpack(np.float64(trial.theta), task.net)
         return recipe.column_scale(
-            coefs, intercepts, task.settings.activations, X, task.random_state
-        )
+            coefs, intercepts, task.settings.activations, X, task.random_state,
+            task.encoding and task.encoding.column_of,
+        )  # fmt: skip

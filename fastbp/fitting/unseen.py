@@ -41,12 +41,12 @@ RESAMPLES = {None: all_rows, "folds": folds, "bootstrap": bootstrap}
 # ------------------------------------------------------------------- what they say
 
 
-def predict_unseen(models, table, left_out, n_threads):
+def predict_unseen(learnt, table, left_out, n_threads):
     """What the members that have not seen a row predict for it.
 
     Parameters
     ----------
-    models : list of Model
+    learnt : list of Learnt
     table : fit.Table
     left_out : list of ndarray of int
         The rows that each has not seen.
@@ -59,11 +59,10 @@ def predict_unseen(models, table, left_out, n_threads):
     mean, variance : ndarrays of shape (n_rows, n_outputs)
         Of their predictions; NaN where there is none, or for the variance only one.
     """
-    n_outputs = table.y.shape[1]
     count, (total, squares) = np.zeros(len(table.y), int), np.zeros((2, *table.y.shape))
-    for model, rows in zip(models, left_out, strict=True):
+    for member, rows in zip(learnt, left_out, strict=True):
         # From y, so that squares of numbers far from 0 are not subtracted.
-        error = predict([model], table.X[rows], n_outputs, n_threads)[0] - table.y[rows]
+        error = predict([member], table.X[rows], n_threads)[0] - table.y[rows]
         count[rows] += 1
         total[rows] += error
         squares[rows] += error**2

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastbp.kernels.formulas.optimizers import shrink_of, sum_of_squares
 from fastbp.kernels.machine.compile import inline, njit
+from fastbp.kernels.machine.subnormals import flush_subnormals, restore
 from fastbp.kernels.machine.threads import next_piece, wait
 from fastbp.kernels.machine.views import least, vector
 from fastbp.kernels.training.samples import shuffle
@@ -38,6 +39,15 @@ def train_epochs(take_steps, score, threads, training, samples, held_out, course
     int
         Epochs completed. One whose loss isn't finite is the last.
     """
+    before = flush_subnormals()
+    done = go_through_epochs(take_steps, score, threads, training, samples, held_out, course)
+    restore(before)
+    return done
+
+
+@inline
+def go_through_epochs(take_steps, score, threads, training, samples, held_out, course):
+    """See `train_epochs`."""
     recipe, state, size = training.recipe, training.state, samples.order.size
     position, steps = state.position, course.steps
     for epoch in range(course.etas.size):

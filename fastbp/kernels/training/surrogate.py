@@ -12,13 +12,15 @@ from fastbp.kernels.machine.runs import octets, singles
 from fastbp.kernels.training.online import forward, is_wide, octets_of, units_of
 
 
-def function_of_row(*models):
+def function_of_row(*models, encoding=None):
     """f(x) -> y, both in raw units; compiled when it is first called, the weights within it.
 
     Parameters
     ----------
     models : Model, see `records.py`
         Alike in all but weights and units; y is the mean of their predictions.
+    encoding : Encoding or None
+        Makes of the row the columns that they see.
 
     Returns
     -------
@@ -28,8 +30,10 @@ def function_of_row(*models):
     wide = np.stack([spread(net, model.theta) for model in models])
     units = (np.stack(each) for each in zip(*(model[3:] for model in models), strict=True))
     X_mean, X_scale, y_mean, y_scale = units
-    n_features, n_outputs = X_mean.shape[1], y_mean.shape[1]
+    n_columns, n_outputs = X_mean.shape[1], y_mean.shape[1]
+    n_features = n_columns if encoding is None else encoding.low.size
     real, wrong = wide.dtype, f"x must be a row of {n_features} features"
+    columns_of = row_encoder(encoding)
     n_octets = -(-net["width"] // 8)
     size, outputs = 8 * n_octets.sum(), 8 * n_octets[:-1].sum()
 
@@ -37,17 +41,51 @@ def function_of_row(*models):
     def f(x):
         if x.ndim != 1 or x.size != n_features:
             raise ValueError(wrong)
-        y, room = np.zeros(n_outputs), np.empty(n_features + size, real)
-        row, o = room[:n_features], room[n_features:]
+        y, room = np.zeros(n_outputs), np.empty(n_columns + size, real)
+        row, o = room[:n_columns], room[n_columns:]
+        columns = columns_of(x)
         for m in range(n_models):
-            for j in range(n_features):
-                row[j] = (x[j] - X_mean[m, j]) / X_scale[m, j]
+            for j in range(n_columns):
+                row[j] = (columns[j] - X_mean[m, j]) / X_scale[m, j]
             predict_row(net, wide[m], loss, row, o)
             for k in range(n_outputs):
                 y[k] += (y_scale[m, k] * o[outputs + k] + y_mean[m, k]) / n_models
         return y
 
     return f
+
+
+def row_encoder(encoding):
+    """x -> the columns that a network sees of a row; see `encodings.encode`, which does many."""
+    if encoding is None:
+        return numba.njit(unchanged, nogil=True)
+    _, low, high, mean, scale, bin_of, edge, width, centre, wave_of, frequency = encoding
+    n_features, n_bins, n_waves, size = low.size, bin_of.size, wave_of.size, encoding.size
+
+    @numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})
+    def columns_of(x):
+        columns = np.empty(n_features + n_bins + 2 * n_waves)
+        columns[:n_features] = x
+        bins = columns[n_features : n_features + n_bins]
+        sines = columns[n_features + n_bins : n_features + n_bins + n_waves]
+        cosines = columns[n_features + n_bins + n_waves :]
+        for t in range(n_bins):
+            j = bin_of[t]
+            part = (min(max(x[j], low[j]), high[j]) - edge[t]) / width[t]
+            bins[t] = size * (min(max(part, 0.0), 1.0) - centre[t])
+        for t in range(n_waves):
+            j = wave_of[t]
+            turns = frequency[t] * ((min(max(x[j], low[j]), high[j]) - mean[j]) / scale[j])
+            angle = 2 * np.pi * (turns - np.rint(turns))
+            sines[t], cosines[t] = size * np.sin(angle), size * np.cos(angle)
+        return columns
+
+    return columns_of
+
+
+def unchanged(x):
+    """x: of a network that sees the table's columns alone."""
+    return x
 
 
 def spread(net, theta):

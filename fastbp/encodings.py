@@ -1,0 +1,223 @@
+"""Encodings of numerical columns, which a network sees beside the columns themselves.
+
+Sharp edges are hard to learn from a column as it is, and easy from these (Gorishniy, Rubachev &
+Babenko, "On embeddings for numerical features in tabular deep learning", NeurIPS 2022):
+
+- piecewise linear: between edges b₀ < … < b_T, quantiles of the column, T columns
+  ``clip((x − bₜ₋₁) / (bₜ − bₜ₋₁), 0, 1)``, less their means;
+- periodic: ``sin 2πfz`` and ``cos 2πfz`` of the standardised column z, with fixed random f.
+
+Both are a tenth as large as a standardised column: larger, they drown it. Outside of the values
+measured, they are as at the ends.
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from fastbp import scaling
+
+#: What can be asked for, in the order in which the columns come.
+NAMES = ("piecewise_linear", "periodic")
+
+#: Bins of a column at most, and its frequencies with their standard deviation.
+BINS, FREQUENCIES, SIGMA = 32, 16, 2.0
+
+#: The size of an encoded column, that of a standardised one being 1.
+SIZE = 0.1
+
+#: Values that an encoding is measured on, at most: columns together.
+VALUES_LOOKED_AT = 2_000_000
+
+#: Values encoded at a time: they stay in a core's cache.
+VALUES_AT_A_TIME = 65_536
+
+
+#: Values of encoded columns that a kernel predicts with in one call.
+VALUES_IN_A_CALL = 2**22
+
+
+class Encoding(NamedTuple):
+    """The columns that a network sees: those of the table, then encoded ones."""
+
+    names: tuple  # of `NAMES`
+    low: np.ndarray  # (n_features,), float64 as the others: x is clipped to what was measured
+    high: np.ndarray
+    mean: np.ndarray  # (n_features,): z = (x − mean) / scale
+    scale: np.ndarray
+    bin_of: np.ndarray  # (n_bins,), uint32: the column of each bin
+    edge: np.ndarray  # (n_bins,): its lower edge
+    width: np.ndarray
+    centre: np.ndarray  # (n_bins,): the mean of what it gives
+    wave_of: np.ndarray  # (n_waves,), uint32: the column of each frequency
+    frequency: np.ndarray  # (n_waves,): f
+
+    @property
+    def column_of(self):
+        """The table's column that each column comes from."""
+        columns = np.arange(self.low.size)
+        return np.concatenate([columns, self.bin_of, self.wave_of, self.wave_of]).astype(np.intp)
+
+    @property
+    def size(self):
+        """What is 1 for a standardised column."""
+        return SIZE
+
+    @property
+    def n_columns(self):
+        """How many the network sees."""
+        return self.low.size + self.bin_of.size + 2 * self.wave_of.size
+
+
+def names_of(given):
+    """The encodings asked for, in the order of `NAMES`; () for None.
+
+    Raises
+    ------
+    ValueError
+        If there are others among them, or none.
+    """
+    if given is None:
+        return ()
+    asked = [given] if isinstance(given, str) else np.asarray(given, object).tolist()
+    if unknown := [name for name in asked if name not in NAMES]:
+        raise ValueError(f"Unknown encoding {unknown[0]!r}; known: {sorted(NAMES)}.")
+    if not asked:
+        raise ValueError(f"encoding names none of {sorted(NAMES)}; None is no encoding.")
+    return tuple(name for name in NAMES if name in asked)
+
+
+def rows_looked_at(rows, n_features):
+    """Some rows to measure an encoding on, evenly spread."""
+    most = max(1000, VALUES_LOOKED_AT // max(n_features, 1))
+    return rows[:: -(-len(rows) // most)]
+
+
+def measure(names, X, random_state):
+    """An encoding for the columns of X.
+
+    Of a column with two values every function is linear: it gets no columns, nor do constant ones.
+    Where quantiles coincide, there are fewer bins.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of `NAMES`.
+    X : ndarray of shape (n_rows, n_features), float64
+        Rows to measure on.
+    random_state : RandomState
+        Draws the frequencies.
+    """
+    low, high, mean, scale = X.min(axis=0), X.max(axis=0), X.mean(axis=0), X.std(axis=0)
+    several = [np.any((x != a) & (x != b)) for x, a, b in zip(X.T, low, high, strict=True)]
+    columns = np.flatnonzero(several)
+    bins, waves, frequency = [], np.zeros(0, np.uint32), np.zeros(0)
+    if "piecewise_linear" in names:
+        edges = np.quantile(X[:, columns], np.linspace(0, 1, BINS + 1), axis=0, method="lower")
+        for j, edges_of_j in zip(columns, edges.T, strict=True):
+            bins += [(j, *ends) for ends in pairwise(np.unique(edges_of_j))]
+    if "periodic" in names:
+        waves = np.repeat(columns, FREQUENCIES).astype(np.uint32)
+        frequency = random_state.normal(0, SIGMA, waves.size)
+    bin_of, edge, upper = np.array(bins).reshape(-1, 3).T
+    bin_of, width = bin_of.astype(np.uint32), upper - edge
+    scale[scale == 0] = 1.0
+    centre = [
+        np.mean(np.clip((X[:, j] - b) / w, 0, 1))
+        for j, b, w in zip(bin_of, edge, width, strict=True)
+    ]
+    return Encoding(
+        tuple(names), low, high, mean, scale, bin_of, edge, width, np.array(centre),
+        waves, frequency,
+    )  # fmt: skip
+
+
+def converted(A, dtype, encoding, units=None, bounds=None, precision=None):
+    """The columns that the network sees, as the kernels take them: see `scaling.converted`.
+
+    Parameters
+    ----------
+    A : {ndarray, sparse matrix} of shape (n_rows, n_features)
+    dtype : dtype
+        Of the result.
+    encoding : Encoding
+    units : Scaling or None
+        Of all these columns, or for none.
+    bounds : Bounds or None
+    precision : dtype, default=None
+        Of sines and cosines; None is `dtype`.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_columns)
+    """
+    n = encoding.low.size
+    mean, scale = (None, None) if units is None else (units.X_mean[:n], units.X_scale[:n])
+    out = np.empty((A.shape[0], encoding.n_columns), dtype)
+    for rows in scaling.slices(A.shape[0]):
+        chunk = A[rows].toarray() if sparse.issparse(A) else A[rows]
+        out[rows, :n] = scaling.converted(chunk, dtype, mean, scale, bounds)
+        few = max(1, VALUES_AT_A_TIME // encoding.n_columns)
+        for some in scaling.slices(len(chunk), few):
+            columns = out[rows, n:][some]
+            encode(chunk[some], encoding, columns, precision or dtype)
+            if units is not None and (units.X_scale[n:] != 1).any():
+                columns /= units.X_scale[n:].astype(dtype)
+    out.flags.writeable = False
+    return out
+
+
+def encode(X, encoding, out, precision=np.float64):
+    """The encoded columns alone.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+        In the table's units.
+    encoding : Encoding
+    out : ndarray of shape (n_rows, n_columns - n_features)
+    precision : dtype
+        Of sines and cosines.
+    """
+    _, low, high, mean, scale, bin_of, edge, width, centre, wave_of, frequency = encoding
+    bins, sines, cosines = np.split(out, np.cumsum([bin_of.size, wave_of.size]), axis=1)
+    x = np.clip(X, low, high)
+    part = x[:, bin_of] - edge
+    part /= width
+    bins[:] = np.clip(part, 0, 1, out=part) - centre
+    turns = ((x - mean) / scale)[:, wave_of] * frequency
+    turns -= np.rint(turns)  # whole ones change nothing: what is left is exact in any precision
+    angles = (2 * np.pi * turns).astype(precision)
+    sines[:], cosines[:] = np.sin(angles), np.cos(angles)
+    out *= out.dtype.type(SIZE)
+
+
+def are_the_same(one, other):
+    """Whether two encodings, or what stands for none, give the same columns."""
+    if one is other or one is None or other is None:
+        return one is other
+    return all(map(np.array_equal, one, other))
+
+
+def widened(units, encoding):
+    """A scaling of the table's columns, for those that the network sees: encoded ones stay."""
+    if units is None or encoding is None:
+        return units
+    more = (0, encoding.n_columns - units.X_mean.size)  # 0, if it is one already
+    return units._replace(
+        X_mean=np.pad(units.X_mean, more),
+        X_scale=np.pad(units.X_scale, more, constant_values=1.0),
+    )
+
+
+def check(encoding, n_features):
+    """An error, if it is no encoding of a table of so many columns."""
+    of_columns, of_bins, of_waves = encoding[1:5], encoding[5:9], encoding[9:]
+    for arrays, n in ((of_columns, n_features), (of_bins, None), (of_waves, None)):
+        n = arrays[0].size if n is None else n
+        if any(array.shape != (n,) for array in arrays):
+            raise ValueError("The arrays of the encoding are of different lengths.")
+    if any((j.dtype != np.uint32 or (j >= n_features).any()) for j in (of_bins[0], of_waves[0])):
+        raise ValueError(f"The encoding is of other columns than the table's {n_features}.")

@@ -1,0 +1,354 @@
+"""`encoding`: a network that also sees its columns piecewise linearly and periodically."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from founding import founding
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from test_persistence import rewritten
+
+from fastbp import BackpropEnsembleRegressor, BackpropRegressor, encodings
+
+BOTH = ("piecewise_linear", "periodic")
+
+KINDS = ["piecewise_linear", "periodic", BOTH]
+
+
+@pytest.fixture
+def mixed():
+    """X (300, 5): normal, heavy-tailed, few values, two values, one value; and y."""
+    random = np.random.default_rng(0)
+    n = 300
+    X = np.column_stack([
+        random.normal(50, 3, n), np.exp(3 * random.normal(size=n)), random.integers(0, 6, n),
+        random.integers(0, 2, n), np.full(n, 7.0),
+    ])  # fmt: skip
+    return X, np.float64(X[:, 0] > 50) + X[:, 2] * X[:, 3]
+
+
+def quick(encoding=BOTH, **given):
+    params = {"hidden_layer_sizes": (9, 5), "max_iter": 3, "init": "auto", "random_state": 0,
+              "n_iter_no_change": np.inf}  # fmt: skip
+    return founding(**{"encoding": encoding} | params | given)
+
+
+def sigma(Z):
+    return 1 / (1 + np.exp(-Z))
+
+
+def textbook(columns, model):
+    """The forward pass of a network of logistic units."""
+    O = columns
+    for W, b in zip(model.coefs_[:-1], model.intercepts_[:-1], strict=True):
+        O = sigma(O @ W + b)
+    return O @ model.coefs_[-1] + model.intercepts_[-1]
+
+
+def by_hand(X_train, X, frequencies):
+    """Encoded columns, value by value."""
+    bins, sines, cosines, frequencies = [], [], [], list(frequencies)
+    for j in range(X.shape[1]):
+        known = sorted(X_train[:, j])
+        if len(set(known)) <= 2:
+            continue
+        edges = []
+        for t in range(33):
+            edge = known[int(np.floor(t / 32 * (len(known) - 1)))]
+            if edge not in edges:
+                edges.append(edge)
+        mean, scale = np.mean(known), np.std(known)
+        for t in range(1, len(edges)):
+
+            def part(x, t=t, edges=edges):
+                if x <= edges[t - 1]:
+                    return 0.0
+                return 1.0 if x >= edges[t] else (x - edges[t - 1]) / (edges[t] - edges[t - 1])
+
+            centre = np.mean([part(x) for x in known])
+            bins.append([0.1 * (part(x) - centre) for x in X[:, j]])
+        for f in (frequencies.pop(0) for _ in range(16)):
+            z = [(min(max(x, known[0]), known[-1]) - mean) / scale for x in X[:, j]]
+            sines.append([0.1 * np.sin(2 * np.pi * f * each) for each in z])
+            cosines.append([0.1 * np.cos(2 * np.pi * f * each) for each in z])
+    return np.column_stack([X, *bins, *sines, *cosines])
+
+
+def test_the_columns_are_those_of_the_formulas(mixed):
+    X, _ = mixed
+    encoding = encodings.measure(BOTH, X, np.random.RandomState(0))
+    assert_array_equal(encoding.frequency, np.random.RandomState(0).normal(0, 2, 48))
+    beyond = np.vstack([X, X - 1000, X + 1000, X + 1e-3])
+    expected = by_hand(X, beyond, encoding.frequency)
+    got = encodings.converted(beyond, np.float64, encoding)
+    assert_allclose(got, expected, rtol=1e-9, atol=1e-12)
+    assert encoding.n_columns == expected.shape[1] == 5 + 32 + 32 + 5 + 2 * 48
+    got = encodings.converted(beyond, np.float64, encoding, precision=np.float32)
+    assert_allclose(got, expected, rtol=1e-9, atol=1e-7)
+
+
+def test_columns_of_two_values_or_one_have_no_others(mixed):
+    encoding = encodings.measure(BOTH, mixed[0], np.random.RandomState(0))
+    assert_array_equal(np.bincount(encoding.column_of), [1 + 32 + 32, 65, 1 + 5 + 32, 1, 1])
+
+
+def test_encoded_columns_are_centred_and_small(mixed):
+    X, _ = mixed
+    columns = encodings.converted(X, np.float64, encodings.measure(BOTH, X, np.random))[:, 5:]
+    n_bins = 32 + 32 + 5
+    assert_allclose(columns[:, :n_bins].mean(axis=0), 0, atol=1e-14)
+    assert np.abs(columns).max() <= 0.1
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_prediction_is_the_textbooks_pass_on_the_columns(kind, dtype, standardize, mixed):
+    X, y = mixed
+    X[:, 1] = np.log(X[:, 1])
+    model = quick(kind, dtype=dtype, standardize=standardize).fit(X, y)
+    columns = model.encode(X)
+    assert columns.shape == (300, len(model.coefs_[0]))
+    assert_array_equal(columns[:, :5], X)
+    assert model.n_features_in_ == 5
+    tolerance = 1e-4 if dtype == "float32" else 1e-10
+    expected = textbook(columns, model).ravel()
+    assert_allclose(model.predict(X), expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [(BOTH, "float32"), ("piecewise_linear", "float64")])
+def test_in_a_compiled_loop_rows_are_encoded_too(kind, dtype, mixed):
+    X, y = mixed
+    model, tolerance = quick(kind, dtype=dtype).fit(X, y), 1e-4 if dtype == "float32" else 1e-10
+    f = model.as_njit()
+    far = np.vstack([X[:20], X[:20] - 99])
+    rows = [f(x)[0] for x in far]
+    assert_allclose(rows, model.predict(far), rtol=tolerance, atol=tolerance)
+
+
+def test_a_model_without_encoding_sees_the_columns_of_x(table):
+    model = quick(None).fit(*table)
+    assert_array_equal(model.encode(table[0]), table[0])
+    assert model.encode(table[0]).flags.writeable
+
+
+def test_rows_are_predicted_a_few_at_a_time(mixed, monkeypatch):
+    X, y = mixed
+    model = quick().fit(X, y)
+    at_once = model.predict(X)
+    monkeypatch.setattr(encodings, "VALUES_IN_A_CALL", 1000)
+    monkeypatch.setattr(encodings, "VALUES_AT_A_TIME", 1000)
+    assert_allclose(model.predict(X), at_once, rtol=1e-5)
+
+
+def test_measured_are_the_rows_that_are_trained_on(mixed):
+    X, y = mixed
+    far, weight = np.vstack([X, X + 1000]), np.repeat([1.0, 0.0], 300)
+    weighted = quick().fit(far, np.tile(y, 2), weight)
+    alone = quick().fit(X, y, X_val=X + 1000, y_val=y)
+    for model in (weighted, alone):
+        assert_array_equal(model.encode(X), quick().fit(X, y).encode(X))
+    held_out = quick(early_stopping=True).fit(X, y)
+    assert held_out._learnt.encoding.mean[0] != X[:, 0].mean()
+
+
+def test_outliers_do_not_rule_the_encoding(mixed):
+    X, y = mixed
+    X[3, 0] = 1e9
+    encoding = quick().fit(X, y)._learnt.encoding
+    assert encoding.scale[0] < 10
+    assert encoding.high[0] < 100
+
+
+def test_frequencies_are_drawn_from_random_state(mixed):
+    frequencies = [
+        quick("periodic", random_state=seed).fit(*mixed)._learnt.encoding.frequency
+        for seed in (0, 0, 1)
+    ]
+    assert_array_equal(frequencies[0], frequencies[1])
+    assert not np.array_equal(frequencies[0], frequencies[2])
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_files_and_pickles_keep_it(kind, mixed, tmp_path):
+    X, y = mixed
+    model = quick(kind, shuffle=False).fit(X, y)
+    model.save(tmp_path / "model.npz")
+    loaded = BackpropRegressor.load(tmp_path / "model.npz")
+    pickled = pickle.loads(pickle.dumps(model))
+    for other in (loaded, pickled):
+        assert_array_equal(other.predict(X), model.predict(X))
+        assert_array_equal(other.encode(X), model.encode(X))
+        assert other.partial_fit(X, y).coefs_[0].shape == model.coefs_[0].shape
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda header, _: header.pop("encoding"),
+        lambda header, _: header.update(encoding=["spline"]),
+        lambda _, arrays: arrays.pop("encoding_edge"),
+        lambda _, arrays: arrays.update(encoding_mean=np.zeros(4)),
+        lambda _, arrays: arrays.update(encoding_bin_of=arrays["encoding_bin_of"] + np.uint32(3)),
+        lambda _, arrays: arrays.update(encoding_wave_of=-arrays["encoding_frequency"]),
+    ],
+)
+def test_a_file_without_a_whole_encoding_is_refused(change, mixed, tmp_path):
+    quick().fit(*mixed).save(tmp_path / "model.npz")
+    rewritten(tmp_path / "model.npz", change)
+    with pytest.raises(ValueError, match=r"model\.npz is not a whole model"):
+        BackpropRegressor.load(tmp_path / "model.npz")
+
+
+def test_who_goes_on_keeps_it(mixed):
+    X, y = mixed
+    model = quick(warm_start=True).partial_fit(X, y)
+    columns = model.encode(X)
+    model.partial_fit(2 * X, y)
+    assert_array_equal(model.encode(X), columns)
+    model.fit(2 * X, y)
+    assert_array_equal(model.encode(X), columns)
+    assert_allclose(model.predict(X), textbook(columns, model).ravel(), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("first", "then"), [(None, BOTH), (BOTH, None), (BOTH, "periodic")])
+def test_who_goes_on_can_not_change_it(first, then, mixed):
+    model = quick(first, warm_start=True).fit(*mixed).set_params(encoding=then)
+    for method in (model.fit, model.partial_fit):
+        with pytest.raises(ValueError, match="encoding asks for"):
+            method(*mixed)
+
+
+def test_the_order_of_the_names_does_not_matter(mixed):
+    X, y = mixed
+    models = [quick(names).fit(X, y) for names in (BOTH, list(BOTH[::-1]), np.array(BOTH))]
+    for model in models[1:]:
+        assert_array_equal(model.predict(X), models[0].predict(X))
+
+
+def test_sparse_tables_and_frames_are_encoded_too(mixed):
+    X, y = mixed
+    dense = quick().fit(X, y)
+    model = quick().fit(sparse.csr_array(X), y)
+    assert_array_equal(model.encode(sparse.csr_array(X)), model.encode(X))
+    assert_array_equal(model.predict(sparse.csr_array(X)), model.predict(X))
+    assert_array_equal(model.encode(X), dense.encode(X))
+    frame = pd.DataFrame(X, columns=list("abcde"))
+    assert_array_equal(quick().fit(frame, y).predict(frame), dense.predict(X))
+
+
+def test_the_gradient_is_that_of_the_weights_of_encoded_columns(mixed):
+    X, y = mixed
+    model = quick(dtype="float64").fit(X, y)
+    loss, dW, db = model.loss_gradient(X, y)
+    assert_allclose(loss, np.mean((model.predict(X) - y) ** 2))
+    for l, at in [(0, (7, 1)), (0, (100, 2)), (0, (160, 3)), (1, (2, 2))]:
+        W, e = model.coefs_[l], 1e-5
+        W[at] += e
+        more = model.loss_gradient(X, y)[0]
+        W[at] -= 2 * e
+        less = model.loss_gradient(X, y)[0]
+        W[at] += e
+        assert_allclose(dW[l][at], (more - less) / (2 * e), rtol=1e-4, atol=1e-9)
+    assert [len(b) for b in db] == [9, 5, 1]
+
+
+@pytest.mark.parametrize("init", ["auto", "glorot"])
+@pytest.mark.parametrize("early_stopping", [False, True, "refit"])
+def test_bits_are_the_same_for_any_number_of_threads(early_stopping, init, mixed):
+    X, y = mixed
+    one, two = (
+        quick(early_stopping=early_stopping, init=init, n_threads=n, max_iter=12).fit(X, y)
+        for n in (1, 2)
+    )
+    assert_array_equal(one.coefs_[0], two.coefs_[0])
+    assert_array_equal(one.predict(X), two.predict(X))
+
+
+def test_models_of_callbacks_are_encoded(mixed):
+    X, y = mixed
+    seen = []
+
+    class Watcher:
+        def setup(self, estimator, context): ...
+
+        def teardown(self, estimator, context): ...
+
+        def on_fit_task_begin(self, estimator, context): ...
+
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+            seen.append(fitted_estimator.predict(X))
+
+    model = quick(max_iter=2).set_callbacks(Watcher()).fit(X, y)
+    assert len(seen) == 3  # of two epochs and the fit
+    assert_array_equal(seen[1], model.predict(X))
+    assert_array_equal(seen[2], model.predict(X))
+
+
+def test_only_columns_of_the_table_are_looked_at_alone(mixed):
+    X, y = mixed
+    model = quick(hidden_layer_sizes=(16,), max_iter=1, learning_rate_init=1e-9).fit(X, y)
+    alone = (np.abs(model.coefs_[0]) > 1e-6).sum(axis=0) == 1
+    assert alone[:8].all()
+    assert (np.abs(model.coefs_[0][5:, :8]) < 1e-6).all()
+
+
+def test_useless_columns_are_made_smaller_with_all_that_is_encoded_from_them():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(400, 8))
+    y = (X[:, 0] > 0) + random.normal(0, 0.5, 400)
+    model = BackpropRegressor((16,), encoding=BOTH, max_iter=60, random_state=0).fit(X, y)
+    encoding, units = model._learnt.encoding, model._learnt.scaling
+    scale = np.ones(encoding.n_columns) / units.X_scale
+    scale[:8] *= X.std(axis=0)
+    for j in range(8):
+        assert_allclose(scale[encoding.column_of == j], scale[j], rtol=0.01)
+    assert scale[1:8].max() < 0.7 * scale[0]
+    assert_allclose(model.predict(X), textbook(model.encode(X), model).ravel(), rtol=1e-3)
+
+
+def test_members_of_an_ensemble_share_one_encoding(mixed, tmp_path):
+    X, y = mixed
+    model = BackpropEnsembleRegressor(quick(), n_estimators=3, random_state=0).fit(X, y)
+    columns = [member.encode(X) for member in model.estimators_]
+    assert_array_equal(columns[0], columns[2])
+    each = [member.predict(X) for member in model.estimators_]
+    assert_allclose(model.predict(X), np.mean(each, axis=0), rtol=1e-5)
+    f = model.as_njit()
+    assert_allclose([f(x)[0] for x in X[:9]], model.predict(X[:9]), rtol=1e-4)
+    model.save(tmp_path / "ensemble.npz")
+    loaded = BackpropEnsembleRegressor.load(tmp_path / "ensemble.npz")
+    assert_array_equal(loaded.predict(X), model.predict(X))
+
+
+def test_unknown_names_are_refused_with_the_known_ones():
+    for given in ("spline", ["periodic", "spline"]):
+        with pytest.raises(ValueError, match=r"encoding.*'(periodic|piecewise_linear)'"):
+            quick(given).fit(np.eye(20), np.arange(20.0))
+
+
+def test_nothing_but_constants_can_be_encoded():
+    X, y = np.ones((50, 3)), np.arange(50.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = quick().fit(X, y)
+    assert len(model.coefs_[0]) == 3
+    assert_allclose(model.as_njit()(X[0]), model.predict(X[:1]), rtol=1e-5)
+
+
+def test_steps_are_learnt_better_with_it():
+    random = np.random.default_rng(3)
+    X, errors = random.normal(size=(2600, 4)), {}
+    y = (X[:, 0] > 0.2) + (X[:, 1] > -0.3) * np.float64(X[:, 2] > 0)
+    for encoding in (None, BOTH):
+        model = BackpropRegressor(
+            (32, 32), encoding=encoding, max_iter=60, early_stopping=False, n_threads=1
+        )
+        errors[encoding] = [
+            np.mean((model.set_params(random_state=s).fit(X[:600], y[:600]).predict(X) - y) ** 2)
+            for s in range(3)
+        ]
+    assert max(errors[BOTH]) < 0.8 * min(errors[None]), errors
