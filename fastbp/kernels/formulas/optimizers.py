@@ -143,7 +143,7 @@ def decay(net, rate, theta, first, stop):
 @njit_exact
 def shorten(W, rate):
     """W ← (1 − rate) W, without rounding 1 − rate."""
-    rate = type(W[0])(rate)
+    rate = W.dtype.type(rate)
     for i in range(W.size):
         W[i] -= rate * W[i]
 
