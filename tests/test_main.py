@@ -330,7 +330,7 @@ def test_the_kernel_is_prepared_that_training_uses(params, monkeypatch):
 
     monkeypatch.setattr(loop, "kernel_for", noting)
     X, y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60.0)
-    model = BackpropRegressor(**params, max_iter=1)
+    model = BackpropRegressor(**params, max_iter=1, early_stopping=False)
     prepare_kernels(step_of(model, X.shape[1], len(X)))
     model.fit(X, y)
     prepared, *trained = used

@@ -426,11 +426,11 @@ def test_the_loss_of_the_best_constant_is_the_least_there_is(loss, n_outputs):
     for k in range(n_outputs):
         of = [
             sum(s * plain.value(z, t) for s, t in zip(w, y[:, k], strict=True))
-            for z in np.arange(-1, 12, 0.01)
+            for z in np.arange(-1, 12, 0.04)
         ]
         least += min(of)
     a = plain.params.get("loss_parameter", 0.0)
-    assert_allclose(LOSSES[loss].constant_loss(y, w, a), least, rtol=1e-3)
+    assert_allclose(LOSSES[loss].constant_loss(y, w, a), least, rtol=2e-3)
 
 
 def test_one_row_that_holds_most_of_ys_variance_is_spoken_of():
