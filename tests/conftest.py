@@ -31,6 +31,11 @@ from fastbp.kernels.training.records import STATE  # noqa: E402
 TRAINING = {kernel.name: kernel for kernel in KERNELS}
 
 
+def pytest_addoption(parser):
+    """Some tests go through all numbers of float32, and by default through a seeded part."""
+    parser.addoption("--campaigns", action="store_true", help="whole campaigns, not a part of each")
+
+
 @pytest.fixture
 def table():
     """X (60, 3) and y (60,): a smooth function with a little noise, in raw units."""

@@ -143,22 +143,30 @@ def test_gathered_rows_are_numpys_and_padding_is_zero(width, dtype):
         assert_array_equal(T[:, stop - start :], 0)
 
 
-@pytest.mark.parametrize(
-    "processor",
-    [
-        {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma"},
-        {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
-    ],
-    ids=lambda processor: processor["NUMBA_CPU_NAME"],
-)
+PROCESSORS = {
+    "haswell": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma"},
+    "generic": {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
+}
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """Compiling takes long: the tests of all processors run side by side."""
+    command = [sys.executable, "-m", "pytest", "-q", __file__, "-k", "numpys or begin"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    runs = {
+        name: subprocess.Popen(command, env=os.environ | processor, **pipes)
+        for name, processor in PROCESSORS.items()
+    }
+    yield runs
+    for run in runs.values():
+        run.kill()
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
 @pytest.mark.skipif("NUMBA_CPU_NAME" in os.environ, reason="compiles for another already")
-def test_products_are_right_when_compiled_for_another_processor(processor):
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", __file__, "-k", "numpys or begin"],
-        env=os.environ | processor,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_products_are_right_when_compiled_for_another_processor(processor, runs):
+    out, _ = runs[processor].communicate()
+    assert runs[processor].returncode == 0, out
     n_gathered, n_back = 40, 48 * len(ACTIVATIONS)
-    assert f"{4 * len(EDGES) + n_gathered + n_back} passed" in done.stdout
+    assert f"{4 * len(EDGES) + n_gathered + n_back} passed" in out
