@@ -37,7 +37,7 @@ def expected_failed_checks(model):
 
 
 @parametrize_with_checks(
-    [BackpropRegressor(max_iter=50), founding(dtype="float64")],
+    [BackpropRegressor(max_iter=20), founding(dtype="float64")],
     expected_failed_checks=expected_failed_checks,
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # noise is not learnt
