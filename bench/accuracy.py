@@ -89,13 +89,18 @@ def cell(errors, seconds):
     return f"{mean:.4g} ± {spread:.2g} ({statistics.mean(seconds):.2f} s)"
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def options_of(description):
+    """The command line of a bench that goes through tables."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--tables", default=DATA, metavar="FOLDER")
     parser.add_argument("--only", default="", metavar="SUBSTRING", help="of names of tables")
     parser.add_argument("--splits", type=int, default=5, metavar="N", help="of a table, at most")
     parser.add_argument("--large", type=int, default=1, metavar="N", help="of one of 5,000 rows")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main():
+    options = options_of(__doc__.splitlines()[0])
     BackpropRegressor().partial_fit(np.zeros((50, 1)), np.arange(50.0))  # compiles
     print(f"| table | {' | '.join(MODELS)} |\n| --- |{' ---: |' * len(MODELS)}")
     ratios = {name: [] for name in MODELS}

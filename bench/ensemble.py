@@ -7,12 +7,11 @@ not counted, on 5,000 rows at most: eight one after another over as many at a ti
 cores.
 """
 
-import argparse
 import time
 import warnings
 
 import numpy as np
-from accuracy import DATA, tables
+from accuracy import options_of, tables
 from machine import cores, description
 
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor
@@ -62,12 +61,7 @@ def speed_up(X, y, n_threads, repeats=3, n_estimators=8):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tables", default=DATA, metavar="FOLDER")
-    parser.add_argument("--only", default="", metavar="SUBSTRING", help="of names of tables")
-    parser.add_argument("--splits", type=int, default=5, metavar="N", help="of a table, at most")
-    parser.add_argument("--large", type=int, default=1, metavar="N", help="of one of 5,000 rows")
-    options = parser.parse_args()
+    options = options_of(__doc__.splitlines()[0])
     timed_fit(BackpropEnsembleRegressor(n_estimators=2), np.zeros((50, 1)), np.arange(50.0))
     columns = "RMSE of 1", "of 8", "ratio", "s of 1", "s of 8", "in 90 % intervals"
     columns = *columns, f"members in {cores()} threads, times as fast"

@@ -222,6 +222,7 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
         # What is to be said of one is mostly to be said of all: it is said once.
         worst = max(fitted, key=lambda each: each.history.losses[-1])
         one._note(worst, False, False)
+        one._warn_of_restarts(worst)
         one._warn(worst)
 
     # ------------------------------------------------------------- prediction

@@ -436,6 +436,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             seen=self.t_ if go_on else 0,
         )
         self._note(fitted, go_on, held_out is not None or fitted.settings.holds_out)
+        self._warn_of_restarts(fitted)
         if not is_partial:
             self._warn(fitted)
         if fitted.observer is not None:
@@ -477,6 +478,14 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             self.validation_scores_ = pilot.validation_scores
             self.validation_loss_curve_ = pilot.validation_losses
 
+    def _warn_of_restarts(self, fitted):
+        """Say that the step size that was given is not the one trained with."""
+        if fitted.history.restarts and self.learning_rate_init != "auto":
+            self._say(
+                f"Training diverged with learning_rate_init={self.learning_rate_init:g}, and was "
+                f"begun again with {self.learning_rate_init_:.3g}. Lower it, or leave it 'auto'."
+            )
+
     def _warn(self, fitted):
         """Say what the user should know of how training ended."""
         history, settings = fitted.history, fitted.settings
@@ -491,11 +500,6 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             self._say(
                 f"Stopped after max_iter={self.max_iter_} epochs, before the loss stopped "
                 "improving."
-            )
-        if history.restarts and self.learning_rate_init != "auto":
-            self._say(
-                f"Training diverged with learning_rate_init={self.learning_rate_init:g}, and was "
-                f"begun again with {self.learning_rate_init_:.3g}. Lower it, or leave it 'auto'."
             )
         if history.losses[-1] >= settings.constant_loss > 0 and history.ended_by != "interrupted":
             self._say(

@@ -399,9 +399,9 @@ def test_partial_fit_recovers_from_where_it_was(standard_table):
     for _ in range(3):
         model.partial_fit(X, y)
     before = model.loss_
-    model.partial_fit(
-        np.tile(X, (9, 1)) * 12, np.tile(y, 9) * 12
-    )  # whose curvature is beyond the step
+    steep = np.tile(X, (9, 1)) * 12, np.tile(y, 9) * 12  # its curvature is beyond the step
+    with pytest.warns(ConvergenceWarning, match=r"diverged with learning_rate_init=0\.02"):
+        model.partial_fit(*steep)
     assert np.isfinite(model.loss_)
     assert model.partial_fit(X, y).loss_ < 5 * before
 
@@ -441,6 +441,14 @@ def test_one_row_that_holds_most_of_ys_variance_is_spoken_of():
     assert y[11] == 1e6
     others = np.arange(300) != 11
     assert model.score(X[others], y[others]) > 0.9
+
+
+def test_a_chunk_of_a_stream_is_trained_on_as_it_is():
+    """Nobody would hear that y was drawn in: its largest value may be the first of many."""
+    X, y = smooth(300)
+    y[11] = 1e6
+    model = BackpropRegressor(32, random_state=0).partial_fit(X, y)
+    assert model._learnt.scaling.y_scale[0] > 1e4
 
 
 def test_a_rare_event_is_no_outlier(recwarn):

@@ -112,7 +112,7 @@ def prepare(settings, table, held_out, before=None):
         order, rows = split(order, settings.validation_fraction, random_state)
         held_out = table.rows(rows)
     settings.one_row = share_of_one_row(table, order, settings)
-    if settings.one_row > RULES and before is None:
+    if settings.one_row > RULES and before is None and not settings.is_partial:
         table, settings.drawn_in = drawn_in(table, order)
     units, bounds = scaling_for(table, order, settings, before)
     if units is not None:
