@@ -6,12 +6,16 @@ splits.
 Without a folder, on the tables of `data/`, with seeded 90/10 splits. A folder is searched for CSV
 files, whose last column is the target, and for .npz files with X, y and the splits that they name:
 `train_idx` and `test_idx`, `rtdl_…_idx`, or numbers of folds in `fold10` or `fold`.
+
+Where they are installed (`pip install catboost lightgbm pytabkit`), CatBoost, LightGBM and RealMLP
+with its tuned defaults are measured, too. `--models` chooses.
 """
 
 import argparse
 import statistics
 import time
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -32,13 +36,40 @@ def scaled_mlp(seed):
     return TransformedTargetRegressor(network, transformer=StandardScaler())
 
 
+def catboost(seed):
+    from catboost import CatBoostRegressor
+
+    return CatBoostRegressor(random_seed=seed, verbose=False, allow_writing_files=False)
+
+
+def lightgbm(seed):
+    from lightgbm import LGBMRegressor
+
+    return LGBMRegressor(random_state=seed, verbose=-1)
+
+
+def realmlp(seed):
+    from pytabkit import RealMLP_TD_S_Regressor
+
+    return RealMLP_TD_S_Regressor(random_state=seed, device="cpu", verbosity=0)
+
+
+#: By the module that each needs, what is measured where it is installed.
+OPTIONAL = {
+    "catboost": ("CatBoost", catboost),
+    "lightgbm": ("LightGBM", lightgbm),
+    "pytabkit": ("RealMLP-TD-S", realmlp),
+}
+
 MODELS = {
     "BackpropRegressor": lambda seed: BackpropRegressor(random_state=seed),
     "encoded": lambda seed: BackpropRegressor(
         encoding=("piecewise_linear", "periodic"), random_state=seed
     ),
+    "MLPRegressor": lambda seed: MLPRegressor(random_state=seed),
     "MLPRegressor, scaled": scaled_mlp,
     "HistGradientBoosting": lambda seed: HistGradientBoostingRegressor(random_state=seed),
+    **dict(peer for module, peer in OPTIONAL.items() if find_spec(module)),
 }
 
 
@@ -89,32 +120,48 @@ def cell(errors, seconds):
     return f"{mean:.4g} ± {spread:.2g} ({statistics.mean(seconds):.2f} s)"
 
 
-def options_of(description):
-    """The command line of a bench that goes through tables."""
+def parser_of(description):
+    """The command line of a bench that goes through tables, to be added to."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--tables", default=DATA, metavar="FOLDER")
     parser.add_argument("--only", default="", metavar="SUBSTRING", help="of names of tables")
     parser.add_argument("--splits", type=int, default=5, metavar="N", help="of a table, at most")
     parser.add_argument("--large", type=int, default=1, metavar="N", help="of one of 5,000 rows")
-    return parser.parse_args()
+    return parser
+
+
+def options_of(description):
+    """What a command line of these says."""
+    return parser_of(description).parse_args()
+
+
+def chosen_tables(options):
+    """Those that the command line asks for, with as many splits."""
+    for name, X, y, splits in tables(options.tables):
+        if options.only in name:
+            yield name, X, y, splits[: options.splits if len(y) < 5000 else options.large]
 
 
 def main():
-    options = options_of(__doc__.splitlines()[0])
+    parser = parser_of(__doc__.splitlines()[0])
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    options = parser.parse_args()
+    models = {name: MODELS[name] for name in dict.fromkeys(["BackpropRegressor", *options.models])}
     BackpropRegressor().partial_fit(np.zeros((50, 1)), np.arange(50.0))  # compiles
-    print(f"| table | {' | '.join(MODELS)} |\n| --- |{' ---: |' * len(MODELS)}")
-    ratios = {name: [] for name in MODELS}
-    for name, X, y, splits in tables(options.tables):
-        if options.only not in name:
-            continue
-        splits = splits[: options.splits if len(y) < 5000 else options.large]
-        results = {model: measured(make, X, y, splits) for model, make in MODELS.items()}
+    print(f"| table | {' | '.join(models)} |\n| --- |{' ---: |' * len(models)}")
+    ratios = {name: [] for name in models}
+    for name, X, y, splits in chosen_tables(options):
+        results = {model: measured(make, X, y, splits) for model, make in models.items()}
         cells = [cell(*result) for result in results.values()]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
-        for model, (errors, _) in results.items():
-            ratios[model].append(np.mean(results["BackpropRegressor"][0]) / np.mean(errors))
-    means = [f"{np.exp(np.mean(np.log(each))):.3f}" for each in ratios.values()]
-    print(f"| fastbp's over it, geometric mean | {' | '.join(means)} |")
+        for model, measures in results.items():
+            ours = results["BackpropRegressor"]
+            means = [np.mean(a) / np.mean(b) for a, b in zip(ours, measures, strict=True)]
+            ratios[model].append(means)
+    means = np.exp([np.mean(np.log(each), axis=0) for each in ratios.values()])
+    for what, of_each in zip(("RMSE", "seconds"), means.T, strict=True):
+        cells = [f"{mean:.3f}" for mean in of_each]
+        print(f"| fastbp's {what} over its, geometric mean | {' | '.join(cells)} |")
     print(f"\nTest RMSE ± standard error over splits (seconds of a fit). {description()}")
 
 
