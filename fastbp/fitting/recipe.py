@@ -98,6 +98,10 @@ NARROW, STARTS = 8, 5
 #: The narrowest part of a column, and the steepest weight, of a unit that looks at one column.
 NARROWEST, STEEPEST = 0.02, 8.0
 
+#: Hinges may be as much steeper as there are fewer columns than so many: they bend once where
+#: sigmoids rise and stay, and a wave of one column takes more of them. (Sigmoids overfit by it.)
+HINGES_STEEPER_BELOW = 4
+
 #: The steepest one of a network that sees encoded columns: it is for tables with sharp edges.
 STEEPEST_ENCODED = 16.0
 
@@ -170,6 +174,8 @@ def look_at_columns(W, middles, row, X, random_state, columns=None, steepest=STE
     n_units = int(AXIS_SHARE * W.shape[1])
     if not 0 < len(columns) <= n_units or row is ACTIVATIONS["identity"]:
         return
+    if row.is_hinge:
+        steepest *= max(1, HINGES_STEEPER_BELOW / len(columns))
     per_column = -(-n_units // len(columns))
     grid = np.linspace(0, 1, 2 * per_column + 1)
     quantiles = np.quantile(X[:, columns], grid, axis=0)
