@@ -153,4 +153,5 @@ class Scored(RegressorMixin):
             sample_weight = np.asarray(check_values(sample_weight, "sample_weight"))
             if sample_weight.dtype.kind in "fiub" and np.isfinite(sample_weight).all():
                 sample_weight = scaling.relative(sample_weight)
-        return r2_score(y, predicted, sample_weight=sample_weight)
+        with large_numbers():
+            return r2_score(y, predicted, sample_weight=sample_weight)

@@ -206,9 +206,11 @@ class _Loop:
         """An error, if there is no telling in which of the last epochs weights were best."""
         history = self.history
         for figures in (history.validation_scores, history.validation_losses):
-            if not np.isfinite(figures[-done:]).all():
+            wrong = np.flatnonzero(~np.isfinite(figures[-done:]))
+            if wrong.size:
+                epoch = len(figures) - done + int(wrong[0])
                 raise ValueError(
-                    f"The score on the rows held out is {figures[-1]} in epoch {len(figures)}: "
+                    f"The score on the rows held out is {figures[epoch]} in epoch {epoch + 1}: "
                     "some of their X or y are too far from what is trained on. Look for wrong "
                     "values among them."
                 )
