@@ -40,6 +40,9 @@ QUANTILES, FEWEST_ROWS = (0.005, 0.995), 40
 #: A standard deviation below so many times the mean is that of rounding errors.
 ROUNDING = 10 * np.finfo(np.float64).eps
 
+#: Squares below it may have lost digits.
+SMALLEST_SQUARE = 1e-280
+
 #: Of weights, beside the largest: less is not there. Float32 holds it, and its inverse.
 LEAST_WEIGHT = 2.0**-100
 
@@ -140,34 +143,52 @@ def _mean_and_scale(A, weight, bounds=None):
     a large offset, or one whose squares are beyond all numbers, is measured as any other.
     """
     n = A.shape[0]
-    if weight is None:
-        chunks = [(np.full(rows.stop - rows.start, 1 / n), rows) for rows in slices(n)]
-    else:
-        used = np.flatnonzero(weight)
-        share = relative(weight[used])
-        share /= share.sum()
-        chunks = [(share[some], used[some]) for some in slices(len(used))]
-    origin = _dense(A[slice(0, 1) if weight is None else used[:1]], bounds)[0]
-    away, most = np.zeros((2, A.shape[1]))
+    weight = np.ones(n) if weight is None else relative(weight)
+    weight /= weight.sum()
+    first, chunks = int(np.argmax(weight > 0)), [(weight[rows], rows) for rows in slices(n)]
+    origin = _dense(A[first : first + 1], bounds)[0]
+    away = np.zeros(A.shape[1])
     with np.errstate(over="ignore", invalid="ignore"):  # reported below
         for w, rows in chunks:
-            part = _dense(A[rows], bounds) - origin
-            away += w @ part
-            np.maximum(most, np.abs(part).max(axis=0), out=most)
-        if not np.isfinite(most).all():
-            raise ValueError(
-                "Values are too large to be standardised: their differences overflow. "
-                "Rescale the column."
-            )
-    unit = np.ldexp(1.0, np.frexp(most)[1] - 1)
-    variance = sum(
-        w @ ((_dense(A[rows], bounds) - origin - away) / unit) ** 2 for w, rows in chunks
-    )
+            away += w @ (_dense(A[rows], bounds) - origin)
+        variance, unit = _mean_square(A, chunks, bounds, origin, away, None), 1.0
+        if not (np.isfinite(variance) & (variance > SMALLEST_SQUARE)).all():
+            used = np.flatnonzero(weight)  # others may be larger than all numbers, times 0
+            chunks = [(weight[used[some]], used[some]) for some in slices(len(used))]
+            away = sum(w @ (_dense(A[rows], bounds) - origin) for w, rows in chunks)
+            unit = _powers_of_two(A, chunks, bounds, origin)
+            variance = _mean_square(A, chunks, bounds, origin, away, unit)
+    if not np.isfinite(variance).all():
+        raise ValueError(
+            "Values are too large to be standardised: their differences overflow. "
+            "Rescale the column."
+        )
     mean, scale = origin + away, np.sqrt(variance) * unit
     # A constant column has only rounding errors about its mean: it is centred, not scaled.
     least = np.maximum(ROUNDING * np.abs(mean), np.finfo(np.float64).tiny)
     is_constant = scale <= least
     return mean, np.where(is_constant, 1.0, scale), is_constant
+
+
+def _mean_square(A, chunks, bounds, origin, away, unit):
+    """Of what columns differ from their means, in this unit."""
+    total = np.zeros(A.shape[1])
+    for w, rows in chunks:
+        part = _dense(A[rows], bounds) - origin
+        part -= away
+        if unit is not None:
+            part /= unit
+        part *= part
+        total += w @ part
+    return total
+
+
+def _powers_of_two(A, chunks, bounds, origin):
+    """Units in which columns are neither so large nor so small that their squares can't be."""
+    most = np.zeros(A.shape[1])
+    for _, rows in chunks:
+        np.maximum(most, np.abs(_dense(A[rows], bounds) - origin).max(axis=0), out=most)
+    return np.ldexp(1.0, np.frexp(most)[1] - 1)
 
 
 def _dense(rows, bounds):
@@ -187,7 +208,7 @@ def converted(A, dtype, mean=None, scale=None, bounds=None):
     if mean is None and as_is and A.flags.aligned:
         out = A.view()
     else:
-        out = np.empty(A.shape, dtype)
+        out, room = np.empty(A.shape, dtype), np.empty((min(CHUNK, A.shape[0]), A.shape[1]))
         for rows in slices(A.shape[0]):
             chunk = A[rows].toarray() if sparse.issparse(A) else A[rows]
             chunk = chunk if bounds is None else np.clip(chunk, *bounds)
@@ -196,7 +217,7 @@ def converted(A, dtype, mean=None, scale=None, bounds=None):
                     out[rows] = chunk
                 else:
                     # In float64: raw values may be beyond float32, or far from 0.
-                    standard = np.subtract(chunk, mean, dtype=np.float64)
+                    standard = np.subtract(chunk, mean, out=room[: len(chunk)])
                     standard /= scale
                     out[rows] = standard
         if out.size and not (np.isfinite(out.min()) and np.isfinite(out.max())):
