@@ -89,7 +89,7 @@ def output_files(args):
     picture = Path(args.plot) if args.plot else None
     if picture and args.test_fraction == 0:
         raise ValueError("--plot shows the test set: it needs a --test-fraction above 0.")
-    if picture == model:
+    if picture and picture.resolve() == model.resolve():
         raise ValueError(f"--plot and --model are both {model}.")
     tables.check_writable(model, keep=args.table)
     if picture:
@@ -104,9 +104,10 @@ def output_files(args):
 def run_predict(args):
     """Predict for each row of a CSV file."""
     model = BackpropRegressor.load(args.model)
-    table = tables.read(args.table)
     if args.out:
         tables.check_writable(Path(args.out), keep=args.table)
+        tables.check_writable(Path(args.out), keep=args.model, what="the model")
+    table = tables.read(args.table)
     X = inputs_of(model, table)
     if sys.stderr.isatty():
         prepare_kernels(lambda: model.predict(X[:1]), stream=sys.stderr)

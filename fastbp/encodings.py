@@ -212,12 +212,27 @@ def widened(units, encoding):
     )
 
 
-def check(encoding, n_features):
-    """An error, if it is no encoding of a table of so many columns."""
-    of_columns, of_bins, of_waves = encoding[1:5], encoding[5:9], encoding[9:]
-    for arrays, n in ((of_columns, n_features), (of_bins, None), (of_waves, None)):
-        n = arrays[0].size if n is None else n
-        if any(array.shape != (n,) for array in arrays):
-            raise ValueError("The arrays of the encoding are of different lengths.")
-    if any((j.dtype != np.uint32 or (j >= n_features).any()) for j in (of_bins[0], of_waves[0])):
+def checked(encoding, n_columns):
+    """The encoding, its arrays as they are measured; an error, if it gives other than so many
+    columns."""
+    names, *arrays = encoding
+    n_features, n_bins, n_waves = (np.size(arrays[first]) for first in (0, 4, 8))
+    lengths = 4 * [n_features] + 4 * [n_bins] + 2 * [n_waves]
+    shapes = [np.shape(array) for array in arrays]
+    if shapes != [(n,) for n in lengths] or n_features + n_bins + 2 * n_waves != n_columns:
+        raise ValueError(
+            f"Arrays of shapes {shapes} are no encoding that gives {n_columns} columns."
+        )
+    columns = encoding.bin_of, encoding.wave_of
+    if any(j.dtype.kind not in "iu" or ((j < 0) | (j >= n_features)).any() for j in columns):
         raise ValueError(f"The encoding is of other columns than the table's {n_features}.")
+    arrays = [
+        array.astype(np.uint32 if name.endswith("_of") else np.float64)
+        for name, array in zip(Encoding._fields[1:], arrays, strict=True)
+    ]
+    whole = Encoding(names_of(names), *arrays)
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ValueError("Some numbers of the encoding are NaN or infinite.")
+    if (whole.scale <= 0).any() or (whole.width <= 0).any() or (whole.low > whole.high).any():
+        raise ValueError("Some columns or bins of the encoding have no width.")
+    return whole

@@ -5,14 +5,14 @@ from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from fastbp import persistence, scaling
+from fastbp import encodings, inputs, persistence, scaling
 from fastbp.estimator import BackpropRegressor
 from fastbp.fitting import members, unseen
 from fastbp.fitting.fit import prepare
@@ -23,7 +23,7 @@ from fastbp.kernels.training.surrogate import function_of_row
 ROWS_AT_A_TIME = 2**16
 
 
-class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
+class BackpropEnsembleRegressor(persistence.Saved, inputs.Scored, BaseEstimator):
     """Several neural networks, whose mean predicts better than one.
 
     They differ in their first weights, the orders of the samples and, with `resample`, the rows
@@ -94,6 +94,8 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
     >>> bool(lower[0] < np.sin(0.5) < upper[0])
     True
     """
+
+    _format, _of_members = persistence.ENSEMBLE, BackpropRegressor
 
     _parameter_constraints: ClassVar[dict] = {
         "estimator": [BackpropRegressor, None],
@@ -200,7 +202,8 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
         rows = np.flatnonzero(count)
         weight = np.ones(len(rows)) if table.sample_weight is None else table.sample_weight[rows]
         if len(rows) >= 2:
-            self.oob_score_ = float(r2_score(table.y[rows], mean[rows], sample_weight=weight))
+            ratios = scaling.relative(weight)
+            self.oob_score_ = float(r2_score(table.y[rows], mean[rows], sample_weight=ratios))
         residuals = np.abs(table.y[rows] - mean[rows])
         residuals *= unseen.shrinkage(
             residuals, count[rows], variance[rows], weight, len(self.estimators_)
@@ -252,16 +255,17 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
         Returns
         -------
         y_mean : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            In the units of the y of `fit`. Float32 if X and training are, else float64.
+            In the units of the y of `fit`. Float32 if X, training and that y are (or it is of
+            integers that float32 holds), else float64.
         y_std : ndarray of the same shape
             Only with `return_std`; 0 if there is one member.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
+        X = inputs.rows(self, X)
         learnt, ddof = self._learnt, min(1, len(self.estimators_) - 1)
-        mean = np.empty((X.shape[0], self.n_outputs_), np.result_type(X.dtype, learnt[0].dtype))
+        mean = np.empty((X.shape[0], self.n_outputs_), learnt[0].precision(X))
         std = np.empty_like(mean)
-        for rows in scaling.slices(X.shape[0], learnt[0].rows_at_a_time(ROWS_AT_A_TIME)):
+        for rows in scaling.slices(X.shape[0], learnt[0].rows_at_a_time(ROWS_AT_A_TIME, X)):
             each = members.predict(learnt, X[rows], self.n_threads)
             mean[rows] = each.mean(axis=0, dtype=np.float64)
             if return_std:
@@ -336,40 +340,17 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
         True
         """
         check_is_fitted(self)
-        models = [learnt.model() for learnt in self._learnt]
-        return function_of_row(*models, encoding=self._learnt[0].encoding)
+        return function_of_row(*self._models(), encoding=self._learnt[0].encoding)
 
-    # ------------------------------------------------------------------ files
-
-    def save(self, path):
-        """Write the fitted ensemble to a file, as arrays and JSON.
-
-        Parameters
-        ----------
-        path : str or path-like
-            Written as it is named; ``.npz`` is customary.
-        """
-        check_is_fitted(self)
-        persistence.save_ensemble(self, path)
-
-    @classmethod
-    def load(cls, path):
-        """Read an ensemble that `save` wrote.
-
-        Parameters
-        ----------
-        path : str or path-like
-
-        Returns
-        -------
-        BackpropEnsembleRegressor
-
-        Raises
-        ------
-        ValueError
-            If the file is not one of fastbp's, or of a version that is not known here.
-        """
-        return persistence.load_ensemble(cls, BackpropRegressor, path)
+    def _models(self):
+        """The members as kernels predict with them, if they are alike in all but numbers."""
+        learnt = [each.checked() for each in self._learnt]
+        models, first = [each.model() for each in learnt], learnt[0]
+        for other, model in zip(learnt, models, strict=True):
+            alike = np.array_equal(model.net, models[0].net) and other.loss == first.loss
+            if not alike or not encodings.are_the_same(other.encoding, first.encoding):
+                raise ValueError("The members are not networks of one kind.")
+        return models
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -6,18 +6,13 @@ from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_is_fitted,
-    column_or_1d,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted
 
-from fastbp import encodings, parameters, persistence, scaling
+from fastbp import encodings, inputs, parameters, persistence, scaling
 from fastbp.fitting.fit import Table, fit
 from fastbp.fitting.loop import RESTART_DIVISOR, loss_and_gradient, predictions
 from fastbp.fitting.schedules import SCHEDULES
@@ -53,16 +48,15 @@ def documented(cls):
 
 @contextmanager
 def _columns_kept_if_it_fails(model):
-    """What a model that is fitted already says of its columns, where fitting it anew fails."""
+    """What a model says of its columns is as before, where fitting it fails."""
     names = ("n_features_in_", "feature_names_in_")
     before = {name: vars(model)[name] for name in names if name in vars(model)}
     try:
         yield
     except BaseException:
-        if "_learnt" in vars(model):
-            for name in names:
-                vars(model).pop(name, None)
-            vars(model).update(before)
+        for name in names:
+            vars(model).pop(name, None)
+        vars(model).update(before)
         raise
 
 
@@ -76,13 +70,14 @@ def _learnt_list(name):
 
     def replace(self, arrays):
         get(self)  # or an error
-        self._learnt = self._learnt._replace(**{name: list(arrays)})
+        arrays = parameters.as_floats(arrays, f"{name}_")
+        self._learnt = self._learnt._replace(**{name: arrays})
 
     return property(get, replace)
 
 
 @documented
-class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
+class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, BaseEstimator):
     """Neural-network regression, trained by backpropagation in compiled kernels.
 
     Minimises ``L = (1/n) Σ |ŷ − y|²``, or another loss, by stochastic gradient descent, for a
@@ -246,6 +241,8 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     True
     """
 
+    _format: ClassVar[str] = persistence.FORMAT
+
     _parameter_constraints: ClassVar[dict] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATIONS)), "array-like"],
@@ -391,21 +388,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     def _validate_samples(self, X, y, sample_weight, reset, n_outputs=None, loss=None):
         """X, y (n_samples, n_outputs) and weights as a Table, or a clear error."""
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse="csr",
-            multi_output=True,
-            y_numeric=True,
-            dtype=(np.float64, np.float32),
-            reset=reset,
-        )
-        if y.dtype.kind not in "biuf":
-            raise ValueError(f"y must be numeric, it has dtype {y.dtype}.")
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        y = y.reshape(len(y), -1)
+        X, y, sample_weight = inputs.samples(self, X, y, sample_weight, reset=reset)
         n_outputs = n_outputs or (y.shape[1] if reset else self.n_outputs_)
         if y.shape[1] != n_outputs:
             raise ValueError(f"y has {y.shape[1]} outputs, {n_outputs} are expected.")
@@ -416,22 +399,18 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                 f"Some values of y are out of the range of the loss {loss!r}: the least is "
                 f"{y.min():g}, and none may be below {lowest:g}."
             )
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, X, dtype=np.float64, ensure_non_negative=True
-            )
         return Table(X, y, sample_weight)
 
     def _train(self, table, held_out, *, go_on, is_partial=False):
         """Everything that `fit` and `partial_fit` share, on validated samples."""
         settings = self._settings(is_partial)
-        optimizer = self.__dict__.pop("_optimizer", None)  # a failure ruins it
+        optimizer = vars(self).get("_optimizer")
         fitted = fit(
             self,
             settings,
             table,
             held_out,
-            before=self._learnt if go_on else None,
+            before=self._learnt.checked() if go_on else None,
             optimizer=optimizer if go_on and is_partial else None,
             seen=self.t_ if go_on else 0,
         )
@@ -538,6 +517,11 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_learnt")
 
+    @property
+    def _scaling(self):
+        """That of `standardize`, or None."""
+        return self._learnt.scaling
+
     coefs_ = _learnt_list("coefs")
     intercepts_ = _learnt_list("intercepts")
 
@@ -553,14 +537,15 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            In the units of the y of `fit`. Float32 if X and training are, else float64.
+            In the units of the y of `fit`. Float32 if X, training and that y are (or it is of
+            integers that float32 holds), else float64.
         """
         check_is_fitted(self)
         learnt = self._learnt
-        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
+        X = inputs.rows(self, X)
         model, n_outputs = learnt.model(), learnt.n_outputs
-        y = np.empty((X.shape[0], n_outputs), np.result_type(X.dtype, learnt.dtype))
-        for rows in scaling.slices(X.shape[0], learnt.rows_at_a_time(ROWS_AT_A_TIME)):
+        y = np.empty((X.shape[0], n_outputs), learnt.precision(X))
+        for rows in scaling.slices(X.shape[0], learnt.rows_at_a_time(ROWS_AT_A_TIME, X)):
             predictions(model, learnt.columns(X[rows]), y[rows], self.n_threads)
         return y.ravel() if n_outputs == 1 else y
 
@@ -580,7 +565,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             With ``encoding=None`` a copy of X; float64.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
+        X = inputs.rows(self, X)
         encoding = self._learnt.encoding
         if encoding is None:
             return scaling.converted(X, np.float64).copy()
@@ -618,7 +603,8 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         True
         """
         check_is_fitted(self)
-        return function_of_row(self._learnt.model(), encoding=self._learnt.encoding)
+        learnt = self._learnt.checked()
+        return function_of_row(learnt.model(), encoding=learnt.encoding)
 
     def loss_gradient(self, X, y, sample_weight=None):
         """The loss and its gradient by every weight and bias, at the present weights.
@@ -660,38 +646,6 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             params |= {"loss": learnt.loss, "loss_parameter": None}
         loss, gradient = loss_and_gradient(net, theta, *samples, settings_of(params))
         return loss, *parameters.unpack(gradient, net)
-
-    # ------------------------------------------------------------------ files
-
-    def save(self, path):
-        """Write the fitted model to a file, as arrays and JSON.
-
-        Parameters
-        ----------
-        path : str or path-like
-            Written as it is named; ``.npz`` is customary.
-        """
-        check_is_fitted(self)
-        persistence.save(self, path)
-
-    @classmethod
-    def load(cls, path):
-        """Read a model that `save` wrote.
-
-        Parameters
-        ----------
-        path : str or path-like
-
-        Returns
-        -------
-        BackpropRegressor
-
-        Raises
-        ------
-        ValueError
-            If the file is not one of fastbp's, or of a version that is not known here.
-        """
-        return persistence.load(cls, path)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -12,6 +12,34 @@ def pack(coefs, intercepts, dtype):
     return np.concatenate(parts, axis=None, dtype=dtype, casting="same_kind")
 
 
+def as_floats(arrays, name):
+    """Arrays of numbers as float32 or float64 in this machine's byte order, whoever made them.
+
+    What is that already is returned as it is: whoever changes it changes the model.
+
+    Raises
+    ------
+    ValueError
+        If some are no numbers; `name` says of what.
+    """
+    return [
+        a
+        if type(a) is np.ndarray and a.dtype.char in "fd" and a.dtype.isnative
+        else _as_floats(a, f"{name}[{l}]")
+        for l, a in enumerate(arrays)
+    ]
+
+
+def _as_floats(a, name):
+    if np.ma.is_masked(a):
+        raise ValueError(f"{name} is a masked array, some of whose values are missing.")
+    a = np.asarray(a)
+    if a.dtype.kind not in "fiu":
+        raise ValueError(f"{name} must be an array of numbers, its dtype is {a.dtype}.")
+    is_short = a.dtype.kind == "f" and a.dtype.itemsize <= 4
+    return a.astype(np.float32 if is_short else np.float64)
+
+
 def unpack(theta, net):
     """coefs_ and intercepts_: views of θ, shaped as scikit-learn has them."""
     coefs, intercepts = [], []

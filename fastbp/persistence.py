@@ -1,11 +1,13 @@
 """Models on disk: arrays and JSON in one ``.npz``, and nothing that could be executed."""
 
 import json
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager
+from numbers import Real
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
-from fastbp import encodings
+from fastbp import archive, encodings
 from fastbp.encodings import Encoding
 from fastbp.fitting.learnt import Learnt
 from fastbp.scaling import Scaling
@@ -13,26 +15,96 @@ from fastbp.scaling import Scaling
 #: Written into each file, and refused where unknown: by what a file holds.
 FORMAT, ENSEMBLE = "fastbp-model-2", "fastbp-ensemble-1"
 
-#: What is written besides coefs_ and intercepts_: what a model needs to predict and resume.
-SAVED = (
-    "n_features_in_", "n_outputs_", "n_layers_", "n_iter_", "t_", "out_activation_", "kernel_",
-    "max_iter_", "batch_size_", "learning_rate_init_", "weight_decay_",
-    "loss_", "best_loss_", "loss_curve_", "validation_loss_curve_", "validation_scores_",
-    "best_validation_score_",
-)  # fmt: skip
+
+def is_count(value):
+    """Whether it is a whole number that NumPy can hold."""
+    return type(value) is int and 0 <= value < 2**62
+
+
+def is_number(value):
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_text(value):
+    return isinstance(value, str)
+
+
+def are_numbers(value):
+    return isinstance(value, list) and all(map(is_number, value))
+
+
+def or_none(is_right):
+    return lambda value: value is None or is_right(value)
+
+
+#: What is written besides coefs_ and intercepts_: what a model needs to predict and resume, and
+#: whether it is that.
+SAVED = {
+    "n_features_in_": is_count, "n_outputs_": is_count, "n_layers_": is_count,
+    "n_iter_": is_count, "t_": is_count, "out_activation_": is_text, "kernel_": is_text,
+    "max_iter_": is_count, "batch_size_": is_count, "learning_rate_init_": is_number,
+    "weight_decay_": is_number, "loss_": is_number, "best_loss_": or_none(is_number),
+    "loss_curve_": are_numbers, "validation_loss_curve_": or_none(are_numbers),
+    "validation_scores_": or_none(are_numbers), "best_validation_score_": or_none(is_number),
+}  # fmt: skip
 
 #: The same of an ensemble, besides its members; and its arrays.
-SAVED_OF_ENSEMBLE = ("n_features_in_", "n_outputs_", "max_iter_", "oob_score_")
+SAVED_OF_ENSEMBLE = {
+    "n_features_in_": is_count, "n_outputs_": is_count, "max_iter_": is_count,
+    "oob_score_": or_none(is_number),
+}  # fmt: skip
 ARRAYS_OF_ENSEMBLE = ("oob_prediction_", "residuals_", "residual_weights_")
 
 
-def save(model, path):
-    """Write a fitted model; see `BackpropRegressor.save`."""
-    write(path, *contents(model))
+class Saved:
+    """`save` and `load` of an estimator, whose `_format` says which."""
+
+    def save(self, path):
+        """Write the fitted model to a file, as arrays and JSON.
+
+        The file is replaced as a whole, when all is on the disk: whatever happens meanwhile, there
+        is the old model or the new one.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Written as it is named; ``.npz`` is customary.
+        """
+        check_is_fitted(self)
+        write(path, *FORMATS[self._format][0](self), self._format)
+
+    @classmethod
+    def load(cls, path):
+        """Read a model that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path-like
+
+        Returns
+        -------
+        The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If the file is not one of fastbp's, or of a version that is not known here.
+        """
+        with opened(path, cls._format) as (fields, stored):
+            try:
+                return FORMATS[cls._format][1](cls, fields, stored)
+            except OSError:
+                raise
+            except Exception as error:  # a hostile file may fail in any of a dozen ways
+                what = "is not a whole model of this version of fastbp"
+                raise ValueError(f"{path} {what}: {error}") from error
 
 
-def save_ensemble(model, path):
-    """Write a fitted ensemble; see `BackpropEnsembleRegressor.save`."""
+# ------------------------------------------------------------------------------- to a file
+
+
+def contents_of_ensemble(model):
+    """The fields and arrays of a file of a fitted ensemble."""
     params = params_of(model)
     if model.estimator is not None:
         params["estimator"] = params_of(model.estimator)
@@ -46,16 +118,16 @@ def save_ensemble(model, path):
         of_member, weights = contents(member)
         fields["members"].append(of_member)
         arrays |= {f"{number}_{name}": array for name, array in weights.items()}
-    write(path, fields, arrays, ENSEMBLE)
+    return fields, arrays
 
 
 def contents(model):
     """The fields and arrays of a file of a fitted model."""
-    learnt = model._learnt
-    learnt.network()  # or an error, if the weights are none
+    learnt = model._learnt.checked()
     fields = {
         "params": params_of(model),
         "training_dtype": learnt.dtype.name,
+        "y_dtype": learnt.y_dtype.name,
         "activations": learnt.activations,
         "loss": learnt.loss,
     }
@@ -80,48 +152,65 @@ def params_of(model):
 
 def names_of_columns(model):
     names = getattr(model, "feature_names_in_", None)
-    return {} if names is None else {"feature_names_in_": names.tolist()}
+    return {} if names is None else {"feature_names_in_": _checked_names(names, model)}
 
 
-def load(cls, path):
-    """A model of class `cls` that `save` wrote; see `BackpropRegressor.load`."""
-    return _or_an_error(path, _restored, cls, *read(path))
+def _checked_names(names, model):
+    """Names of columns, if there are as many as columns."""
+    names = list(names)
+    if len(names) != model.n_features_in_ or not all(map(is_text, names)):
+        raise ValueError(f"feature_names_in_ must name {model.n_features_in_} columns: {names}.")
+    return names
 
 
-def load_ensemble(cls, of_members, path):
-    """An ensemble of class `cls` that `save_ensemble` wrote, its members of class `of_members`."""
-    return _or_an_error(path, _restored_ensemble, cls, of_members, *read(path, ENSEMBLE))
+# ----------------------------------------------------------------------------- from a file
 
 
-def _or_an_error(path, restored, *arguments):
-    try:
-        return restored(*arguments)
-    except (LookupError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path} is not a whole model of this version of fastbp.") from error
-
-
-def _restored_ensemble(cls, of_members, fields, arrays):
-    """The ensemble of what `save_ensemble` wrote; whatever is missing is an error."""
+def _restored_ensemble(cls, fields, stored):
+    """The ensemble of what `contents_of_ensemble` says; what is missing or wrong is an error."""
     params, members, saved = (fields.pop(name) for name in ("params", "members", "arrays"))
     if params["estimator"] is not None:
-        params["estimator"] = of_members(**_with_tuples(params["estimator"]))
+        params["estimator"] = cls._of_members(**_with_tuples(params["estimator"]))
     model = cls(**params)
-    for name in SAVED_OF_ENSEMBLE:
-        setattr(model, name, fields.pop(name))
+    _restore_saved(model, SAVED_OF_ENSEMBLE, fields)
+    by_member = _popped_by_member(stored)
+    if by_member.keys() != set(range(len(members))):
+        raise ValueError(f"The arrays are those of {len(by_member)} members of {len(members)}.")
+    model.estimators_ = [
+        _restored(cls._of_members, of_member, by_member[number])
+        for number, of_member in enumerate(members)
+    ]
     for name in ARRAYS_OF_ENSEMBLE:
-        setattr(model, name, arrays.pop(name) if name in saved else None)
-    _restore_names_of_columns(model, fields)
-    model.estimators_ = []
-    for number, of_member in enumerate(members):
-        prefix = f"{number}_"
-        names = [name for name in arrays if name.startswith(prefix)]
-        weights = {name.removeprefix(prefix): arrays.pop(name) for name in names}
-        model.estimators_.append(_restored(of_members, of_member, weights))
-    if unknown := [*fields, *arrays]:
+        setattr(model, name, stored.pop(name).read() if name in saved else None)
+    if unknown := [*fields, *stored]:
         raise KeyError(unknown)
+    _check_ensemble(model)
     model._validate_params()
-    model.estimators_[0]._learnt.model()
     return model
+
+
+def _popped_by_member(stored):
+    """The arrays whose names begin with a member's number."""
+    by_member = {}
+    for name in [name for name in stored if name[0].isdecimal()]:
+        number, _, rest = name.partition("_")
+        by_member.setdefault(int(number), {})[rest] = stored.pop(name)
+    return by_member
+
+
+def _check_ensemble(model):
+    """An error, unless its parts belong together."""
+    ends = model.n_features_in_, model.n_outputs_
+    if any((each.n_features_in_, each.n_outputs_) != ends for each in model.estimators_):
+        raise ValueError("The members are not of the ensemble's columns.")
+    model._models()  # likewise
+    residuals, weight = model.residuals_, model.residual_weights_
+    if residuals is not None and (
+        residuals.shape != (weight.size, model.n_outputs_) or weight.ndim != 1
+    ):
+        raise ValueError("Residuals and their weights are of different shapes.")
+    if residuals is not None and not (np.isfinite(residuals).all() and (weight >= 0).all()):
+        raise ValueError("Some residuals are not finite.")
 
 
 def _with_tuples(params):
@@ -129,36 +218,77 @@ def _with_tuples(params):
     return {n: tuple(value) if isinstance(value, list) else value for n, value in params.items()}
 
 
-def _restore_names_of_columns(model, fields):
+def _restore_saved(model, saved, fields):
+    """Attributes by the table of those of its kind, and names of columns."""
+    for name, is_right in saved.items():
+        value = fields.pop(name)
+        if not is_right(value):
+            raise ValueError(f"{name} is {value!r}.")
+        setattr(model, name, value)
     if "feature_names_in_" in fields:
-        model.feature_names_in_ = np.array(fields.pop("feature_names_in_"), object)
+        names = _checked_names(fields.pop("feature_names_in_"), model)
+        model.feature_names_in_ = np.array(names, object)
 
 
-def _restored(cls, fields, arrays):
-    """The model of what `save` wrote; whatever is missing is an error."""
+def _restored(cls, fields, stored):
+    """The model of what `contents` says; whatever is missing or wrong is an error."""
     model = cls(**_with_tuples(fields.pop("params")))
     dtype = np.dtype(fields.pop("training_dtype"))
+    y_dtype = np.dtype(fields.pop("y_dtype", "float64"))
     activations, loss = tuple(fields.pop("activations")), fields.pop("loss")
-    for name in SAVED:
-        setattr(model, name, fields.pop(name))
-    _restore_names_of_columns(model, fields)
+    _restore_saved(model, SAVED, fields)
+    names = encodings.names_of(fields.pop("encoding", None))
+    wanted = _names_of_arrays(model.n_layers_, "X_mean" in stored, bool(names))
+    if fields or stored.keys() != set(wanted):
+        raise KeyError(sorted(fields.keys() | stored.keys() ^ set(wanted)))
+    n_columns = _check_shapes(stored, model, bool(names))
+    arrays = {name: stored[name].read() for name in wanted}
     layers = range(model.n_layers_ - 1)
-    coefs = [arrays.pop(f"coefs_{l}") for l in layers]
-    intercepts = [arrays.pop(f"intercepts_{l}") for l in layers]
-    units = Scaling(*map(arrays.pop, Scaling._fields)) if "X_mean" in arrays else None
-    encoding, n_columns = None, model.n_features_in_
-    if "encoding" in fields:
-        names = encodings.names_of(fields.pop("encoding"))
-        encoding = Encoding(names, *(arrays.pop(f"encoding_{n}") for n in Encoding._fields[1:]))
-        encodings.check(encoding, n_columns)
-        n_columns = encoding.n_columns
+    coefs, intercepts = (
+        [arrays[f"{part}_{l}"] for l in layers] for part in ("coefs", "intercepts")
+    )
+    units = Scaling(*(arrays[name] for name in Scaling._fields)) if "X_mean" in arrays else None
+    encoding = None
+    if names:
+        encoding = Encoding(names, *(arrays[f"encoding_{n}"] for n in Encoding._fields[1:]))
     ends = n_columns, model.n_outputs_
-    model._learnt = Learnt(coefs, intercepts, activations, loss, units, dtype, *ends, encoding)
-    if unknown := [*fields, *arrays]:
-        raise KeyError(unknown)
+    learnt = Learnt(coefs, intercepts, activations, loss, units, dtype, *ends, encoding, y_dtype)
+    model._learnt = learnt.checked()
     model._validate_params()
-    model._learnt.model()
     return model
+
+
+def _names_of_arrays(n_layers, is_scaled, is_encoded):
+    """Those that a file of such a network has."""
+    if n_layers > archive.MOST_ARRAYS:
+        raise ValueError(f"{n_layers} layers are more than a file holds.")
+    names = [f"{part}_{l}" for l in range(n_layers - 1) for part in ("coefs", "intercepts")]
+    names += Scaling._fields if is_scaled else ()
+    return names + [f"encoding_{name}" for name in Encoding._fields[1:] if is_encoded]
+
+
+def _check_shapes(stored, model, is_encoded):
+    """How many columns the network sees, if all arrays agree, none of which has been read."""
+    shape = {name: array.shape for name, array in stored.items()}
+    n, n_columns = model.n_features_in_, model.n_features_in_
+    wanted = {}
+    if is_encoded:
+        (n_bins,), (n_waves,) = shape["encoding_bin_of"], shape["encoding_wave_of"]
+        n_columns += n_bins + 2 * n_waves
+        lengths = 4 * [n] + 4 * [n_bins] + 2 * [n_waves]
+        parts = zip(Encoding._fields[1:], lengths, strict=True)
+        wanted |= {f"encoding_{name}": (length,) for name, length in parts}
+    if "X_mean" in shape:
+        ends = n_columns, n_columns, model.n_outputs_, model.n_outputs_
+        wanted |= {name: (end,) for name, end in zip(Scaling._fields, ends, strict=True)}
+    n_in = n_columns
+    for l in range(model.n_layers_ - 1):
+        (n_out,) = shape[f"intercepts_{l}"]
+        wanted |= {f"coefs_{l}": (n_in, n_out), f"intercepts_{l}": (n_out,)}
+        n_in = n_out
+    if shape != wanted or n_in != model.n_outputs_ or 0 in (n, n_in):
+        raise ValueError(f"The arrays are of shapes {shape}, these belong together: {wanted}.")
+    return n_columns
 
 
 def write(path, fields, arrays, format=FORMAT):
@@ -173,17 +303,9 @@ def write(path, fields, arrays, format=FORMAT):
     format : str
     """
     text = json.dumps({"format": format, **fields}, default=_plain)
-    arrays = {"header": np.frombuffer(text.encode(), np.uint8), **arrays}
-    if hasattr(path, "write"):
-        np.savez(path, **arrays)
-    else:
-        with open(path, "wb") as file:  # np.savez would add .npz to the name it is given
-            np.savez(file, **arrays)
-
-
-def _opened(path):
-    """A file to read from; of a path, one that is closed even if NumPy can't make sense of it."""
-    return nullcontext(path) if hasattr(path, "read") else open(path, "rb")
+    if len(arrays) >= archive.MOST_ARRAYS:
+        raise ValueError(f"{len(arrays):,} arrays are more than a file may hold.")
+    archive.write(path, {"header": np.frombuffer(text.encode(), np.uint8), **arrays})
 
 
 def _plain(number):
@@ -193,30 +315,39 @@ def _plain(number):
     raise TypeError(f"{number!r} can't be saved.")
 
 
-def read(path, format=FORMAT):
-    """Read a model that `write` wrote in this format.
+@contextmanager
+def opened(path, format=FORMAT):
+    """A model that `write` wrote in this format, to be read within the ``with`` block.
 
-    Returns
-    -------
+    Yields
+    ------
     fields : dict
-    arrays : dict of str to ndarray
+    stored : dict of str to archive.Stored
 
     Raises
     ------
     ValueError
         If `path` isn't such a file, or one of another format.
     """
-    try:
-        with _opened(path) as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        fields = json.loads(arrays.pop("header").tobytes())
-        known = fields.pop("format")
-    except OSError:
-        raise
-    except Exception as error:  # a damaged archive may fail in any of a dozen ways
-        raise ValueError(f"{path} is not a model that fastbp saved.") from error
-    if known != format:
-        other = {FORMAT: "BackpropRegressor", ENSEMBLE: "BackpropEnsembleRegressor"}.get(known)
-        advice = f"; {other}.load reads it" if other else ""
-        raise ValueError(f"{path} has format {known!r}, this here reads {format!r}{advice}.")
-    return fields, arrays
+    with ExitStack() as stack:
+        try:
+            stored = stack.enter_context(archive.opened(path))
+            fields = json.loads(stored.pop("header").read().tobytes())
+            known = fields.pop("format")
+        except OSError:
+            raise
+        except Exception as error:  # a damaged archive may fail in any of a dozen ways
+            raise ValueError(f"{path} is not a model that fastbp saved.") from error
+        if known != format:
+            other = {FORMAT: "BackpropRegressor", ENSEMBLE: "BackpropEnsembleRegressor"}
+            other = other.get(known) if is_text(known) else None
+            advice = f"; {other}.load reads it" if other else ""
+            raise ValueError(f"{path} has format {known!r}, this here reads {format!r}{advice}.")
+        yield fields, stored
+
+
+#: By format: what to write of an estimator, and the estimator of what was read.
+FORMATS = {
+    FORMAT: (contents, _restored),
+    ENSEMBLE: (contents_of_ensemble, _restored_ensemble),
+}

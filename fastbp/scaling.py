@@ -37,6 +37,15 @@ class Bounds(NamedTuple):
 #: So much of a column is no outlier, and so few rows of a table can't tell.
 QUANTILES, FEWEST_ROWS = (0.005, 0.995), 40
 
+#: A standard deviation below so many times the mean is that of rounding errors.
+ROUNDING = 10 * np.finfo(np.float64).eps
+
+#: Squares below it may have lost digits.
+SMALLEST_SQUARE = 1e-280
+
+#: Of weights, beside the largest: less is not there. Float32 holds it, and its inverse.
+LEAST_WEIGHT = 2.0**-100
+
 #: Values that quantiles are taken of, at most: columns together.
 VALUES_LOOKED_AT = 2_000_000
 
@@ -81,7 +90,26 @@ def measure(X, y, weight=None, bounds=None):
     bounds : Bounds or None
         Between which X counts.
     """
-    return Scaling(*_mean_and_scale(X, weight, bounds), *_mean_and_scale(y, weight))
+    X_mean, X_scale, is_constant = _mean_and_scale(X, weight, bounds)
+    # What is subtracted of a constant column, times its weight, is in the first biases of raw
+    # units: of a large one, it would be all that is left of them.
+    X_scale[is_constant] = np.maximum(np.abs(X_mean[is_constant]), 1.0)
+    return Scaling(X_mean, X_scale, *_mean_and_scale(y, weight)[:2])
+
+
+def checked(scaling, n_columns, n_outputs):
+    """The scaling as kernels take it, in memory of its own; an error, if it is none of so many."""
+    shapes, lengths = [np.shape(each) for each in scaling], 2 * [n_columns] + 2 * [n_outputs]
+    if shapes != [(n,) for n in lengths]:
+        raise ValueError(
+            f"A scaling of shapes {shapes} is none of {n_columns} columns and {n_outputs} outputs."
+        )
+    flat = np.concatenate(scaling, dtype=np.float64, casting="same_kind")
+    of_x, of_y = flat[: 2 * n_columns], flat[2 * n_columns :]
+    units = Scaling(of_x[:n_columns], of_x[n_columns:], of_y[:n_outputs], of_y[n_outputs:])
+    if not (np.isfinite(flat).all() and (units.X_scale > 0).all() and (units.y_scale > 0).all()):
+        raise ValueError("A scaling must be finite, and its scales above 0.")
+    return units
 
 
 def no_scaling(n_features, n_outputs):
@@ -90,23 +118,77 @@ def no_scaling(n_features, n_outputs):
     return Scaling(0 * shape[0], shape[0], 0 * shape[1], shape[1])
 
 
+def relative(weight, exponent=None):
+    """Weights in float64, the largest between 1/2 and 1: only their ratios matter, and these are as
+    they were, to the last bit. What is next to nothing beside the largest is 0.
+
+    `exponent` is of the power of two that they are divided by; None is `exponent_of` them.
+    """
+    exponent = exponent_of(weight) if exponent is None else exponent
+    with np.errstate(over="ignore", under="ignore"):
+        ratios = np.ldexp(weight.astype(np.float64), -exponent)
+    ratios[ratios < LEAST_WEIGHT] = 0.0
+    return ratios
+
+
+def exponent_of(weight):
+    """Of the power of two next above the largest weight."""
+    return int(np.frexp(weight.max(initial=0.0))[1])
+
+
 def _mean_and_scale(A, weight, bounds=None):
+    """Of each column, and which are constant.
+
+    All is measured from the first row, in units of what columns differ from it: a small column with
+    a large offset, or one whose squares are beyond all numbers, is measured as any other.
+    """
     n = A.shape[0]
-    weight = np.ones(n) if weight is None else weight.astype(np.float64)
-    weight = weight / weight.sum()
-    chunks = [(weight[rows], rows) for rows in slices(n)]
+    weight = np.ones(n) if weight is None else relative(weight)
+    weight /= weight.sum()
+    first, chunks = int(np.argmax(weight > 0)), [(weight[rows], rows) for rows in slices(n)]
+    origin = _dense(A[first : first + 1], bounds)[0]
+    away = np.zeros(A.shape[1])
     with np.errstate(over="ignore", invalid="ignore"):  # reported below
-        mean = sum(w @ _dense(A[rows], bounds) for w, rows in chunks)
-        variance = sum(w @ (_dense(A[rows], bounds) - mean) ** 2 for w, rows in chunks)
+        for w, rows in chunks:
+            away += w @ (_dense(A[rows], bounds) - origin)
+        variance, unit = _mean_square(A, chunks, bounds, origin, away, None), 1.0
+        if not (np.isfinite(variance) & (variance > SMALLEST_SQUARE)).all():
+            used = np.flatnonzero(weight)  # others may be larger than all numbers, times 0
+            chunks = [(weight[used[some]], used[some]) for some in slices(len(used))]
+            away = sum(w @ (_dense(A[rows], bounds) - origin) for w, rows in chunks)
+            unit = _powers_of_two(A, chunks, bounds, origin)
+            variance = _mean_square(A, chunks, bounds, origin, away, unit)
     if not np.isfinite(variance).all():
         raise ValueError(
-            "Values are too large to be standardised: their squares overflow. "
-            "Rescale the column, or pass standardize=False."
+            "Values are too large to be standardised: their differences overflow. "
+            "Rescale the column."
         )
+    mean, scale = origin + away, np.sqrt(variance) * unit
     # A constant column has only rounding errors about its mean: it is centred, not scaled.
-    rounding = n * np.finfo(np.float64).eps
-    constant = variance <= rounding * variance + (rounding * mean) ** 2
-    return mean, np.where(constant, 1.0, np.sqrt(variance))
+    least = np.maximum(ROUNDING * np.abs(mean), np.finfo(np.float64).tiny)
+    is_constant = scale <= least
+    return mean, np.where(is_constant, 1.0, scale), is_constant
+
+
+def _mean_square(A, chunks, bounds, origin, away, unit):
+    """Of what columns differ from their means, in this unit."""
+    total = np.zeros(A.shape[1])
+    for w, rows in chunks:
+        part = _dense(A[rows], bounds) - origin
+        part -= away
+        if unit is not None:
+            part /= unit
+        part *= part
+        total += w @ part
+    return total
+
+
+def _powers_of_two(A, chunks, bounds, origin):
+    """Units in which columns are neither so large nor so small that their squares can't be."""
+    most = np.zeros(A.shape[1])
+    for _, rows in chunks:
+        np.maximum(most, np.abs(_dense(A[rows], bounds) - origin).max(axis=0), out=most)
+    return np.ldexp(1.0, np.frexp(most)[1] - 1)
 
 
 def _dense(rows, bounds):
@@ -126,7 +208,7 @@ def converted(A, dtype, mean=None, scale=None, bounds=None):
     if mean is None and as_is and A.flags.aligned:
         out = A.view()
     else:
-        out = np.empty(A.shape, dtype)
+        out, room = np.empty(A.shape, dtype), np.empty((min(CHUNK, A.shape[0]), A.shape[1]))
         for rows in slices(A.shape[0]):
             chunk = A[rows].toarray() if sparse.issparse(A) else A[rows]
             chunk = chunk if bounds is None else np.clip(chunk, *bounds)
@@ -134,8 +216,10 @@ def converted(A, dtype, mean=None, scale=None, bounds=None):
                 if mean is None:
                     out[rows] = chunk
                 else:
-                    np.subtract(chunk, mean, out=out[rows], casting="same_kind")
-                    out[rows] /= scale.astype(dtype)
+                    # In float64: raw values may be beyond float32, or far from 0.
+                    standard = np.subtract(chunk, mean, out=room[: len(chunk)])
+                    standard /= scale
+                    out[rows] = standard
         if out.size and not (np.isfinite(out.min()) and np.isfinite(out.max())):
             raise ValueError(
                 f"Values are too large for {np.dtype(dtype).name}. Pass dtype='float64', "

@@ -158,6 +158,20 @@ def test_a_long_training_without_a_bar_says_where_it_is(capsys, monkeypatch, sam
     assert capsys.readouterr().out.splitlines()[-1] == "  epoch 3 of at most 3"
 
 
+def test_predictions_never_take_the_place_of_the_model_or_the_table(tmp_path, capsys):
+    train("--model", "model.npz")
+    (tmp_path / "link.npz").symlink_to("model.npz")
+    before = (tmp_path / "model.npz").read_bytes()
+    for out, what in (
+        ("model.npz", "the model"),
+        ("./link.npz", "the model"),
+        ("table.csv", "the table"),
+    ):
+        assert main(["predict", "model.npz", "table.csv", "--out", out]) == 2
+        assert f"is {what} itself" in capsys.readouterr().err
+    assert (tmp_path / "model.npz").read_bytes() == before
+
+
 def test_a_model_of_several_outputs_predicts_as_many_columns(samples, capsys):
     X, y = samples
     model = BackpropRegressor((2,), max_iter=1, n_iter_no_change=np.inf).fit(X, np.c_[y, -y])
@@ -224,7 +238,7 @@ def files(tmp_path_factory):
     (folder / "only.csv").write_text("y\n1\n2\n")
     (folder / "one.csv").write_text("a,y\n1,2\n")
     (folder / "constant.csv").write_text("a,y\n" + "".join(f"{i},5\n" for i in range(20)))
-    np.savez(folder / "later.npz", header=np.array('{"format": "fastbp-model-99"}'))
+    np.savez(folder / "later.npz", header=np.frombuffer(b'{"format": "fastbp-model-99"}', np.uint8))
     X = np.random.default_rng(0).random((20, 2))
     model = BackpropRegressor((2,), max_iter=1, n_iter_no_change=np.inf).fit(X, X[:, 0])
     model.feature_names_in_ = np.array(["a", "b"], dtype=object)

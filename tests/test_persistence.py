@@ -1,7 +1,15 @@
 """Models on disk: what is saved comes back, and what is not ours is refused."""
 
+import io
 import json
+import os
 import pickle
+import signal
+import stat
+import struct
+import threading
+import time
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -11,7 +19,7 @@ from founding import founding
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import NotFittedError
 
-from fastbp import BackpropRegressor
+from fastbp import BackpropEnsembleRegressor, BackpropRegressor, archive
 
 QUICK = {"hidden_layer_sizes": (4, 3), "max_iter": 5, "n_iter_no_change": np.inf}
 
@@ -169,9 +177,57 @@ def a_header_of_another_kind(path):
         np.savez(file, header=np.frombuffer(b"[1, 2]", np.uint8))
 
 
+def arrays_of_a_model():
+    """As `save` hands them to `write`."""
+    written = io.BytesIO()
+    founding(**QUICK, random_state=0).fit(np.eye(3), np.arange(3.0)).save(written)
+    written.seek(0)
+    return dict(np.load(written))
+
+
+def compressed(path):
+    with open(path, "wb") as file:
+        np.savez_compressed(file, **arrays_of_a_model())
+
+
+def encrypted(path):
+    with open(path, "wb") as file:
+        np.savez(file, **arrays_of_a_model())
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 8] |= 1
+    path.write_bytes(content)
+
+
+def twice_the_same(path):
+    with open(path, "wb") as file:
+        np.savez(file, **arrays_of_a_model())
+    with zipfile.ZipFile(path, "a") as file, pytest.warns(UserWarning, match="Duplicate"):
+        file.writestr("coefs_0.npy", file.read("coefs_0.npy"))
+
+
+def longer_than_it_says(path):
+    with open(path, "wb") as file:
+        np.savez(file, **arrays_of_a_model())
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("coefs_9.npy", file.read("coefs_0.npy") + b"more")
+
+
+def of_many_dimensions(path):
+    with open(path, "wb") as file:
+        np.savez(file, **arrays_of_a_model(), coefs_9=np.zeros((1, 1, 1)))
+
+
+def a_comment(path):
+    with open(path, "wb") as file:
+        np.savez(file, **arrays_of_a_model())
+    with zipfile.ZipFile(path, "a") as file:
+        file.comment = b"hello"
+
+
 @pytest.mark.parametrize(
     "written",
     [
+        compressed, encrypted, twice_the_same, longer_than_it_says, of_many_dimensions, a_comment,
         a_text, an_empty_file, a_pickle, one_array, an_array_of_objects, someone_elses_arrays,
         a_zip_of_text, a_header_without_json, a_header_of_another_kind,
     ],
@@ -214,6 +270,33 @@ def test_a_later_format_is_refused_by_name(saved):
         ("missing biases", lambda _, arrays: arrays.pop("intercepts_0")),
         ("missing scaling", lambda _, arrays: arrays.pop("y_scale")),
         ("wrong shape", lambda _, arrays: arrays.update(coefs_0=np.zeros((3, 9)))),
+        ("another array", lambda _, arrays: arrays.update(coefs_9=np.zeros((3, 9)))),
+        ("biases of no columns", lambda _, arrays: arrays.update(intercepts_0=np.zeros((600, 0)))),
+        ("a matrix of biases", lambda _, arrays: arrays.update(intercepts_0=np.zeros((4, 4)))),
+        ("a short scaling", lambda _, arrays: arrays.update(X_scale=np.ones(1))),
+        ("a scale of 0", lambda _, arrays: arrays.update(X_scale=np.zeros(3))),
+        ("a scale of NaN", lambda _, arrays: arrays.update(y_scale=np.full(1, np.nan))),
+        ("NaN", lambda _, arrays: arrays["coefs_1"].fill(np.nan)),
+        ("infinity", lambda _, arrays: arrays["intercepts_1"].fill(np.inf)),
+        ("other features", lambda header, _: header.update(n_features_in_=2)),
+        ("other outputs", lambda header, _: header.update(n_outputs_=2)),
+        ("no features", lambda header, _: header.update(n_features_in_=0)),
+        ("endless layers", lambda header, _: header.update(n_layers_=10**18)),
+        ("half a layer", lambda header, _: header.update(n_layers_=3.5)),
+        ("an activation more", lambda header, _: header["activations"].append("relu")),
+        ("an unknown activation", lambda header, _: header["activations"].__setitem__(0, "x")),
+        ("an unknown loss", lambda header, _: header.update(loss=["x"])),
+        ("an encoding without arrays", lambda header, _: header.update(encoding="periodic")),
+        ("too few names", lambda header, _: header.update(feature_names_in_=["a", "b"])),
+        ("names that are none", lambda header, _: header.update(feature_names_in_=[1, 2, 3])),
+        ("a strange precision", lambda header, _: header.update(training_dtype="float16")),
+        ("a stranger one", lambda header, _: header.update(y_dtype="int64")),
+        ("a number of samples", lambda header, _: header.update(t_=-1)),
+        ("a huge one", lambda header, _: header.update(t_=10**400)),
+        ("a curve", lambda header, _: header.update(loss_curve_=["a"])),
+        ("a curve that is none", lambda header, _: header.update(loss_curve_=3)),
+        ("a name", lambda header, _: header.update(kernel_=None)),
+        ("a bad parameter", lambda header, _: header["params"].update(alpha=-1)),
     ],
 )
 def test_a_file_that_does_not_describe_a_model_is_refused(what, change, saved):
@@ -221,3 +304,227 @@ def test_a_file_that_does_not_describe_a_model_is_refused(what, change, saved):
     rewritten(path, change)
     with pytest.raises(ValueError, match=r"model\.npz"):
         BackpropRegressor.load(path)
+
+
+def test_numbers_in_other_forms_are_converted(saved):
+    model, path = saved
+    model.coefs_ = [np.float32(np.float16(W)) for W in model.coefs_]
+    X = np.random.default_rng(0).normal(size=(9, 3))
+    for dtype in (np.float16, ">f4", ">f8", np.longdouble):
+        model.save(path)
+        rewritten(path, lambda _, arrays, to=dtype: arrays.update(
+            {name: arrays[name].astype(to) for name in ("coefs_0", "coefs_1")}
+        ))  # fmt: skip
+        assert_array_equal(BackpropRegressor.load(path).predict(X), model.predict(X))
+
+
+# -------------------------------------------------------- what is hostile costs nothing
+
+
+def with_header(shape, size, dtype="<f8"):
+    """An array's member that says it has this shape, and has so many bytes."""
+    member = io.BytesIO()
+    header = {"descr": dtype, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(member, header)
+    return member.getvalue() + b"\0" * size
+
+
+HUGE = [
+    (10**12,), (10**6, 10**6), (-1,), (-1, -8), (2**62, 4), (2**64,), (0, 10**12),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", HUGE, ids=str)
+def test_an_array_that_says_more_than_it_holds_is_refused_before_it_is_made(shape, saved):
+    _, path = saved
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    members["coefs_0.npy"] = with_header(shape, 8)
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    assert refused_at_the_cost_of(path) < 2**20
+
+
+def refused_at_the_cost_of(path):
+    """Bytes."""
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="not a"):
+        BackpropRegressor.load(path)
+    cost = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return cost
+
+
+def test_compressed_zeros_are_refused_before_they_are_read(saved):
+    _, path = saved
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("coefs_9.npy", with_header((2**21,), 2**24))
+    assert refused_at_the_cost_of(path) < 2**20
+
+
+@pytest.mark.parametrize("n", [2**15, 70_000])
+def test_many_members_are_refused_before_they_are_listed(n, tmp_path):
+    entry = b"PK\1\2" + bytes(42)
+    if n < 2**16:
+        end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, n + 1, n + 1, len(entry) * n, 0, 0)
+    else:
+        record = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, n, n, len(entry) * n, 0)
+        locator = struct.pack("<4sLQL", b"PK\6\7", 0, len(entry) * n, 1)
+        end = record + locator + b"PK\5\6" + bytes(4) + b"\xff" * 12 + bytes(2)
+    (tmp_path / "model.npz").write_bytes(entry * n + end)
+    assert refused_at_the_cost_of(tmp_path / "model.npz") < 2**20
+
+
+def test_a_list_of_members_that_is_longer_than_it_says_is_refused(tmp_path):
+    entry = b"PK\1\2" + bytes(42)
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 3, 3, len(entry) * 50_000, 0, 0)
+    (tmp_path / "model.npz").write_bytes(entry * 50_000 + end)
+    assert refused_at_the_cost_of(tmp_path / "model.npz") < 2**20
+
+
+def test_an_ensemble_of_more_arrays_than_are_read_is_not_written(table, tmp_path, monkeypatch):
+    member = BackpropRegressor((4,), max_iter=5)
+    model = BackpropEnsembleRegressor(member, 2, random_state=0).fit(*table)
+    monkeypatch.setattr(archive, "MOST_ARRAYS", 19)  # two of 8, three of its own
+    with pytest.raises(ValueError, match="19 arrays are more than a file may hold"):
+        model.save(tmp_path / "model.npz")
+    monkeypatch.setattr(archive, "MOST_ARRAYS", 20)
+    model.save(tmp_path / "model.npz")
+    assert BackpropEnsembleRegressor.load(tmp_path / "model.npz").oob_score_ == model.oob_score_
+
+
+@pytest.mark.parametrize(
+    ("what", "change"),
+    [
+        ("a member less", lambda header, _: header["members"].pop()),
+        ("a member more", lambda header, _: header["members"].append(header["members"][0])),
+        ("other members", lambda header, _: header["members"][1].update(activations=["relu"])),
+        ("no members", lambda header, _: header["members"].clear()),
+        ("a negative weight", lambda _, arrays: arrays["residual_weights_"].fill(-1)),
+        ("NaN", lambda _, arrays: arrays["residuals_"].fill(np.nan)),
+        ("few weights", lambda _, arrays: arrays.update(residual_weights_=np.ones(2))),
+        ("other outputs", lambda header, _: header.update(n_outputs_=2)),
+    ],
+)
+def test_a_file_that_describes_no_ensemble_is_refused(what, change, table, tmp_path):
+    path, member = tmp_path / "model.npz", BackpropRegressor((4,), max_iter=5)
+    BackpropEnsembleRegressor(member, 2, random_state=0).fit(*table).save(path)
+    with pytest.raises(ValueError, match=r"model\.npz is not a whole model"):
+        BackpropEnsembleRegressor.load(rewritten(path, change))
+
+
+def test_a_wrong_number_of_names_is_not_saved(saved):
+    model, path = saved
+    before = path.read_bytes()
+    for names in (["a", "b"], ["a", "b", 3]):
+        model.feature_names_in_ = names
+        with pytest.raises(ValueError, match="feature_names_in_ must name 3 columns"):
+            model.save(path)
+    assert path.read_bytes() == before
+
+
+# ---------------------------------------------------------------- a file is replaced whole
+
+
+@pytest.fixture(params=["unnamed", "named"])
+def beside(request, monkeypatch):
+    """Both ways of making the file that takes the place."""
+    if request.param == "named":
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    elif not hasattr(os, "O_TMPFILE"):
+        pytest.skip("needs files without a name")
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()], ids=repr)
+def test_a_save_that_fails_leaves_what_there_was(error, saved, monkeypatch, beside):
+    model, path = saved
+    before, savez = path.read_bytes(), np.savez
+
+    def failing(file, **arrays):
+        savez(file, **arrays)
+        raise error
+
+    monkeypatch.setattr(np, "savez", failing)
+    with pytest.raises(type(error)):
+        model.save(path)
+    with pytest.raises(type(error)):
+        model.save(path.with_name("new"))
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    assert path.read_bytes() == before
+
+
+def test_links_and_modes_stay_and_new_files_obey_the_umask(saved, beside):
+    model, path = saved
+    path.chmod(0o640)
+    link, dangling = path.with_name("link"), path.with_name("dangling")
+    link.symlink_to(path.name)
+    dangling.symlink_to("new")
+    path.write_bytes(b"old")
+    umask = os.umask(0o027)
+    try:
+        for name in (link, dangling):
+            model.save(name)
+            assert name.is_symlink()
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert stat.S_IMODE(path.with_name("new").stat().st_mode) == 0o640
+    assert len(list(path.parent.iterdir())) == 4
+    assert BackpropRegressor.load(path).t_ == BackpropRegressor.load(dangling).t_ == model.t_
+
+
+def test_an_error_names_the_path_that_was_given(saved, tmp_path):
+    model, _ = saved
+    with pytest.raises(FileNotFoundError, match="nowhere/model"):
+        model.save(tmp_path / "nowhere" / "model")
+    with pytest.raises(IsADirectoryError, match=tmp_path.name):
+        model.save(tmp_path)
+
+
+def test_what_is_no_file_is_written_to_and_not_replaced(saved):
+    model, path = saved
+    pipe = path.with_name("pipe")
+    os.mkfifo(pipe)
+    content = []
+    reader = threading.Thread(target=lambda: content.append(pipe.read_bytes()))
+    reader.start()
+    model.save(pipe)
+    reader.join()
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert BackpropRegressor.load(io.BytesIO(content[0])).t_ == model.t_
+
+
+def test_many_may_save_to_one_path_and_all_may_load_it(saved, beside):
+    model, path = saved
+    errors = []
+
+    def save():
+        try:
+            for _ in range(10):
+                model.save(path)
+        except BaseException as error:
+            errors.append(error)
+
+    savers = [threading.Thread(target=save) for _ in range(3)]
+    for saver in savers:
+        saver.start()
+    while any(saver.is_alive() for saver in savers):
+        assert BackpropRegressor.load(path).t_ == model.t_
+    assert not errors
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_save_that_is_killed_leaves_the_old_model_or_the_new(saved, request):
+    model, path = saved
+    random = np.random.default_rng(0)
+    for _ in range(300 if request.config.getoption("--campaigns") else 5):
+        child = os.fork()
+        if child == 0:
+            while True:
+                model.save(path)
+        time.sleep(random.uniform(0, 0.05))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert BackpropRegressor.load(path).t_ == model.t_

@@ -32,7 +32,7 @@ WINGS = [
             {"kernels", "surrogate"},
         ],
     ),
-    ("", [{"parameters", "scaling"}, {"encodings"}]),
+    ("", [{"archive", "parameters", "scaling"}, {"encodings"}]),
     (
         "fitting",
         [
@@ -45,7 +45,16 @@ WINGS = [
             {"unseen"},
         ],
     ),
-    ("", [{"persistence"}, {"estimator"}, {"ensemble", "warmup"}, {"__init__"}, {"plotting"}]),
+    (
+        "",
+        [
+            {"inputs", "persistence"},
+            {"estimator"},
+            {"ensemble", "warmup"},
+            {"__init__"},
+            {"plotting"},
+        ],
+    ),
     ("app", [{"tables"}, {"job"}]),
     ("", [{"__main__"}]),
 ]

@@ -238,7 +238,7 @@ def split_rows(X, y, test_fraction, seed):
     return Split(*train_test_split(X, y, test_size=n_test, random_state=seed))
 
 
-def check_writable(path, keep=None):
+def check_writable(path, keep=None, what="the table"):
     """Raise unless a file can be written, before there is work to lose.
 
     Parameters
@@ -246,9 +246,11 @@ def check_writable(path, keep=None):
     path : Path
     keep : path-like, default=None
         A file that must not be overwritten: what the work reads.
+    what : str
+        What that is.
     """
     if keep is not None and path.exists() and path.samefile(keep):
-        raise ValueError(f"{path} is the table itself: it will not be overwritten.")
+        raise ValueError(f"{path} is {what} itself: it will not be overwritten.")
     existed = path.exists()
     with open(path, "ab"):
         pass

@@ -101,6 +101,9 @@ def prepare(settings, table, held_out, before=None):
     """
     random_state = check_random_state(settings.random_state)
     dtype = np.dtype(settings.dtype or table.X.dtype)
+    settings.y_dtype = precision_of(table.y)
+    if settings.is_partial and before is not None:
+        settings.y_dtype = np.result_type(settings.y_dtype, before.y_dtype)
     if before is not None:
         check_encoding(before, settings)
     if not settings.encoding:  # as scikit-learn, which draws first weights before it splits
@@ -115,8 +118,7 @@ def prepare(settings, table, held_out, before=None):
     if settings.one_row > RULES and before is None and not settings.is_partial:
         table, settings.drawn_in = drawn_in(table, order)
     units, bounds = scaling_for(table, order, settings, before)
-    if units is not None:
-        settings.alpha /= np.mean(units.y_scale ** LOSSES[settings.loss].degree)
+    settings.alpha = alpha_for(settings, table, order, units)
     encoding = encoding_for(table, order, settings, before, bounds, random_state)
     if encoding is not None:
         units = encodings.widened(units, encoding)
@@ -154,6 +156,7 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
         theta, seed = trials.best_start(task, plan)
     theta = aligned(theta, dtype)
     if optimizer is not None and optimizer.fits(settings, theta):
+        optimizer = optimizer.copy()
         settings.learning_rate_init = optimizer.eta
     else:
         settings.learning_rate_init = task.step_size(plan, theta)
@@ -161,7 +164,8 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
         optimizer = loop.OptimizerState.start(settings, theta, seed, began)
 
     def learnt(theta):
-        return Learnt.of(theta, net, settings.activations, settings.loss, units, task.encoding)
+        kinds = settings.activations, settings.loss
+        return Learnt.of(theta, net, *kinds, units, task.encoding, settings.y_dtype)
 
     observer = None if watch is None else watch(learnt)
     if observer is not None and pilot is not None:
@@ -227,10 +231,37 @@ def share_of_one_row(table, rows, settings):
     y = np.float64(table.y[rows])
     if not settings.standardize or len(y) < scaling.FEWEST_ROWS:
         return 0.0
-    with np.errstate(over="ignore", invalid="ignore"):  # scaling reports it
+    y /= np.maximum(np.abs(y).max(axis=0), np.finfo(float).tiny)
+    with np.errstate(invalid="ignore"):  # of a constant
         squares = (y - y.mean(axis=0)) ** 2
         shares = squares.max(axis=0) / squares.sum(axis=0)
     return float(np.nanmax(shares, initial=0.0))
+
+
+def precision_of(y):
+    """What predictions need to say of such a y: integers that float32 holds need no more."""
+    if y.dtype.kind == "f":
+        return np.dtype(np.float32 if y.itemsize <= 4 else np.float64)
+    largest = max(abs(int(y.min())), abs(int(y.max())))
+    return np.dtype(np.float32 if largest <= 2**24 else np.float64)
+
+
+def alpha_for(settings, table, rows, units):
+    """The penalty in the units of training: of y, and of the weights of samples, whose sum it is
+    divided by."""
+    alpha = settings.alpha
+    if alpha > 0 and units is not None:
+        with np.errstate(over="ignore", under="ignore", divide="ignore"):
+            alpha = alpha / np.mean(units.y_scale ** LOSSES[settings.loss].degree)
+    if alpha > 0 and table.sample_weight is not None:
+        with np.errstate(over="ignore", under="ignore"):
+            alpha = np.ldexp(alpha, -scaling.exponent_of(table.sample_weight[rows]))
+    if alpha > np.finfo(np.float32).max:
+        raise ValueError(
+            f"alpha={settings.alpha:g} is beyond all measure for so small a y, or such small "
+            "weights of samples. Lower it."
+        )
+    return float(alpha)
 
 
 def drawn_in(table, rows):

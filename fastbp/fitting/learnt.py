@@ -30,14 +30,20 @@ class Learnt(NamedTuple):
     n_columns: int  # that the network sees
     n_outputs: int
     encoding: Encoding | None = None
+    y_dtype: np.dtype = np.dtype(np.float64)  # the least precision that predictions have
 
     @classmethod
-    def of(cls, theta, net, activations, loss, units, encoding=None):
+    def of(cls, theta, net, activations, loss, units, encoding=None, y_dtype=y_dtype):
         """What a training ends with: θ in the units of training, `units` being their scaling."""
         link = LOSS_TABLE[loss].link
-        weights = scaling.to_raw_units(*parameters.unpack(theta, net), units, link)
+        with np.errstate(over="ignore", invalid="ignore"):  # reported below
+            weights = scaling.to_raw_units(*parameters.unpack(theta, net), units, link)
+        if not all(np.isfinite(array).all() for part in weights for array in part):
+            raise ValueError(
+                "The weights for these units of X and y are beyond float64. Rescale the columns."
+            )
         ends = (int(net["width"][end]) for end in (0, -1))
-        return cls(*weights, tuple(activations), loss, units, theta.dtype, *ends, encoding)
+        return cls(*weights, tuple(activations), loss, units, theta.dtype, *ends, encoding, y_dtype)
 
     @property
     def link(self):
@@ -46,38 +52,73 @@ class Learnt(NamedTuple):
 
     def network(self, *, trained=False):
         """The network of the weights, or an error if they are none of these inputs and outputs."""
-        widths = [len(self.coefs[0]), *(len(b) for b in self.intercepts)]
-        shapes = [np.shape(W) for W in self.coefs]
-        fits = len(widths) == len(self.activations) + 2 and shapes == list(pairwise(widths))
-        if not fits or (widths[0], widths[-1]) != (self.n_columns, self.n_outputs):
+        shapes, biases = ([np.shape(a) for a in each] for each in self.weights())
+        widths = [self.n_columns, *(shape[0] if shape else 0 for shape in biases)]
+        fits = shapes == list(pairwise(widths)) and biases == [(n,) for n in widths[1:]]
+        depth = len(self.activations)
+        if not fits or len(shapes) != depth + 1 or widths[-1] != self.n_outputs or 0 in widths:
             raise ValueError(
-                f"coefs_ of shapes {shapes} and intercepts_ of lengths {widths[1:]} are no "
-                f"network of {len(self.activations)} hidden layers with {self.n_columns} "
-                f"inputs and {self.n_outputs} outputs."
+                f"coefs_ of shapes {shapes} and intercepts_ of shapes {biases} are no network of "
+                f"{depth} hidden layers with {self.n_columns} inputs and {self.n_outputs} outputs."
             )
         return network(widths, self.activations, trained=trained)
+
+    def weights(self):
+        """coefs and intercepts as floats, or an error: anybody may have set them."""
+        coefs = parameters.as_floats(self.coefs, "coefs_")
+        return coefs, parameters.as_floats(self.intercepts, "intercepts_")
 
     def theta(self, units, dtype):
         """θ in these units, which are a Scaling, or those of the table."""
         link = LOSS_TABLE[self.loss].link
-        weights = scaling.to_standard_units(self.coefs, self.intercepts, units, link)
-        return parameters.pack(*weights, dtype)
+        with np.errstate(over="ignore", invalid="ignore"):  # reported below
+            weights = scaling.to_standard_units(*self.weights(), units, link)
+            theta = parameters.pack(*weights, dtype)
+        if not np.isfinite(theta).all():
+            raise ValueError(
+                f"Some of coefs_ and intercepts_ are NaN, infinite or too large for {dtype}."
+            )
+        return theta
+
+    def precision(self, X):
+        """That of predictions for X: of all that they go by, y at `fit` included."""
+        return np.result_type(X.dtype, self.dtype, self.y_dtype)
 
     def columns(self, X):
         """Rows of X as kernels predict with them: with all that the network sees."""
+        n_features = self.n_columns if self.encoding is None else self.encoding.low.size
+        if X.shape[1] != n_features:
+            raise ValueError(f"X has {X.shape[1]} features, the weights are for {n_features}.")
         if self.encoding is None:
-            return scaling.converted(X, X.dtype)
-        dtype = np.result_type(X.dtype, self.dtype)
-        return encodings.converted(X, dtype, self.encoding, precision=self.dtype)
+            return scaling.converted(X, self.precision(X))
+        return encodings.converted(X, self.precision(X), self.encoding, precision=self.dtype)
 
-    def rows_at_a_time(self, most):
-        """How many rows to predict at a time, at most: encoded ones are made for it."""
-        if self.encoding is None:
+    def rows_at_a_time(self, most, X):
+        """How many rows of X to predict at a time, at most: what `columns` makes is made for it."""
+        if self.encoding is None and self.precision(X) == X.dtype:
             return most
         return min(most, max(1, encodings.VALUES_IN_A_CALL // self.n_columns))
 
     def model(self):
         """What the kernels predict with."""
-        net = self.network()
-        units = self.scaling or scaling.no_scaling(self.n_columns, self.n_outputs)
-        return Model(net, self.theta(self.scaling, self.dtype), LOSSES[self.loss], *units)
+        net, units = self.network(), self.units()
+        theta = self.theta(units, self.dtype)
+        units = units or scaling.no_scaling(self.n_columns, self.n_outputs)
+        return Model(net, theta, LOSSES[self.loss], *units)
+
+    def units(self):
+        """The scaling, if it is one of these columns, or None."""
+        return self.scaling and scaling.checked(self.scaling, self.n_columns, self.n_outputs)
+
+    def checked(self):
+        """The same as kernels take it, or an error, if it is no whole model: for what comes from a
+        file, or from anybody's hands."""
+        if not {self.dtype, self.y_dtype} <= {np.dtype("float32"), np.dtype("float64")}:
+            raise ValueError(f"The precisions are {self.dtype} and {self.y_dtype}.")
+        encoding = self.encoding and encodings.checked(self.encoding, self.n_columns)
+        coefs, intercepts = self.weights()
+        checked = self._replace(
+            coefs=coefs, intercepts=intercepts, scaling=self.units(), encoding=encoding
+        )
+        checked.model()
+        return checked

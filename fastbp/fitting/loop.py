@@ -2,12 +2,13 @@
 
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from fastbp.fitting.interrupts import CtrlC
 from fastbp.fitting.plan import (
+    aligned,
     aligned_zeros,
     layout,
     nothing_held_out,
@@ -44,23 +45,36 @@ class OptimizerState:
 
     name: str
     memory: np.ndarray
-    state: np.recarray = field(repr=False)
+    state: np.ndarray = field(repr=False)  # (1,) STATE; no recarray, which not everyone can store
     eta: float
     began: int  # samples seen before the first step
 
     def fits(self, settings, theta):
-        """Whether a training with these settings can go on with it."""
-        alike = self.memory.shape[1] == theta.size and self.memory.dtype == theta.dtype
-        return alike and self.name == optimizer_of(settings)
+        """Whether a training with these settings can go on with it.
+
+        It may come from a file, as the model does: nothing of it is believed.
+        """
+        name = optimizer_of(settings)
+        shape, memory, state = (OPTIMIZERS[name].remembers, theta.size), self.memory, self.state
+        alike = (self.name, memory.shape, memory.dtype.newbyteorder("=")) == (
+            name, shape, theta.dtype,
+        )  # fmt: skip
+        is_state = state.shape == (1,) and state.dtype == STATE and state["position"][0] == 0
+        return alike and is_state and bool(np.isfinite(memory).all())
+
+    def copy(self):
+        """The same in memory of its own, as kernels take it: a file's may be read-only."""
+        memory = aligned(self.memory, self.memory.dtype.newbyteorder("="))
+        return replace(self, memory=memory, state=self.state.copy())
 
     @classmethod
     def start(cls, settings, theta, seed, began=0):
         name = optimizer_of(settings)
         memory = aligned_zeros((OPTIMIZERS[name].remembers, theta.size), theta.dtype)
-        state = np.zeros(1, STATE).view(np.recarray)
-        state.random = seed
-        state.beta_1_to_t = state.beta_2_to_t = 1.0
-        state.best, state.best_score = np.inf, -np.inf
+        state = np.zeros(1, STATE)
+        state["random"] = seed
+        state["beta_1_to_t"] = state["beta_2_to_t"] = 1.0
+        state["best"], state["best_score"] = np.inf, -np.inf
         return cls(name, memory, state, settings.learning_rate_init, began)
 
 
@@ -171,9 +185,11 @@ class _Loop:
             pace, history.seconds = steps_done / max(now - before, 1e-9), now - start
             if done and (self.has_diverged() or self.has_learnt_nothing()):
                 self.begin_again(observer)
-            elif done and (reason := self.reason_to_stop(observer)):
-                history.ended_by = reason
-                return
+            elif done:
+                self.check_scores(done)
+                if reason := self.reason_to_stop(observer):
+                    history.ended_by = reason
+                    return
             if ctrl_c.pressed:
                 raise KeyboardInterrupt
 
@@ -185,6 +201,19 @@ class _Loop:
         worst = max(HOPELESS * (settings.constant_loss or np.inf), losses[0])
         is_over = len(losses) == settings.max_iter and not settings.is_partial
         return is_over and settings.init != "glorot" and losses[-1] > worst
+
+    def check_scores(self, done):
+        """An error, if there is no telling in which of the last epochs weights were best."""
+        history = self.history
+        for figures in (history.validation_scores, history.validation_losses):
+            wrong = np.flatnonzero(~np.isfinite(figures[-done:]))
+            if wrong.size:
+                epoch = len(figures) - done + int(wrong[0])
+                raise ValueError(
+                    f"The score on the rows held out is {figures[epoch]} in epoch {epoch + 1}: "
+                    "some of their X or y are too far from what is trained on. Look for wrong "
+                    "values among them."
+                )
 
     def has_learnt_nothing(self):
         """Whether a smaller step is to be tried because this one, which nobody asked for, led
@@ -316,6 +345,9 @@ def predictions(model, X, y, n_threads):
     n_threads : int or None
     """
     net, n_rows = model.net, max(len(X), 1)
+    ends = X.shape[1], y.shape[1]
+    if ends != (net["width"][0], net["width"][-1]):  # kernels believe it
+        raise ValueError(f"The weights are not of {ends[0]} columns and {ends[1]} outputs.")
     tile = TILED.cut(net, n_rows, model.theta.itemsize).tile
     flops = step_flops(net, n_rows) / 3  # one of three products
     team = team_for(flops, -(-n_rows // tile), n_threads)

@@ -131,7 +131,7 @@ def predict(learnt, X, n_threads):
     """
     first, columns, encoding = learnt[0], None, None
     shape = len(learnt), X.shape[0], first.n_outputs
-    y = np.empty(shape, np.result_type(X.dtype, first.dtype))
+    y = np.empty(shape, first.precision(X))
     for member, of_member in zip(learnt, y, strict=True):
         if columns is None or not encodings.are_the_same(member.encoding, encoding):
             columns, encoding = member.columns(X), member.encoding

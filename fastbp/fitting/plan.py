@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from fastbp import scaling
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.fitting.team import Team, processors
 from fastbp.kernels.formulas import losses, optimizers
@@ -72,7 +73,7 @@ def layout(kernel, net, settings, batch_size, theta, optimizer, best_theta):
     training = Training(
         net,
         recipe_of(net, settings, batch_size, cut),
-        optimizer.state[0],
+        optimizer.state.view(np.recarray)[0],
         theta,
         best_theta,
         optimizer.memory,
@@ -112,20 +113,28 @@ def row_numbers(n):
 
 def samples_of(X, y, sample_weight=None, order=None):
     """Samples as the kernels take them; X and y are those of `scaling.converted`."""
-    weight = np.empty(0) if sample_weight is None else sample_weight
-    weight = weight.astype(X.dtype)
+    order = row_numbers(len(y)) if order is None else order
+    weight = np.empty(0)
+    if sample_weight is not None:
+        weight = scaling.relative(sample_weight, scaling.exponent_of(sample_weight[order]))
+    with np.errstate(over="ignore"):  # of rows that are not in the order
+        weight = weight.astype(X.dtype)
     weight.flags.writeable = False
-    return Samples(row_numbers(len(y)) if order is None else order, X, y, weight)
+    return Samples(order, X, y, weight)
 
 
 def held_out_of(X, y, sample_weight=None):
     """Held-out samples as the kernels take them."""
-    weight = np.ones(len(y)) if sample_weight is None else sample_weight.astype(np.float64)
+    weight = np.ones(len(y)) if sample_weight is None else scaling.relative(sample_weight)
+    if not weight.any():
+        raise ValueError("No row that is held out has a weight: there is nothing to score.")
     weight = weight / weight.sum()
     targets = y.astype(np.float64)
     spread = weight @ (targets - weight @ targets) ** 2
-    # R² of a constant target is undefined: the squared error itself takes its place.
-    spread[spread == 0] = 1.0
+    # R² of a constant target is undefined: the squared error itself takes its place. (A mean of
+    # equal numbers may differ from them in the last bits.)
+    there = targets[weight > 0]
+    spread[(there.min(axis=0) == there.max(axis=0)) | (spread == 0)] = 1.0
     return HeldOut(row_numbers(len(y)), X, y, weight.astype(X.dtype), spread)
 
 

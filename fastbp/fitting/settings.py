@@ -33,7 +33,8 @@ def settings_of(params, *, is_partial=False):
         `finds_step`, whether the step size is "auto"; `searches`, whether trials may scale columns,
         and `search_decay`, with which decay; and what is known later: `constant_loss`, that of the
         best constant prediction, `one_row`, the largest part that a single row has in the variance
-        of y, and `drawn_in`, the bounds that y was clipped to.
+        of y, `drawn_in`, the bounds that y was clipped to, and `y_dtype`, the least precision of
+        predictions.
 
     Raises
     ------
@@ -41,7 +42,12 @@ def settings_of(params, *, is_partial=False):
         If some don't go with others.
     """
     settings = SimpleNamespace(
-        **params, is_partial=is_partial, constant_loss=np.inf, one_row=0.0, drawn_in=None
+        **params,
+        is_partial=is_partial,
+        constant_loss=np.inf,
+        one_row=0.0,
+        drawn_in=None,
+        y_dtype=np.dtype(np.float64),
     )
     settings.hidden = hidden_widths(settings.hidden_layer_sizes)
     settings.activations = activation_names(settings.activation, len(settings.hidden))

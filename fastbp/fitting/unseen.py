@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fastbp import scaling
 from fastbp.fitting.members import predict
 
 #: Rows that are held out to judge the ensemble by: so many of four, within bounds. Each member does
@@ -85,7 +86,7 @@ def shrinkage(residuals, count, variance, weight, n_members):
     count, weight : ndarrays of shape (n_rows,)
     n_members : int
     """
-    known = count >= 2
+    known, weight = count >= 2, scaling.relative(weight)
     if not known.any():
         return np.ones(residuals.shape[1])
     squares = np.average(residuals**2, axis=0, weights=weight)
@@ -98,7 +99,7 @@ def shrinkage(residuals, count, variance, weight, n_members):
 def quantile(residuals, weight, coverage):
     """The least of the absolute residuals that is no less than a part `coverage` of them and of one
     more, as conformal prediction has it; by output. None if there are too few."""
-    n = len(residuals)
+    n, weight = len(residuals), scaling.relative(weight)
     wanted = coverage * (n + 1) / max(n, 1)
     if wanted > 1:
         return None

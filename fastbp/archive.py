@@ -1,0 +1,213 @@
+"""Named arrays in a file, as `np.savez` writes them.
+
+A file is replaced as a whole or not at all, and nothing in one is taken on trust: what it holds is
+known, and is no more than the file itself, before any of it is read or allocated.
+"""
+
+import math
+import os
+import secrets
+import stat
+import struct
+import zipfile
+from collections.abc import Callable
+from contextlib import contextmanager, nullcontext, suppress
+from typing import NamedTuple
+
+import numpy as np
+
+#: Arrays in a file, at most: of an ensemble of a thousand members and more.
+MOST_ARRAYS = 2**15
+
+#: Bytes that an array takes in the list of them at the end of a file, at most.
+MOST_LISTED = 256
+
+#: That list is followed by this, and in files of 4 GiB and more first by a larger one.
+END, END_64, LOCATOR_64 = (
+    struct.Struct("<4s4H2LH"), struct.Struct("<4sQ2H2L4Q"), struct.Struct("<4sLQL"),
+)  # fmt: skip
+
+
+# ------------------------------------------------------------------------------- writing
+
+
+def write(path, arrays):
+    """Write arrays to a file, whose place is taken only when all is written.
+
+    Parameters
+    ----------
+    path : path-like or binary file
+    arrays : dict of str to ndarray
+    """
+    if hasattr(path, "write"):
+        np.savez(path, **arrays)
+    else:
+        with replacing(path) as file:  # np.savez would add .npz to the name it is given
+            np.savez(file, **arrays)
+
+
+@contextmanager
+def replacing(path):
+    """A binary file that takes the place of `path` at the end of the ``with`` block.
+
+    It is on the disk by then. A link stays one, and permissions stay as they are; after an error
+    there is what there was before. Any number of processes may write to one path at once.
+    """
+    target = os.path.realpath(path)
+    before = os.stat(target) if os.path.exists(target) else None
+    if before is not None and not stat.S_ISREG(before.st_mode):  # a pipe or a device, or an error
+        with open(path, "wb") as file:
+            yield file
+        return
+    if before is not None:
+        open(path, "r+b").close()  # an error, if it is not to be written to
+    folder = os.path.dirname(target)
+    beside = os.path.join(folder, f".fastbp-{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        with _new_file(beside, path) as file:
+            yield file
+            file.flush()
+            if before is not None:
+                _make_alike(file.fileno(), before)
+            os.fsync(file.fileno())
+            _give_name(file.fileno(), beside)
+        os.replace(beside, target)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(beside)
+        raise
+    _sync(folder)
+
+
+def _new_file(beside, path):
+    """A new file in the folder of `path`: where the system can, without a name as yet, so that
+    nothing is left of it even if the process is killed."""
+    if hasattr(os, "O_TMPFILE") and os.path.exists("/proc/self/fd"):
+        with suppress(OSError):
+            number = os.open(os.path.dirname(beside), os.O_TMPFILE | os.O_RDWR, 0o666)
+            return os.fdopen(number, "w+b")
+    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
+    try:
+        number = os.open(beside, flags, 0o666)
+    except OSError as error:  # of the name that the user knows
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+    return os.fdopen(number, "w+b")
+
+
+def _give_name(number, beside):
+    """Its name to a file without one."""
+    if not os.path.exists(beside):
+        # With a folder's descriptor, which an absolute path doesn't need, links are followed.
+        os.link(f"/proc/self/fd/{number}", beside, src_dir_fd=number, follow_symlinks=True)
+
+
+def _make_alike(number, before):
+    """Owner and permissions as of the file before, as far as we may."""
+    if hasattr(os, "fchmod"):
+        with suppress(OSError):
+            os.fchown(number, before.st_uid, before.st_gid)
+        with suppress(OSError):
+            os.fchmod(number, stat.S_IMODE(before.st_mode))
+
+
+def _sync(folder):
+    """Have the names in a folder written to the disk, where systems know of that."""
+    with suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+# ------------------------------------------------------------------------------- reading
+
+
+class Stored(NamedTuple):
+    """An array in a file, which has not been read."""
+
+    shape: tuple
+    dtype: np.dtype
+    read: Callable  # () -> ndarray, in this machine's byte order
+
+
+@contextmanager
+def opened(path):
+    """The arrays in a file, a `Stored` by name, to be read within the ``with`` block.
+
+    Parameters
+    ----------
+    path : path-like or binary file
+
+    Raises
+    ------
+    ValueError
+        If there is anything in it that `write` doesn't write: compressed arrays, objects, lengths
+        that don't agree, more than MOST_ARRAYS.
+    OSError
+        If it can't be opened.
+    """
+    with nullcontext(path) if hasattr(path, "read") else open(path, "rb") as stream:
+        size = _check_end(stream)
+        with zipfile.ZipFile(stream) as archive:
+            yield _stored(archive, size)
+
+
+def _check_end(stream):
+    """The file's size, if its end says that it lists arrays, and not too many."""
+    size = stream.seek(0, os.SEEK_END)
+    _, _, _, _, n, n_bytes, _, comment = _at(stream, size - END.size, END, b"PK\5\6")
+    before = size - END.size - LOCATOR_64.size
+    with suppress(ValueError):
+        _at(stream, before, LOCATOR_64, b"PK\6\7")
+        *_, n, n_bytes, _ = _at(stream, before - END_64.size, END_64, b"PK\6\6")
+    if comment or n > MOST_ARRAYS or n_bytes > n * MOST_LISTED:
+        raise ValueError(f"The file says that it holds {n} arrays, listed in {n_bytes} bytes.")
+    return size
+
+
+def _at(stream, position, struct, begins):
+    """What stands at a position."""
+    stream.seek(max(position, 0))
+    found = stream.read(struct.size)
+    if len(found) < struct.size or not found.startswith(begins):
+        raise ValueError("The file doesn't end as an archive does.")
+    return struct.unpack(found)
+
+
+def _stored(archive, size):
+    """A `Stored` for each array, by name."""
+    members = archive.infolist()
+    if sum(member.file_size for member in members) > size:
+        raise ValueError("The arrays are larger than the file.")
+    arrays = {}
+    for member in members:
+        as_it_is = member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1
+        if not as_it_is or member.compress_size != member.file_size:
+            raise ValueError(f"{member.filename} is compressed or encrypted.")
+        name = member.filename.removesuffix(".npy")
+        if name == member.filename or name in arrays:
+            raise ValueError(f"{member.filename} is no array, or there twice.")
+        arrays[name] = _described(archive, member)
+    return arrays
+
+
+def _described(archive, member):
+    """What a member says of itself, if it is as long as it says."""
+    with archive.open(member) as file:
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError(f"{member.filename} is not of the simple kind.")
+        shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        begin = file.tell()
+    n = math.prod(shape)
+    if dtype.kind not in "fiu" or min(shape, default=0) < 0 or len(shape) > 2:
+        raise ValueError(f"{member.filename} holds no numbers, but {dtype} of shape {shape}.")
+    if n * dtype.itemsize != member.file_size - begin:
+        raise ValueError(f"{member.filename} is not as long as it says.")
+
+    def read():
+        flat = np.frombuffer(archive.read(member), dtype, n, begin)
+        whole = flat.reshape(shape, order="F" if is_fortran else "C")
+        return whole.astype(dtype.newbyteorder("="), order="C")
+
+    return Stored(shape, dtype, read)

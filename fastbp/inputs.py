@@ -1,0 +1,157 @@
+"""Tables as users hand them over: what NumPy would make numbers of without a word is refused."""
+
+from contextlib import contextmanager
+from datetime import date, time, timedelta
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
+
+from fastbp import scaling
+
+#: What stands for a moment or a duration in an array of objects. (A datetime is a date.)
+TEMPORAL = (date, time, timedelta, np.datetime64, np.timedelta64)
+
+#: Precisions that tables keep.
+FLOATS = np.float64, np.float32
+
+
+def rows(model, X):
+    """X for a fitted model to predict: float32 or float64, of the columns of its fit."""
+    check_values(X, "X")
+    with large_numbers():
+        return validate_data(model, X, accept_sparse="csr", dtype=FLOATS, reset=False)
+
+
+def samples(model, X, y, sample_weight, *, reset):
+    """X, y of shape (n_samples, n_outputs) and weights in float64 or None, or a clear error."""
+    for values, name in ((X, "X"), (y, "y"), (sample_weight, "sample_weight")):
+        check_values(values, name)
+    kinds = {"accept_sparse": "csr", "multi_output": True, "y_numeric": True, "dtype": FLOATS}
+    with large_numbers():
+        X, y = validate_data(model, X, y, **kinds, reset=reset)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(
+                sample_weight, X, dtype=np.float64, ensure_non_negative=True
+            )
+    if y.dtype.kind not in "biuf":
+        raise ValueError(f"y must be numeric, it has dtype {y.dtype}.")
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=True)
+    return X, y.reshape(len(y), -1), sample_weight
+
+
+@contextmanager
+def large_numbers():
+    """Where scikit-learn looks at numbers: it asks by a sum whether all are finite, and Python's
+    integers have no end."""
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            yield
+    except OverflowError as error:
+        raise ValueError("There are integers that are too large for float64.") from error
+
+
+def check_values(A, name):
+    """A itself, or an error if it holds dates or durations, which would become the integers behind
+    them, is masked, or has fields instead of columns."""
+    if type(A) is np.ndarray and A.dtype.kind in "fiub":
+        return A
+    if (where := _temporal(A)) is not None:
+        raise ValueError(
+            f"{name} holds dates, times or durations{where}. Make numbers of them, in a unit and "
+            "from a moment of your choice, such as (t - t.min()) / np.timedelta64(1, 'h'), and "
+            "leave out rows where they are missing."
+        )
+    if (n_masked := _masked(A)) > 0:
+        raise ValueError(
+            f"{name} has {n_masked} masked values, and numbers below the mask mean nothing. Leave "
+            "these rows out, or fill them in before."
+        )
+    if getattr(getattr(A, "dtype", None), "names", None):
+        raise ValueError(
+            f"{name} is a structured array. Make columns of its fields: "
+            "numpy.lib.recfunctions.structured_to_unstructured does it."
+        )
+    return A
+
+
+def _temporal(A):
+    """Where there are dates, times or durations: words for it, or None if there are none."""
+    dtypes = getattr(A, "dtypes", None)  # of a frame, one for each column
+    if dtypes is not None and hasattr(A, "columns"):
+        for column, dtype in zip(A.columns, dtypes, strict=True):
+            if _is_temporal(dtype):
+                return f" in column {column!r}, of dtype {dtype}"
+    elif hasattr(A, "dtype") and _is_temporal(A.dtype):
+        return f", its dtype is {A.dtype}"
+    objects = _objects(A)
+    if objects is not None and any(isinstance(value, TEMPORAL) for value in objects.flat):
+        return " among its objects"
+    return None
+
+
+def _is_temporal(dtype):
+    """Of NumPy, pandas, or polars."""
+    if getattr(dtype, "kind", "") in ("M", "m"):
+        return True
+    if hasattr(dtype, "is_temporal"):
+        return dtype.is_temporal()
+    return str(dtype).startswith(("period", "date", "time", "duration"))
+
+
+def _objects(A):
+    """An array of what A holds, if these are objects of Python, else None."""
+    if isinstance(A, list | tuple):
+        try:
+            A = np.asarray(A)
+        except ValueError:  # rows of different lengths, as scikit-learn will say
+            return None
+        return A if A.dtype.kind in "OMm" else None
+    if getattr(getattr(A, "dtype", None), "kind", "") == "O":
+        return np.asarray(A)
+    return None
+
+
+def _masked(A):
+    """How many values are masked, of an array or of rows in a list."""
+    if isinstance(A, np.ma.MaskedArray):
+        return np.ma.count_masked(A)
+    if isinstance(A, list | tuple):
+        return sum(np.ma.count_masked(row) for row in A if isinstance(row, np.ma.MaskedArray))
+    return 0
+
+
+class Scored(RegressorMixin):
+    """`score` of an estimator: scikit-learn's, for y and weights of any magnitude."""
+
+    def score(self, X, y, sample_weight=None):
+        """R² of the predictions for X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+            At most 1; 0 for a y that is the same for all samples, unless it is what is predicted.
+        """
+        predicted = np.asarray(self.predict(X), np.float64)
+        y = np.asarray(check_values(y, "y"))
+        if y.dtype.kind in "fiub" and y.size == predicted.size and np.isfinite(y).all():
+            # Squares neither overflow nor vanish, and equal numbers have themselves for mean.
+            y = y.astype(np.float64).reshape(predicted.shape)
+            constant = y.min(axis=0) == y.max(axis=0)
+            y, predicted = (a - np.where(constant, y[0], 0.0) for a in (y, predicted))
+            unit = np.ldexp(1.0, np.frexp(max(np.abs(y).max(), np.abs(predicted).max()))[1] - 1)
+            y, predicted = y / unit, predicted / unit
+        if sample_weight is not None:
+            sample_weight = np.asarray(check_values(sample_weight, "sample_weight"))
+            if sample_weight.dtype.kind in "fiub" and np.isfinite(sample_weight).all():
+                sample_weight = scaling.relative(sample_weight)
+        with large_numbers():
+            return r2_score(y, predicted, sample_weight=sample_weight)

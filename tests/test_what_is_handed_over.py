@@ -1,0 +1,450 @@
+"""Arrays, tables and models as users hand them over: what is right is taken, in whatever form; what
+isn't is refused in plain words; and nothing of it is written to."""
+
+import datetime
+from decimal import Decimal
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from founding import founding
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.metrics import r2_score
+
+from fastbp import BackpropEnsembleRegressor, BackpropRegressor
+from fastbp.fitting import loop
+from fastbp.scaling import measure, relative
+
+QUICK = {
+    "hidden_layer_sizes": (4,), "max_iter": 5, "n_iter_no_change": np.inf, "random_state": 0,
+}  # fmt: skip
+
+X = np.random.default_rng(0).normal([10, -2, 0], [3, 0.5, 1], (60, 3))
+Y = 100 + 20 * np.tanh(X[:, 2]) + X[:, 0] * X[:, 1]
+
+
+@pytest.fixture
+def model():
+    return founding(**QUICK).fit(X, Y)
+
+
+def ensemble():
+    return BackpropEnsembleRegressor(BackpropRegressor((4,), max_iter=5), 2, random_state=0)
+
+
+# ------------------------------------------------------------------- arrays of a model
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("method", ["partial_fit", "fit"])
+def test_a_memory_mapped_model_goes_on_and_its_file_stays(method, solver, tmp_path):
+    model = founding(**QUICK | {"solver": solver, "warm_start": True}).fit(X, Y)
+    joblib.dump(model, tmp_path / "model")
+    before = (tmp_path / "model").read_bytes()
+    mapped = joblib.load(tmp_path / "model", mmap_mode="r")
+    assert not mapped._optimizer.memory.flags.writeable
+    assert_array_equal(mapped.predict(X), model.predict(X))
+    getattr(mapped, method)(X, Y)
+    assert_array_equal(mapped.predict(X), getattr(model, method)(X, Y).predict(X))
+    assert (tmp_path / "model").read_bytes() == before
+
+
+def test_a_shallow_copy_that_goes_on_leaves_the_model_what_it_goes_on_with(model):
+    other = founding(**QUICK)
+    vars(other).update(vars(model))
+    memory, state = model._optimizer.memory.copy(), model._optimizer.state.copy()
+    other.partial_fit(X, Y)
+    assert_array_equal(model._optimizer.memory, memory)
+    assert model._optimizer.state == state
+
+
+def test_a_partial_fit_that_fails_can_be_tried_again():
+    once, twice = (founding(**QUICK, momentum=0.9).fit(X, Y) for _ in range(2))
+    with pytest.raises(ValueError, match="diverged"):
+        twice.set_params(alpha=1e30).partial_fit(X, Y)
+    twice.set_params(alpha=0.0).partial_fit(X, Y)
+    assert_array_equal(twice.predict(X), once.partial_fit(X, Y).predict(X))
+
+
+@pytest.mark.parametrize(
+    "ruined",
+    [
+        {"memory": np.zeros((1, 7), np.float32)},
+        {"memory": np.full((1, 21), np.nan, np.float32)},
+        {"memory": np.zeros((1, 21), ">f4")},
+        {"memory": np.zeros((0, 21), np.float32)},
+        {"state": np.zeros(3)},
+        {"position": 10**9},
+    ],
+    ids=str,
+)
+def test_an_optimiser_that_is_no_whole_one_begins_anew(ruined, model):
+    assert model._optimizer.memory.shape == (1, 21)
+    fresh = founding(**QUICK).fit(X, Y)
+    del fresh._optimizer
+    if "position" in ruined:
+        model._optimizer.state["position"] = ruined["position"]
+    else:
+        vars(model._optimizer).update(ruined)
+    if getattr(ruined.get("memory"), "dtype", None) == ">f4":  # that one is whole
+        fresh = founding(**QUICK).fit(X, Y)
+        fresh._optimizer.memory[:] = 0
+    assert_array_equal(model.partial_fit(X, Y).predict(X), fresh.partial_fit(X, Y).predict(X))
+
+
+def test_skops_can_load_what_it_dumps(model):
+    io = pytest.importorskip("skops.io")
+    data = io.dumps(model)
+    loaded = io.loads(data, trusted=io.get_untrusted_types(data=data))
+    assert_array_equal(loaded.predict(X), model.predict(X))
+    assert_array_equal(loaded.partial_fit(X, Y).predict(X), model.partial_fit(X, Y).predict(X))
+
+
+def test_no_attribute_holds_record_arrays(model):
+    for part in (model._optimizer.memory, model._optimizer.state, *model._learnt.scaling):
+        assert type(part) is np.ndarray
+
+
+# ---------------------------------------------------------------- weights set by hand
+
+#: Other forms of the same numbers, which float16 holds.
+FORMS = {
+    "float16": lambda a: a.astype(np.float16),
+    "float64": lambda a: a.astype(np.float64),
+    "longdouble": lambda a: a.astype(np.longdouble),
+    "big-endian float32": lambda a: a.astype(">f4"),
+    "big-endian float64": lambda a: a.astype(">f8"),
+    "lists": lambda a: a.tolist(),
+    "Fortran order": np.asfortranarray,
+    "strided": lambda a: np.repeat(a, 2, axis=0)[::2],
+    "unaligned": lambda a: (
+        np.frombuffer(b"\0" + a.tobytes(), np.uint8)[1:].view(a.dtype).reshape(a.shape)
+    ),
+    "nothing masked": np.ma.masked_array,
+}
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("form", FORMS)
+def test_weights_in_any_form_are_the_same_weights(form, standardize):
+    model = founding(**QUICK, standardize=standardize, learning_rate_init=1e-4).fit(X, Y)
+    model.coefs_ = [np.float32(np.float16(W)) for W in model.coefs_]
+    model.intercepts_ = [np.float32(np.float16(b)) for b in model.intercepts_]
+    expected, coefs = model.predict(X), model.coefs_
+    model.coefs_ = [FORMS[form](W) for W in coefs]
+    assert_array_equal(model.predict(X), expected)
+    model.coefs_[0] = FORMS[form](coefs[0])  # unseen by the model
+    model.intercepts_[0] = FORMS[form](model.intercepts_[0])
+    assert_array_equal(model.predict(X), expected)
+
+
+def test_integers_are_weights(model):
+    model.coefs_ = [np.ones((3, 4), int), np.zeros((4, 1), np.uint8)]
+    model.intercepts_ = [np.zeros(4, np.int8), np.array([7])]
+    assert_allclose(model.predict(X), 7, rtol=1e-6)
+
+
+def change(part, l, array):
+    def of(model):
+        getattr(model, part)[l] = array
+
+    return of
+
+
+WRONG_WEIGHTS = {
+    "no columns": change("intercepts_", 0, np.zeros((600, 0))),
+    "a matrix of biases": change("intercepts_", 0, np.zeros((4, 4))),
+    "a column of biases": change("intercepts_", 0, np.zeros((4, 1))),
+    "a number": change("intercepts_", 1, 3.0),
+    "too many biases": change("intercepts_", 1, np.zeros(2)),
+    "a vector of weights": change("coefs_", 1, np.zeros(4)),
+    "weights turned over": change("coefs_", 0, np.zeros((4, 3))),
+    "three dimensions": change("coefs_", 0, np.zeros((3, 4, 1))),
+    "other inputs": change("coefs_", 0, np.zeros((5, 4))),
+    "none": change("coefs_", 0, None),
+    "NaN": change("coefs_", 1, np.full((4, 1), np.nan)),
+    "infinity": change("intercepts_", 0, np.full(4, -np.inf)),
+    "beyond float32": change("coefs_", 1, np.full((4, 1), 1e300)),
+    "complex": change("coefs_", 1, np.zeros((4, 1), complex)),
+    "text": change("coefs_", 1, np.zeros((4, 1), "U3")),
+    "objects": change("coefs_", 1, np.zeros((4, 1), object)),
+    "dates": change("coefs_", 1, np.zeros((4, 1), "M8[s]")),
+    "masked": change("coefs_", 1, np.ma.masked_array(np.zeros((4, 1)), np.ones((4, 1)))),
+    "a layer more": lambda model: model.coefs_.append(np.zeros((1, 1))),
+    "a layer less": lambda model: model.coefs_.pop(),
+    "no layer": lambda model: (model.coefs_.clear(), model.intercepts_.clear()),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_WEIGHTS)
+def test_wrong_weights_are_refused_before_any_kernel_sees_them(what, model, tmp_path):
+    WRONG_WEIGHTS[what](model)
+    calls = {
+        "predict": lambda: model.predict(X),
+        "partial_fit": lambda: model.partial_fit(X, Y),
+        "fit": lambda: model.set_params(warm_start=True).fit(X, Y),
+        "as_njit": model.as_njit,
+        "save": lambda: model.save(tmp_path / "model"),
+    }
+    for call in calls.values():
+        with pytest.raises(ValueError, match=r"coefs_|intercepts_"):
+            call()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_list_of_no_numbers_is_refused_where_it_is_set(model):
+    with pytest.raises(ValueError, match=r"coefs_\[0\] must be an array of numbers"):
+        model.coefs_ = ["a", "b"]
+    with pytest.raises(ValueError, match=r"intercepts_\[1\] is a masked array"):
+        model.intercepts_ = [np.zeros(4), np.ma.masked_array([0.0], [True])]
+    assert np.isfinite(model.predict(X)).all()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"X_scale": np.ones(1)}, {"X_mean": np.zeros((3, 1))}, {"y_scale": np.ones(0)},
+        {"X_scale": np.zeros(3)}, {"y_mean": np.array([np.nan])}, {"y_scale": -np.ones(1)},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_scaling_that_is_none_is_refused(wrong, model):
+    model._learnt = model._learnt._replace(scaling=model._learnt.scaling._replace(**wrong))
+    for call in (model.predict, model.as_njit, lambda X: model.partial_fit(X, Y)):
+        with pytest.raises(ValueError, match="scaling"):
+            call(*[X][: call != model.as_njit])
+
+
+def test_columns_that_the_weights_are_not_of_are_refused(model):
+    model.n_features_in_ = 2
+    with pytest.raises(ValueError, match="X has 2 features, the weights are for 3"):
+        model.predict(X[:, :2])
+    members = ensemble().fit(X, Y)
+    members.estimators_[1] = founding(**QUICK).fit(X, np.column_stack([Y, Y]))
+    with pytest.raises(ValueError, match="not of 3 columns and 1 outputs"):
+        members.predict(X)
+    with pytest.raises(ValueError, match="not networks of one kind"):
+        members.as_njit()
+
+
+# ---------------------------------------------------------- tables that are no numbers
+
+DATES = pd.date_range("2024-01-01", periods=60, freq="h")
+HOLED = np.ma.masked_array(X, np.zeros(X.shape)).copy()
+HOLED[3, 1] = np.ma.masked
+FIELDS = np.zeros((60, 1), [("a", float), ("b", float)])
+
+NO_NUMBERS = {
+    "dates in a frame": (pd.DataFrame({"a": X[:, 0], "t": DATES}), "dates.* in column 't'"),
+    "only dates in a frame": (pd.DataFrame({"t": DATES}), "datetime64.*such as"),
+    "a gap": (pd.DataFrame({"t": [pd.NaT, *DATES[1:]]}), "dates"),
+    "a time zone": (pd.DataFrame({"t": DATES.tz_localize("UTC")}), "dates"),
+    "durations": (pd.DataFrame({"t": DATES - DATES[0]}), "durations"),
+    "periods": (pd.DataFrame({"t": DATES.to_period("D")}), "dates"),
+    "NumPy's dates": (DATES.to_numpy()[:, None], "dates"),
+    "NumPy's durations": (np.zeros((60, 2), "m8[s]"), "durations"),
+    "a list of dates": ([[t] for t in DATES.to_numpy()], "dates"),
+    "Python's dates": ([[1.0, datetime.date(2024, 1, 1)]] * 60, "dates.*among its objects"),
+    "objects that are dates": (np.array([[t] for t in DATES.to_numpy()], object), "dates"),
+    "masked": (HOLED, "1 masked value.*Leave"),
+    "rows, one masked": (list(HOLED), "1 masked value"),
+    "fields": (FIELDS, "structured_to_unstructured"),
+    "pandas' NA": (pd.DataFrame({"a": pd.array([1, None] * 30, "Int64")}), "NaN"),
+    "endless integers": ([[10**400]] * 60, "too large"),
+    "complex objects": (np.array([[1j]] * 60, object), "complex"),
+}
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    monkeypatch.setattr(loop, "fit", lambda *_, **__: pytest.fail("training began"))
+
+
+@pytest.mark.filterwarnings("ignore:X has feature names")
+@pytest.mark.parametrize("what", NO_NUMBERS)
+def test_a_table_of_no_numbers_is_refused_with_what_to_do(what, no_training):
+    table, message = NO_NUMBERS[what]
+    for call in (
+        founding().fit,
+        founding().partial_fit,
+        ensemble().fit,
+        lambda A, y: founding().fit(X, y, X_val=A, y_val=y),
+    ):
+        with pytest.raises((ValueError, TypeError), match=message):
+            call(table, Y)
+
+
+@pytest.mark.filterwarnings("ignore:X has feature names")
+@pytest.mark.parametrize("what", [w for w in NO_NUMBERS if "fields" not in w and "obj" not in w])
+def test_nor_is_it_predicted(what, model):
+    table, message = NO_NUMBERS[what]
+    model.n_features_in_ = np.shape(table)[1]
+    for call in (model.predict, model.encode, lambda A: model.score(A, Y)):
+        with pytest.raises((ValueError, TypeError), match=message):
+            call(table)
+
+
+@pytest.mark.parametrize(
+    "what", ["NumPy's dates", "durations", "masked", "a list of dates", "endless integers"]
+)
+def test_nor_is_it_a_target_or_a_weight(what, model):
+    table, message = NO_NUMBERS[what]
+    y = table.iloc[:, 0] if hasattr(table, "iloc") else [row[-1] for row in table]
+    if what == "masked":
+        y = table[:, 1]
+    for call in (model.fit, model.partial_fit, model.loss_gradient, model.score):
+        for given in ((X, y), (X, Y, y)):
+            with pytest.raises((ValueError, TypeError), match=message):
+                call(*given)
+
+
+def test_numbers_in_other_forms_are_what_they_are():
+    expected = founding(**QUICK).fit(X.round(3), Y).predict(X.round(3))
+    for form in (
+        np.ma.masked_array(X.round(3)),
+        [[Decimal(str(x)) for x in row] for row in X.round(3)],
+        pd.DataFrame(X.round(3)).astype("Float64"),
+        X.round(3).astype(">f8"),
+        sparse.csr_array(X.round(3)),
+    ):
+        assert_allclose(founding(**QUICK).fit(form, Y).predict(form), expected, rtol=1e-5)
+
+
+# --------------------------------------------------------------------------- magnitudes
+
+
+@pytest.mark.parametrize(("of_x", "of_y"), [(900, 0), (-900, 0), (0, 900), (0, -900), (150, -153)])
+def test_another_unit_gives_the_same_model_in_it(of_x, of_y):
+    """Powers of two change no bit."""
+    expected = founding(**QUICK, early_stopping=True).fit(X, Y)
+    A, b = np.ldexp(X, of_x), np.ldexp(Y, of_y)
+    model = founding(**QUICK, early_stopping=True).fit(A, b)
+    assert_array_equal(model.predict(A), np.ldexp(expected.predict(X), of_y))
+    assert model.score(A, b) == expected.score(X, Y) == r2_score(Y, expected.predict(X))
+    assert model.validation_scores_ == expected.validation_scores_
+    for each in (model, expected):
+        each.set_params(early_stopping=False)
+    model.partial_fit(A, b)
+    assert_array_equal(model.predict(A), np.ldexp(expected.partial_fit(X, Y).predict(X), of_y))
+
+
+def test_an_alpha_beyond_all_measure_is_said_to_be(no_training):
+    with pytest.raises(ValueError, match="alpha=1 is beyond all measure"):
+        founding(alpha=1.0).fit(X, Y * 1e-100)
+    with pytest.raises(ValueError, match="alpha=1 is beyond all measure"):
+        founding(alpha=1.0).fit(X, Y, np.full(60, 1e-300))
+
+
+def test_weights_beyond_float64_are_said_to_be():
+    with pytest.raises(ValueError, match=r"weights for these units .* beyond float64"):
+        founding((), max_iter=1).fit(X * 1e-300, Y * 1e300)
+
+
+def test_a_clock_since_1970_is_no_constant():
+    t = np.arange(200_000)[:, None] * 500.0
+    assert_allclose(measure(t + 1.76e18, t).X_scale, t.std(), rtol=1e-6)
+
+
+def test_a_large_constant_column_changes_nothing():
+    zero, large = (np.column_stack([X, np.full(60, value)]) for value in (0.0, 1e18))
+    expected = founding(**QUICK).fit(zero, Y).predict(zero)
+    assert_allclose(founding(**QUICK).fit(large, Y).predict(large), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("unit", [2.0**-990, 2.0**990, 1e-300, 1e300])
+def test_only_the_ratios_of_weights_matter(unit):
+    weight = np.random.default_rng(1).integers(0, 5, 60) / 4.0
+    rows = {"X_val": X[:20], "y_val": Y[:20]}
+    models = [
+        founding(**QUICK).fit(X, Y, s, **rows, sample_weight_val=s[:20] + s[20:40])
+        for s in (weight, weight * unit)
+    ]
+    close = {"rtol": 1e-5, "atol": 1e-5 if unit in (1e-300, 1e300) else 0}
+    assert_allclose(models[1].predict(X), models[0].predict(X), **close)
+    assert_allclose(models[1].validation_scores_, models[0].validation_scores_, **close)
+    assert_allclose(models[0].score(X, Y, weight * unit), models[0].score(X, Y, weight), rtol=1e-9)
+    losses = [models[0].loss_gradient(X, Y, s)[0] for s in (weight, weight * unit)]
+    assert_allclose(*losses, rtol=1e-6)
+
+
+def test_an_ensemble_knows_only_ratios_of_weights_too():
+    weight = np.random.default_rng(1).uniform(1, 2, 60)
+    models = [ensemble().fit(X, Y, s) for s in (weight, weight * 2.0**1000)]
+    assert models[0].oob_score_ == models[1].oob_score_
+    for one, other in zip(*(m.predict_interval(X, 0.5) for m in models), strict=True):
+        assert_array_equal(one, other)
+
+
+def test_weights_next_to_nothing_are_nothing():
+    assert_array_equal(relative(np.array([1e-40, 0.0, 1e-5, 3.0])), [0, 0, 0.25e-5, 0.75])
+
+
+# ---------------------------------------------------------------------------- precision
+
+INTEGERS = np.arange(60) % 7
+
+
+@pytest.mark.parametrize(
+    ("of_x", "y", "dtype", "of_predictions"),
+    [
+        ("float32", Y, "float32", "float64"),
+        ("float32", np.float32(Y), "float32", "float32"),
+        ("float64", np.float32(Y), "float32", "float64"),
+        ("float32", np.float32(Y), "float64", "float64"),
+        ("float32", INTEGERS, "float32", "float32"),
+        ("float32", INTEGERS + 1_700_000_000, "float32", "float64"),
+        ("float32", INTEGERS > 3, None, "float32"),
+        ("float16", Y, None, "float64"),
+    ],
+)
+def test_predictions_are_as_precise_as_the_y_of_fit(of_x, y, dtype, of_predictions, tmp_path):
+    A = X.astype(of_x)
+    model = founding(**QUICK, dtype=dtype).fit(A, y)
+    members = BackpropEnsembleRegressor(founding(**QUICK, dtype=dtype), 2)
+    for each in (model, members.fit(A, y)):
+        predicted = each.predict(A)
+        assert predicted.dtype == of_predictions
+        assert_allclose(predicted, each.predict(np.float64(A)), rtol=1e-6)
+    model.save(tmp_path / "model")
+    assert_array_equal(BackpropRegressor.load(tmp_path / "model").predict(A), model.predict(A))
+    assert BackpropRegressor.load(tmp_path / "model").predict(A).dtype == of_predictions
+    model.partial_fit(A, np.float64(y))
+    assert model.predict(A).dtype == np.float64
+    assert model.partial_fit(A, np.float32(y)).predict(A).dtype == np.float64
+
+
+def test_a_large_offset_of_y_is_kept_for_rows_in_float32():
+    A = X.astype(np.float32)
+    model = founding(**QUICK).fit(A, Y + 1.7e9)
+    assert_array_equal(model.predict(A), model.predict(np.float64(A)))
+    assert len(np.unique(model.predict(A))) > 50
+
+
+# ------------------------------------------------------------------------ rows held out
+
+
+def test_the_score_of_a_constant_target_is_moderate(model):
+    y = np.full(20, 0.1 + 0.2)
+    assert model.score(X[:20], y) == 0.0
+    val = {"X_val": X[:20], "y_val": np.full(20, 100.1)}
+    scores = founding(**QUICK).fit(X, Y, **val).validation_scores_
+    weighted = founding(**QUICK).fit(X, Y, **val, sample_weight_val=np.linspace(0, 1, 20))
+    assert min(scores + weighted.validation_scores_) > -10
+
+
+def test_a_score_that_is_not_finite_is_an_error():
+    far = np.where(np.arange(3) == 1, 1e30, X[:20])
+    with pytest.raises(
+        ValueError, match=r"score on the rows held out is -inf in epoch 1: .*too far"
+    ):
+        founding(**QUICK | {"hidden_layer_sizes": ()}).fit(X, Y, X_val=far, y_val=Y[:20])
+
+
+def test_a_fit_that_fails_leaves_nothing_of_its_columns():
+    model = founding()
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(pd.DataFrame(X, columns=["a", "b", "c"]), np.full(60, np.nan))
+    assert not hasattr(model, "n_features_in_")
+    assert not hasattr(model, "feature_names_in_")
