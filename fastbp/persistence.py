@@ -58,6 +58,7 @@ def contents(model):
         "training_dtype": learnt.dtype.name,
         "activations": learnt.activations,
         "loss": learnt.loss,
+        "loss_parameter": learnt.loss_parameter,
     }
     fields |= {name: getattr(model, name) for name in SAVED} | names_of_columns(model)
     arrays = {f"coefs_{l}": W for l, W in enumerate(learnt.coefs)}
@@ -139,9 +140,12 @@ def _restored(cls, fields, arrays):
     model = cls(**_with_tuples(fields.pop("params")))
     dtype = np.dtype(fields.pop("training_dtype"))
     activations, loss = tuple(fields.pop("activations")), fields.pop("loss")
+    loss_parameter = fields.pop("loss_parameter")
+    loss_parameter = tuple(loss_parameter) if np.ndim(loss_parameter) else float(loss_parameter)
     for name in SAVED:
         setattr(model, name, fields.pop(name))
     _restore_names_of_columns(model, fields)
+    np.broadcast_to(loss_parameter, model.n_outputs_)  # or an error
     layers = range(model.n_layers_ - 1)
     coefs = [arrays.pop(f"coefs_{l}") for l in layers]
     intercepts = [arrays.pop(f"intercepts_{l}") for l in layers]
@@ -153,7 +157,8 @@ def _restored(cls, fields, arrays):
         encodings.check(encoding, n_columns)
         n_columns = encoding.n_columns
     ends = n_columns, model.n_outputs_
-    model._learnt = Learnt(coefs, intercepts, activations, loss, units, dtype, *ends, encoding)
+    trained = activations, loss, loss_parameter, units, dtype
+    model._learnt = Learnt(coefs, intercepts, *trained, *ends, encoding)
     if unknown := [*fields, *arrays]:
         raise KeyError(unknown)
     model._validate_params()

@@ -25,6 +25,7 @@ class Learnt(NamedTuple):
     intercepts: list
     activations: tuple  # of each hidden layer, by name
     loss: str
+    loss_parameter: float | tuple  # or one for each output
     scaling: scaling.Scaling | None  # None without standardize
     dtype: np.dtype  # of training
     n_columns: int  # that the network sees
@@ -32,17 +33,30 @@ class Learnt(NamedTuple):
     encoding: Encoding | None = None
 
     @classmethod
-    def of(cls, theta, net, activations, loss, units, encoding=None):
+    def of(cls, theta, net, settings, units, encoding=None):
         """What a training ends with: θ in the units of training, `units` being their scaling."""
-        link = LOSS_TABLE[loss].link
+        link, given = LOSS_TABLE[settings.loss].link, (settings.loss, settings.loss_parameter)
         weights = scaling.to_raw_units(*parameters.unpack(theta, net), units, link)
         ends = (int(net["width"][end]) for end in (0, -1))
-        return cls(*weights, tuple(activations), loss, units, theta.dtype, *ends, encoding)
+        names = tuple(settings.activations)
+        return cls(*weights, names, *given, units, theta.dtype, *ends, encoding)
 
     @property
     def link(self):
         """How ŷ comes from the linear output: a row of `losses.LINKS`."""
         return LINKS[LOSS_TABLE[self.loss].link]
+
+    @property
+    def rising(self):
+        """Whether the outputs are quantiles of one y, which don't cross."""
+        return np.ndim(self.loss_parameter) > 0
+
+    def raw_loss_parameter(self):
+        """The loss's parameter for a loss in the table's units, one or that of each output."""
+        parameter = LOSS_TABLE[self.loss].parameter
+        if parameter is None or parameter.degree == 0 or self.scaling is None:
+            return self.loss_parameter
+        return self.loss_parameter * self.scaling.y_scale**parameter.degree
 
     def network(self, *, trained=False):
         """The network of the weights, or an error if they are none of these inputs and outputs."""
@@ -80,4 +94,5 @@ class Learnt(NamedTuple):
         """What the kernels predict with."""
         net = self.network()
         units = self.scaling or scaling.no_scaling(self.n_columns, self.n_outputs)
-        return Model(net, self.theta(self.scaling, self.dtype), LOSSES[self.loss], *units)
+        theta = self.theta(self.scaling, self.dtype)
+        return Model(net, theta, LOSSES[self.loss], self.rising, *units)
