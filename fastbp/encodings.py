@@ -194,6 +194,25 @@ def encode(X, encoding, out, precision=np.float64):
     out *= out.dtype.type(SIZE)
 
 
+def slopes(X, encoding):
+    """The derivative of each encoded column by the column that it is made of, float64.
+
+    At the edge of a bin, where there is none, it is that of the bin above.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features), float64
+    encoding : Encoding
+    """
+    _, low, high, mean, scale, bin_of, edge, width, _, wave_of, frequency = encoding
+    part = (X[:, bin_of] - edge) / width
+    bins = ((part >= 0) & (part < 1)) / width
+    turn = 2 * np.pi * frequency / scale[wave_of]
+    angles, is_within = turn * (X - mean)[:, wave_of], ((low <= X) & (high > X))[:, wave_of]
+    waves = np.cos(angles) * turn * is_within, -np.sin(angles) * turn * is_within
+    return SIZE * np.ascontiguousarray(np.hstack([bins, *waves]))
+
+
 def are_the_same(one, other):
     """Whether two encodings, or what stands for none, give the same columns."""
     if one is other or one is None or other is None:

@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp import encodings, inputs, persistence, scaling
-from fastbp.estimator import BackpropRegressor
+from fastbp.estimator import BackpropRegressor, mean_d2
 from fastbp.fitting import members, unseen
 from fastbp.fitting.fit import prepare
 from fastbp.fitting.observer import words_of_pilot
@@ -203,7 +203,7 @@ class BackpropEnsembleRegressor(persistence.Saved, inputs.Scored, BaseEstimator)
         weight = np.ones(len(rows)) if table.sample_weight is None else table.sample_weight[rows]
         if len(rows) >= 2:
             ratios = scaling.relative(weight)
-            self.oob_score_ = float(r2_score(table.y[rows], mean[rows], sample_weight=ratios))
+            self.oob_score_ = self._score_of(table.y[rows], mean[rows], ratios)
         residuals = np.abs(table.y[rows] - mean[rows])
         residuals *= unseen.shrinkage(
             residuals, count[rows], variance[rows], weight, len(self.estimators_)
@@ -272,6 +272,27 @@ class BackpropEnsembleRegressor(persistence.Saved, inputs.Scored, BaseEstimator)
                 std[rows] = each.std(axis=0, dtype=np.float64, ddof=ddof)
         mean, std = self._shaped(mean), self._shaped(std)
         return (mean, std) if return_std else mean
+
+    def score(self, X, y, sample_weight=None):
+        """R² of the predictions; of several quantiles at once, the mean of their D².
+
+        Parameters
+        ----------
+        X, y, sample_weight : as in `fit`
+
+        Returns
+        -------
+        float
+            At most 1; that of the best constant prediction is 0.
+        """
+        return self._score_of(y, self.predict(X), sample_weight)
+
+    def _score_of(self, y, predicted, weight):
+        first = self._learnt[0]
+        if first.rising:
+            y = np.reshape(y, (len(predicted), -1))[:, 0]
+            return mean_d2(y, predicted, first.loss_parameter, weight)
+        return float(r2_score(y, predicted, sample_weight=weight))
 
     def predict_interval(self, X, coverage=0.9):
         """Intervals around the predictions, in which so large a part of new y will lie.

@@ -9,14 +9,15 @@ import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import d2_pinball_score
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp import encodings, inputs, parameters, persistence, scaling
 from fastbp.fitting.fit import Table, fit
-from fastbp.fitting.loop import RESTART_DIVISOR, loss_and_gradient, predictions
+from fastbp.fitting.loop import RESTART_DIVISOR, jacobian, loss_and_gradient, predictions
 from fastbp.fitting.schedules import SCHEDULES
-from fastbp.fitting.settings import settings_of
+from fastbp.fitting.settings import loss_with_left, settings_of
 from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
 from fastbp.kernels.formulas.losses import LINKS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
@@ -95,11 +96,17 @@ class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, 
     loss : {losses}, default="squared_error"
         The mean over samples of the loss, summed over the outputs. "half_squared_error" is what
         scikit-learn minimises under the name "squared_error": an equal step needs twice the step
-        size there. "poisson" is for counts and rates: the network's output is the logarithm of
-        the prediction, y is at least 0 and is only divided by its mean. "quantile" predicts that
-        level's.
-    loss_parameter : float or None, default=None
-        The loss's parameter, if it has one: {loss parameters}. None is that default.
+        size there. "absolute_error" predicts medians; "huber" is half the squared error of errors
+        up to its delta, and grows straight on from there, so that outliers pull no more. "poisson"
+        is for counts and rates, "gamma" for positive amounts that vary in proportion to their size:
+        the network's output is the logarithm of the prediction; y is at least 0, or above it, and
+        is only divided by its mean. "quantile" predicts that level's, or several levels' at once,
+        which never cross: a column for each.
+    loss_parameter : float, array-like of float or None, default=None
+        The loss's parameter, if it has one: {loss parameters}. None is that default. The delta is
+        in standard deviations of y, with ``standardize=False`` in units of y. Of several levels,
+        rising, all are predicted for a single y, and `score` is the mean of their
+        `sklearn.metrics.d2_pinball_score`.
     solver : {solvers}, default="adam"
     alpha : float, default=0.0
         Strength of the L2 penalty on the weights, not on the biases. As in scikit-learn it
@@ -162,7 +169,8 @@ class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, 
     nesterovs_momentum : bool, default=True
     early_stopping : bool or "refit", default="refit"
         True: set `validation_fraction` of the samples aside, and keep the weights that were best on
-        them; training ends when R² on them no longer improves, but with "cosine" as planned.
+        them, by R², or by the loss if it is no squared error; training ends when that no longer
+        improves, but with "cosine" as planned.
         "refit": train with a part set aside only to find how long to train, then anew on all
         samples for so long (from 40 rows on; on fewer than 200, five times, with different parts).
         Callbacks and `verbose` follow the training on all samples; one that goes on, by
@@ -210,6 +218,8 @@ class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, 
     validation_scores_ : list of float or None
         R² on the validation samples, likewise.
     best_validation_score_ : float or None
+        The greatest of these; with another loss than the squared errors, that where the loss on
+        the validation samples is least.
     n_iter_ : int
         Epochs of the last fit.
     max_iter_, batch_size_, learning_rate_init_, weight_decay_ : int, int, float, float
@@ -219,7 +229,8 @@ class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, 
         Samples trained on so far.
     n_layers_, n_outputs_ : int
     out_activation_ : str
-        What makes a prediction of the linear output: "identity", or "exp" with "poisson".
+        What makes a prediction of the linear output: "identity", or "exp" with "poisson" and
+        "gamma".
     kernel_ : str
         The kernel that trained, a name of `fastbp.kernels.training.kernels.KERNELS`.
     n_features_in_ : int
@@ -247,7 +258,7 @@ class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, 
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATIONS)), "array-like"],
         "loss": [StrOptions(set(LOSSES))],
-        "loss_parameter": [Interval(Real, None, None, closed="neither"), None],
+        "loss_parameter": [Interval(Real, None, None, closed="neither"), "array-like", None],
         "solver": [StrOptions(set(SOLVERS))],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "weight_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
@@ -386,18 +397,28 @@ class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, 
         table = self._validate_samples(X, y, sample_weight, reset=not go_on)
         return self._train(table, None, go_on=go_on, is_partial=True)
 
-    def _validate_samples(self, X, y, sample_weight, reset, n_outputs=None, loss=None):
-        """X, y (n_samples, n_outputs) and weights as a Table, or a clear error."""
+    def _validate_samples(self, X, y, sample_weight, reset, n_outputs=None, learnt=None):
+        """X, y (n_samples, n_outputs) and weights as a Table, or a clear error; as the parameters
+        have it, or what has been learnt."""
+        loss, parameter = self.loss, self.loss_parameter
+        if learnt is not None:
+            loss, parameter = learnt.loss, learnt.loss_parameter
         X, y, sample_weight = inputs.samples(self, X, y, sample_weight, reset=reset)
+        if np.ndim(parameter):  # an output for each
+            if y.shape[1] > 1:
+                raise ValueError(
+                    f"loss_parameter={parameter} is for a single y, it has {y.shape[1]} columns."
+                )
+            y = np.repeat(y, np.size(parameter), axis=1)
         n_outputs = n_outputs or (y.shape[1] if reset else self.n_outputs_)
         if y.shape[1] != n_outputs:
             raise ValueError(f"y has {y.shape[1]} outputs, {n_outputs} are expected.")
-        loss = loss or self.loss
-        lowest = LINKS[LOSSES[loss].link].lowest
-        if (y < lowest).any():
+        lowest, above = LINKS[LOSSES[loss].link].lowest, LOSSES[loss].above
+        if (y < lowest).any() or (y <= above).any():
+            allowed = f"none may be below {lowest:g}" if above < lowest else "all must be above 0"
             raise ValueError(
                 f"Some values of y are out of the range of the loss {loss!r}: the least is "
-                f"{y.min():g}, and none may be below {lowest:g}."
+                f"{y.min():g}, and {allowed}."
             )
         return Table(X, y, sample_weight)
 
@@ -452,7 +473,11 @@ class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, 
             losses = before.get("validation_loss_curve_")
             self.validation_scores_ = _longer(before.get("validation_scores_"), scores)
             self.validation_loss_curve_ = _longer(losses, history.validation_losses)
-            self.best_validation_score_ = max(scores if best is None else [best, *scores])
+            if LOSSES[settings.loss].is_r2s:
+                self.best_validation_score_ = max(scores if best is None else [best, *scores])
+            else:
+                best = int(np.argmin(self.validation_loss_curve_))
+                self.best_validation_score_ = self.validation_scores_[best]
         elif pilot is not None:
             self.validation_scores_ = pilot.validation_scores
             self.validation_loss_curve_ = pilot.validation_losses
@@ -480,7 +505,8 @@ class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, 
                 f"Stopped after max_iter={self.max_iter_} epochs, before the loss stopped "
                 "improving."
             )
-        if history.losses[-1] >= settings.constant_loss > 0 and history.ended_by != "interrupted":
+        is_done = history.ended_by != "interrupted"
+        if is_done and history.losses[-1] >= loss_with_left(1.0, settings):
             self._say(
                 f"The fit learnt nothing: its loss, {history.losses[-1]:.4g}, is no better than "
                 f"that of the best constant, {settings.constant_loss:.4g}. "
@@ -549,6 +575,56 @@ class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, 
             predictions(model, learnt.columns(X[rows]), y[rows], self.n_threads)
         return y.ravel() if n_outputs == 1 else y
 
+    def predict_jacobian(self, X):
+        """The derivative of each prediction by each column of X: how far y goes with x, row by row.
+
+        Through everything that `predict` goes through. Where that has a corner, as with "relu" or
+        at the edges of an `encoding`'s bins, it is the derivative to one of the sides.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features) or (n_samples, n_outputs, n_features)
+            In units of y by units of the column; float64.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastbp import BackpropRegressor
+        >>> X = np.linspace(-3, 3, 400).reshape(-1, 1)
+        >>> model = BackpropRegressor(random_state=0).fit(X, np.sin(X).ravel())
+        >>> model.predict_jacobian([[0.0], [2.0]]).round(1)  # the cosine
+        array([[ 1. ],
+               [-0.4]])
+        """
+        check_is_fitted(self)
+        learnt = self._learnt
+        X = inputs.rows(self, X)
+        J = np.empty((X.shape[0], learnt.n_outputs, X.shape[1]))
+        for rows in scaling.slices(X.shape[0]):
+            J[rows] = jacobian(learnt, X[rows])
+        return J[:, 0] if learnt.n_outputs == 1 else J
+
+    def score(self, X, y, sample_weight=None):
+        """R² of the predictions; of several quantiles at once, the mean of their D².
+
+        Parameters
+        ----------
+        X, y, sample_weight : as in `fit`
+
+        Returns
+        -------
+        float
+            At most 1; that of the best constant prediction is 0.
+        """
+        check_is_fitted(self)
+        if not self._learnt.rising:
+            return super().score(X, y, sample_weight)
+        return mean_d2(y, self.predict(X), self._learnt.loss_parameter, sample_weight)
+
     def encode(self, X):
         """The columns that the first layer sees: those of X, then encoded ones.
 
@@ -609,7 +685,8 @@ class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, 
     def loss_gradient(self, X, y, sample_weight=None):
         """The loss and its gradient by every weight and bias, at the present weights.
 
-        In raw units, and without the penalty `alpha`: L of the class's description.
+        In raw units, and without the penalty `alpha`: L of the class's description. (The delta
+        of "huber" is in standard deviations of y there, too.)
 
         Parameters
         ----------
@@ -636,15 +713,15 @@ class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, 
         """
         check_is_fitted(self)
         learnt = self._learnt
-        table = self._validate_samples(X, y, sample_weight, reset=False, loss=learnt.loss)
+        table = self._validate_samples(X, y, sample_weight, reset=False, learnt=learnt)
         net, real = learnt.network(trained=True), np.dtype(np.float64)
         # Raw units may be far from 1, where float32 would round the answer away.
         theta = learnt.theta(None, real)
         samples = table.converted(real, None, encoding=learnt.encoding)
-        params = self.get_params(deep=False)
-        if params["loss"] != learnt.loss:
-            params |= {"loss": learnt.loss, "loss_parameter": None}
-        loss, gradient = loss_and_gradient(net, theta, *samples, settings_of(params))
+        of_loss = {"loss": learnt.loss, "loss_parameter": None}
+        settings = settings_of(self.get_params(deep=False) | of_loss)
+        settings.loss_parameter = learnt.raw_loss_parameter()
+        loss, gradient = loss_and_gradient(net, theta, *samples, settings)
         return loss, *parameters.unpack(gradient, net)
 
     def __sklearn_tags__(self):
@@ -652,6 +729,14 @@ class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, 
         tags.input_tags.sparse = True
         tags.target_tags.multi_output = True
         return tags
+
+
+def mean_d2(y, quantiles, levels, sample_weight=None):
+    """The mean D² of predicted quantiles, (n_samples, n_levels)."""
+    each = zip(quantiles.T, levels, strict=True)
+    return float(
+        np.mean([d2_pinball_score(y, q, sample_weight=sample_weight, alpha=a) for q, a in each])
+    )
 
 
 def _longer(before, values):

@@ -130,6 +130,7 @@ def contents(model):
         "y_dtype": learnt.y_dtype.name,
         "activations": learnt.activations,
         "loss": learnt.loss,
+        "loss_parameter": learnt.loss_parameter,
     }
     fields |= {name: getattr(model, name) for name in SAVED} | names_of_columns(model)
     arrays = {f"coefs_{l}": W for l, W in enumerate(learnt.coefs)}
@@ -236,7 +237,10 @@ def _restored(cls, fields, stored):
     dtype = np.dtype(fields.pop("training_dtype"))
     y_dtype = np.dtype(fields.pop("y_dtype", "float64"))
     activations, loss = tuple(fields.pop("activations")), fields.pop("loss")
+    loss_parameter = fields.pop("loss_parameter")
+    loss_parameter = tuple(loss_parameter) if np.ndim(loss_parameter) else float(loss_parameter)
     _restore_saved(model, SAVED, fields)
+    np.broadcast_to(loss_parameter, model.n_outputs_)  # or an error
     names = encodings.names_of(fields.pop("encoding", None))
     wanted = _names_of_arrays(model.n_layers_, "X_mean" in stored, bool(names))
     if fields or stored.keys() != set(wanted):
@@ -252,7 +256,8 @@ def _restored(cls, fields, stored):
     if names:
         encoding = Encoding(names, *(arrays[f"encoding_{n}"] for n in Encoding._fields[1:]))
     ends = n_columns, model.n_outputs_
-    learnt = Learnt(coefs, intercepts, activations, loss, units, dtype, *ends, encoding, y_dtype)
+    trained = activations, loss, loss_parameter, units, dtype
+    learnt = Learnt(coefs, intercepts, *trained, *ends, encoding, y_dtype)
     model._learnt = learnt.checked()
     model._validate_params()
     return model

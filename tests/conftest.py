@@ -21,6 +21,7 @@ import pytest  # noqa: E402
 from founding import founding  # noqa: E402
 
 from fastbp.fitting import loop, plan, team  # noqa: E402
+from fastbp.kernels.formulas import losses  # noqa: E402
 from fastbp.kernels.machine.compile import from_python  # noqa: E402
 from fastbp.kernels.machine.vectors import INTERPRETED, LANES  # noqa: E402
 from fastbp.kernels.training import large, samples, tiled  # noqa: E402
@@ -69,7 +70,8 @@ def model_of():
         n_outputs = len(network.intercepts[-1])
         model = founding(hidden, network.activations, **(defaults | params))
         model.set_params(max_iter=1, n_iter_no_change=np.inf)
-        model.fit(np.zeros((2, n_inputs)), np.zeros((2, n_outputs) if n_outputs > 1 else 2))
+        y = 1.0 if np.isfinite(losses.TABLE[model.loss].above) else 0.0  # in the loss's range
+        model.fit(np.zeros((2, n_inputs)), np.full((2, n_outputs) if n_outputs > 1 else 2, y))
         model.set_params(max_iter=max_iter)
         model.coefs_ = [W.copy() for W in network.coefs]
         model.intercepts_ = [b.copy() for b in network.intercepts]

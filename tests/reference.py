@@ -18,6 +18,24 @@ def sigmoid(z):
     return 1 / (1 + np.exp(-z))
 
 
+def normal_density(z):
+    pi = 4 * np.arctan(np.ones_like(z))  # to as many digits as z has
+    return np.exp(-z * z / 2) / np.sqrt(2 * pi)
+
+
+def normal_distribution(z):
+    """Φ(z): near zero by its series, farther out by the continued fraction of its tail."""
+    a = np.abs(z)
+    near, term = np.zeros_like(a), np.minimum(a, 3)
+    for k in range(60):
+        near, term = near + term, term * np.minimum(a, 3) ** 2 / (2 * k + 3)
+    far = np.maximum(a, 3)
+    for n in range(100, 0, -1):
+        far = np.maximum(a, 3) + n / far
+    tail = np.where(a < 3, 0.5 - normal_density(a) * near, normal_density(a) / far)
+    return np.where(z < 0, tail, 1 - tail)
+
+
 #: σ(z) and σ′(z).
 ACTIVATIONS = {
     "identity": (lambda z: z, lambda z: np.ones_like(z)),
@@ -26,6 +44,14 @@ ACTIVATIONS = {
     "relu": (lambda z: np.maximum(z, 0), lambda z: np.where(z > 0, 1.0, 0.0)),
     "silu": (lambda z: z * sigmoid(z), lambda z: sigmoid(z) * (1 + z * sigmoid(-z))),
     "softplus": (lambda z: np.logaddexp(0, z), sigmoid),
+    "gelu": (
+        lambda z: z * normal_distribution(z),
+        lambda z: normal_distribution(z) + z * normal_density(z),
+    ),
+    "elu": (
+        lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
+        lambda z: np.exp(np.minimum(z, 0)),
+    ),
 }
 
 
@@ -37,14 +63,31 @@ class Loss(NamedTuple):
     mean: Callable = lambda z: z  # ŷ of z
     target: Callable = lambda x: x  # one that the loss is for, of any number
     params: dict = {}  # the estimator's, that go with it  # noqa: RUF012
+    is_r2s: bool = False  # R² judges held-out samples; else the loss does
 
 
 LOSSES = {
-    "squared_error": Loss(lambda z, y: np.sum((z - y) ** 2), lambda z, y: 2 * (z - y)),
-    "half_squared_error": Loss(lambda z, y: 0.5 * np.sum((z - y) ** 2), lambda z, y: z - y),
+    "squared_error": Loss(lambda z, y: np.sum((z - y) ** 2), lambda z, y: 2 * (z - y), is_r2s=True),
+    "half_squared_error": Loss(
+        lambda z, y: 0.5 * np.sum((z - y) ** 2), lambda z, y: z - y, is_r2s=True
+    ),
+    "absolute_error": Loss(lambda z, y: np.sum(np.abs(z - y)), lambda z, y: np.sign(z - y)),
+    "huber": Loss(
+        lambda z, y: np.sum(
+            np.where(np.abs(z - y) < 0.7, (z - y) ** 2 / 2, 0.7 * (np.abs(z - y) - 0.35))
+        ),
+        lambda z, y: np.where(np.abs(z - y) < 0.7, z - y, 0.7 * np.sign(z - y)),
+        params={"loss_parameter": 0.7},
+    ),
     "poisson": Loss(
         lambda z, y: np.sum(np.exp(z) - y * z),
         lambda z, y: np.exp(z) - y,
+        mean=np.exp,
+        target=lambda x: np.exp(x / 4),
+    ),
+    "gamma": Loss(
+        lambda z, y: np.sum(z + y * np.exp(-z)),
+        lambda z, y: 1 - y * np.exp(-z),
         mean=np.exp,
         target=lambda x: np.exp(x / 4),
     ),
@@ -280,11 +323,11 @@ class Course(NamedTuple):
     losses: list
     validation_losses: list
     validation_scores: list
+    judged: list  # by R² negated or by the loss, on the validation set
 
     def best(self):
-        """The network of the best validation score, the earlier of equals; else the last."""
-        scores = self.validation_scores
-        return self.networks[int(np.argmax(scores)) if scores else -1]
+        """The network that was best on the validation set, the earlier of equals; else the last."""
+        return self.networks[int(np.argmin(self.judged)) if self.judged else -1]
 
 
 def fit(
@@ -297,7 +340,7 @@ def fit(
 
     Samples are taken in their order, or each epoch in one of `orders`.
     """
-    course, patience = Course([], [], [], []), Patience(tol, n_iter_no_change)
+    course, patience = Course([], [], [], [], []), Patience(tol, n_iter_no_change)
     reported, first_eta = reported_share(loss, Y.shape[1]), optimizer.eta
     for epoch in range(max_iter):
         order = np.arange(len(X)) if orders is None else np.array(orders[epoch])
@@ -318,7 +361,8 @@ def fit(
             L, score = validate(network, loss, held_out)
             course.validation_losses.append(L)
             course.validation_scores.append(score)
-            figure = -score if early_stopping else figure
+            course.judged.append(-score if LOSSES[loss].is_r2s else L)
+            figure = course.judged[-1] if early_stopping else figure
         if learning_rate == "cosine":
             continue  # as planned
         if patience.is_over(figure):

@@ -29,7 +29,7 @@ WINGS = [
             {"epoch"},
             {"tiled"},
             {"narrow", "online", "large"},
-            {"kernels", "surrogate"},
+            {"kernels", "surrogate", "jacobian"},
         ],
     ),
     ("", [{"archive", "parameters", "scaling"}, {"encodings"}]),

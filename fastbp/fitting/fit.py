@@ -129,7 +129,7 @@ def prepare(settings, table, held_out, before=None):
         scored = held_out_of(*held_out.converted(dtype, units, encoding=encoding))
 
     task = trials.Task(net, settings, samples, in_use(samples), random_state, drawn, encoding)
-    settings.constant_loss = constant_loss(task)
+    settings.constant_loss, settings.perfect_loss = plain_losses(task)
     resolve(settings, len(task.rows), n_parameters(net))
     plan, pilot = task.plan, None
     searches = before is None and settings.refits and held_out is None
@@ -164,8 +164,7 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
         optimizer = loop.OptimizerState.start(settings, theta, seed, began)
 
     def learnt(theta):
-        kinds = settings.activations, settings.loss
-        return Learnt.of(theta, net, *kinds, units, task.encoding, settings.y_dtype)
+        return Learnt.of(theta, net, settings, units, task.encoding)
 
     observer = None if watch is None else watch(learnt)
     if observer is not None and pilot is not None:
@@ -214,14 +213,15 @@ def resolve(settings, n, n_parameters):
         )
 
 
-def constant_loss(task):
-    """The loss of the best prediction that is the same for all samples."""
+def plain_losses(task):
+    """The loss of the best prediction that is the same for all samples, and that of y itself."""
     row, y, weight = LOSSES[task.settings.loss], task.samples.y, task.samples.sample_weight
     y = np.float64(y[task.rows])
     weight = np.float64(weight[task.rows]) if weight.size else np.ones(len(y))
     weight = weight / max(weight.sum(), np.finfo(float).tiny)
     loss = row.constant_loss(y, weight, task.settings.loss_parameter)
-    return loss / y.shape[1] if row.reported_by_output else loss
+    loss = loss / y.shape[1] if row.reported_by_output else loss
+    return loss, row.perfect_loss(y, weight)
 
 
 def share_of_one_row(table, rows, settings):

@@ -25,6 +25,7 @@ class Learnt(NamedTuple):
     intercepts: list
     activations: tuple  # of each hidden layer, by name
     loss: str
+    loss_parameter: float | tuple  # or one for each output
     scaling: scaling.Scaling | None  # None without standardize
     dtype: np.dtype  # of training
     n_columns: int  # that the network sees
@@ -33,9 +34,9 @@ class Learnt(NamedTuple):
     y_dtype: np.dtype = np.dtype(np.float64)  # the least precision that predictions have
 
     @classmethod
-    def of(cls, theta, net, activations, loss, units, encoding=None, y_dtype=y_dtype):
+    def of(cls, theta, net, settings, units, encoding=None):
         """What a training ends with: θ in the units of training, `units` being their scaling."""
-        link = LOSS_TABLE[loss].link
+        link, given = LOSS_TABLE[settings.loss].link, (settings.loss, settings.loss_parameter)
         with np.errstate(over="ignore", invalid="ignore"):  # reported below
             weights = scaling.to_raw_units(*parameters.unpack(theta, net), units, link)
         if not all(np.isfinite(array).all() for part in weights for array in part):
@@ -43,12 +44,25 @@ class Learnt(NamedTuple):
                 "The weights for these units of X and y are beyond float64. Rescale the columns."
             )
         ends = (int(net["width"][end]) for end in (0, -1))
-        return cls(*weights, tuple(activations), loss, units, theta.dtype, *ends, encoding, y_dtype)
+        rest = units, theta.dtype, *ends, encoding, settings.y_dtype
+        return cls(*weights, tuple(settings.activations), *given, *rest)
 
     @property
     def link(self):
         """How ŷ comes from the linear output: a row of `losses.LINKS`."""
         return LINKS[LOSS_TABLE[self.loss].link]
+
+    @property
+    def rising(self):
+        """Whether the outputs are quantiles of one y, which don't cross."""
+        return np.ndim(self.loss_parameter) > 0
+
+    def raw_loss_parameter(self):
+        """The loss's parameter for a loss in the table's units, one or that of each output."""
+        parameter = LOSS_TABLE[self.loss].parameter
+        if parameter is None or parameter.degree == 0 or self.scaling is None:
+            return self.loss_parameter
+        return self.loss_parameter * self.scaling.y_scale**parameter.degree
 
     def network(self, *, trained=False):
         """The network of the weights, or an error if they are none of these inputs and outputs."""
@@ -104,7 +118,7 @@ class Learnt(NamedTuple):
         net, units = self.network(), self.units()
         theta = self.theta(units, self.dtype)
         units = units or scaling.no_scaling(self.n_columns, self.n_outputs)
-        return Model(net, theta, LOSSES[self.loss], *units)
+        return Model(net, theta, LOSSES[self.loss], self.rising, *units)
 
     def units(self):
         """The scaling, if it is one of these columns, or None."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from fastbp import encodings, scaling
 from fastbp.fitting.interrupts import CtrlC
 from fastbp.fitting.plan import (
     aligned,
@@ -17,9 +18,12 @@ from fastbp.fitting.plan import (
     team_for,
 )
 from fastbp.fitting.schedules import ADAPTIVE_DIVISOR, ADAPTIVE_MINIMUM, SCHEDULES, Epochs
+from fastbp.fitting.settings import loss_with_left
+from fastbp.kernels.formulas.losses import LOSSES
 from fastbp.kernels.formulas.network import n_parameters, network, step_flops
 from fastbp.kernels.formulas.optimizers import TABLE as OPTIMIZERS
 from fastbp.kernels.machine.compile import compiling
+from fastbp.kernels.training.jacobian import jacobian_of_rows
 from fastbp.kernels.training.kernels import kernel_for
 from fastbp.kernels.training.large import LARGE
 from fastbp.kernels.training.records import STATE, Course
@@ -32,10 +36,11 @@ CALL_SECONDS = 0.1
 #: A training that diverges begins again with a step size divided by this, so many times.
 RESTART_DIVISOR, RESTARTS = 4.0, 4
 
-#: It has diverged, too, if it ends worse than it began, with so many times the loss of a constant.
+#: It has diverged, too, if it ends worse than it began, with so many times what a constant's loss
+#: has more than that of y itself.
 HOPELESS = 1.5
 
-#: The part of the loss of a constant from which on nothing has been learnt.
+#: The part of that from which on nothing has been learnt.
 NOTHING = 0.995
 
 
@@ -74,7 +79,7 @@ class OptimizerState:
         state = np.zeros(1, STATE)
         state["random"] = seed
         state["beta_1_to_t"] = state["beta_2_to_t"] = 1.0
-        state["best"], state["best_score"] = np.inf, -np.inf
+        state["best"] = state["best_held_out"] = np.inf
         return cls(name, memory, state, settings.learning_rate_init, began)
 
 
@@ -105,7 +110,7 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
     net : recarray, see `network.network`
     theta : ndarray of shape (n_parameters,)
         Float32 or float64, the precision of training. In: where to start. Out: the last
-        weights, or those of the best validation score where there is a validation set.
+        weights, or those that were best on the validation set where there is one.
     samples : Samples
         Its order is shuffled in place.
     held_out : HeldOut or None
@@ -198,7 +203,7 @@ class _Loop:
         losses, settings = self.history.losses, self.settings
         if not (np.isfinite(losses[-1]) and np.isfinite(self.training.theta).all()):
             return True
-        worst = max(HOPELESS * (settings.constant_loss or np.inf), losses[0])
+        worst = max(loss_with_left(HOPELESS, settings), losses[0])
         is_over = len(losses) == settings.max_iter and not settings.is_partial
         return is_over and settings.init != "glorot" and losses[-1] > worst
 
@@ -220,7 +225,7 @@ class _Loop:
         nowhere: hinges that a first long step has moved off the data never come back."""
         losses, settings = self.history.losses, self.settings
         is_over = len(losses) == settings.max_iter and settings.finds_step
-        nothing = losses[-1] > NOTHING * settings.constant_loss > 0
+        nothing = losses[-1] > loss_with_left(NOTHING, settings)
         return is_over and nothing and self.history.restarts < RESTARTS
 
     def begin_again(self, observer):
@@ -354,6 +359,38 @@ def predictions(model, X, y, n_threads):
     room = aligned_zeros(TILED.room(net, tile, team.n_threads), model.theta.dtype)
     with compiling() if not getattr(predict, "overloads", True) else nullcontext():
         team.run(predict, model, tile, room, X, y)
+    if model.rising:
+        y.sort(axis=1)
+
+
+def jacobian(learnt, X):
+    """∂ŷ/∂x for rows of X, in raw units and float64.
+
+    Parameters
+    ----------
+    learnt : Learnt
+    X : {ndarray, sparse matrix} of shape (n_rows, n_features)
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_outputs, n_features)
+    """
+    # Raw units may be far from 1, where float32 would round the answer away.
+    net, theta = learnt.network(trained=True), learnt.theta(None, np.dtype(np.float64))
+    (n_rows, n_features), encoding = X.shape, learnt.encoding
+    if encoding is None:
+        columns, column_of = scaling.converted(X, np.float64), np.arange(n_features)
+        slopes = np.empty((n_rows, 0))
+    else:
+        columns, column_of = encodings.converted(X, np.float64, encoding), encoding.column_of
+        slopes = encodings.slopes(columns[:, :n_features], encoding)
+    room, y = np.empty((3, int(net["width"].sum()))), np.empty((n_rows, learnt.n_outputs))
+    J = np.zeros((n_rows, learnt.n_outputs, n_features))
+    with compiling() if not getattr(jacobian_of_rows, "overloads", True) else nullcontext():
+        jacobian_of_rows(net, theta, LOSSES[learnt.loss], columns, slopes, column_of, room, y, J)
+    if learnt.rising:
+        J = np.take_along_axis(J, np.argsort(y, axis=1)[:, :, None], axis=1)
+    return J
 
 
 def loss_and_gradient(net, theta, X, y, sample_weight, settings):

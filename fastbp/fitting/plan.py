@@ -34,15 +34,14 @@ def recipe_of(net, settings, batch_size, cut):
     recipe = np.zeros(1, RECIPE).view(np.recarray)
     for name in AS_GIVEN:
         recipe[name] = getattr(settings, name)
-    recipe.loss, recipe.loss_parameter = losses.LOSSES[settings.loss], settings.loss_parameter
+    recipe.loss, row = losses.LOSSES[settings.loss], losses.TABLE[settings.loss]
     # scikit-learn's loss is the mean over the outputs, although its gradient is the sum's.
-    by_output = losses.TABLE[settings.loss].reported_by_output
-    recipe.loss_scale = 1 / net["width"][-1] if by_output else 1.0
+    recipe.loss_scale = 1 / net["width"][-1] if row.reported_by_output else 1.0
     recipe.max_grad_norm = settings.max_grad_norm or np.inf
     recipe.optimizer = optimizers.OPTIMIZERS[optimizer_of(settings)]
     is_planned = SCHEDULES[settings.learning_rate].is_planned  # then it ends as planned
     recipe.patience = np.inf if is_planned else settings.n_iter_no_change
-    recipe.early_stopping = settings.holds_out
+    recipe.early_stopping, recipe.by_loss = settings.holds_out, not row.is_r2s
     recipe.batch_size, recipe.tile, recipe.parts = batch_size, *cut
     return recipe[0]
 
@@ -76,6 +75,7 @@ def layout(kernel, net, settings, batch_size, theta, optimizer, best_theta):
         optimizer.state.view(np.recarray)[0],
         theta,
         best_theta,
+        np.broadcast_to(settings.loss_parameter, net["width"][-1]).astype(theta.dtype),
         optimizer.memory,
         gradients=aligned_zeros((parts, theta.size), theta.dtype),
         part_losses=np.zeros(parts),

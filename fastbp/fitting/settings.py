@@ -32,9 +32,9 @@ def settings_of(params, *, is_partial=False):
         activation of each hidden layer, `holds_out` and `refits`, the two kinds of early stopping;
         `finds_step`, whether the step size is "auto"; `searches`, whether trials may scale columns,
         and `search_decay`, with which decay; and what is known later: `constant_loss`, that of the
-        best constant prediction, `one_row`, the largest part that a single row has in the variance
-        of y, `drawn_in`, the bounds that y was clipped to, and `y_dtype`, the least precision of
-        predictions.
+        best constant prediction, `perfect_loss`, that of y itself, `one_row`, the largest part that
+        a single row has in the variance of y, `drawn_in`, the bounds that y was clipped to, and
+        `y_dtype`, the least precision of predictions.
 
     Raises
     ------
@@ -45,6 +45,7 @@ def settings_of(params, *, is_partial=False):
         **params,
         is_partial=is_partial,
         constant_loss=np.inf,
+        perfect_loss=0.0,
         one_row=0.0,
         drawn_in=None,
         y_dtype=np.dtype(np.float64),
@@ -101,7 +102,7 @@ def activation_names(activation, n_hidden):
 
 
 def loss_parameter(loss, given):
-    """The number that the loss reads; 0 where it reads none."""
+    """The number that the loss reads, 0 where it reads none; or a tuple of one for each output."""
     parameter = LOSSES[loss].parameter
     if parameter is None and given is None:
         return 0.0
@@ -109,9 +110,27 @@ def loss_parameter(loss, given):
         raise ValueError(f"The loss {loss!r} has no parameter, got loss_parameter={given}.")
     if given is None:
         return parameter.default
-    if not parameter.low < given < parameter.high:
+    values = np.asarray(given)
+    if values.dtype.kind not in "iuf" or values.ndim > parameter.by_output or not values.size:
+        several = " or a list of numbers" if parameter.by_output else ""
+        raise ValueError(
+            f"loss_parameter, the {parameter.name} of the loss {loss!r}, must be a number"
+            f"{several}, got {given}."
+        )
+    if not ((values > parameter.low) & (values < parameter.high)).all():
         raise ValueError(
             f"loss_parameter, the {parameter.name} of the loss {loss!r}, must lie between "
             f"{parameter.low:g} and {parameter.high:g}, got {given}."
         )
-    return given
+    if values.ndim and (np.diff(values) <= 0).any():
+        raise ValueError(
+            f"loss_parameter={given} must rise from each {parameter.name} to the next."
+        )
+    return tuple(values.tolist()) if values.ndim else given
+
+
+def loss_with_left(part, settings):
+    """The loss with so much left of what the best constant prediction's has more than y itself;
+    infinity where that is nothing."""
+    to_learn = settings.constant_loss - settings.perfect_loss
+    return settings.perfect_loss + part * to_learn if to_learn > 0 else np.inf

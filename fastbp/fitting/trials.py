@@ -12,6 +12,7 @@ from fastbp.encodings import Encoding
 from fastbp.fitting import loop, recipe
 from fastbp.fitting.plan import aligned, held_out_of
 from fastbp.fitting.schedules import SCHEDULES
+from fastbp.fitting.settings import loss_with_left
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.formulas.network import n_parameters
 from fastbp.kernels.training.records import Samples
@@ -187,14 +188,14 @@ class Search:
     def run(self):
         """The trial that is to be followed."""
         settings, pilot = self.task.settings, self.pilot(self.task.plan)
-        constant, steps = settings.constant_loss, -(-len(self.parts[0][0]) // settings.batch_size)
+        perfect, steps = settings.perfect_loss, -(-len(self.parts[0][0]) // settings.batch_size)
         if not (self.is_planned and settings.searches) or pilot.history.ended_by == "max_time":
             return pilot
-        if pilot.loss < recipe.CLEAN * constant:
+        if pilot.loss < loss_with_left(recipe.CLEAN, settings):
             return pilot
         plan = Plan(recipe.short_length(settings.max_iter, steps), settings.search_decay)
         best = first = self.trial(plan)
-        if first.loss > recipe.TOO_FAR * pilot.loss:
+        if first.loss - perfect > recipe.TOO_FAR * (pilot.loss - perfect):
             return pilot
         best = self.better(best, best.plan._replace(looks=False))
         for _ in range(2):
@@ -204,7 +205,7 @@ class Search:
             if best is before:
                 break
         rivals = [pilot, best]
-        if min(pilot.loss, best.loss) < recipe.NOISY * constant and (
+        if min(pilot.loss, best.loss) < loss_with_left(recipe.NOISY, settings) and (
             best is not first or best.loss < pilot.loss
         ):
             rivals.append(self.pilot(best.plan._replace(max_iter=settings.max_iter)))

@@ -12,7 +12,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from fastbp.kernels.machine.compile import by_code, njit
+from fastbp.kernels.machine.compile import by_code, njit, njit_exact
 from fastbp.kernels.machine.functions import (
     absolute,
     as_many,
@@ -20,6 +20,7 @@ from fastbp.kernels.machine.functions import (
     one_where_positive,
     power_of_two,
     with_sign_of,
+    without_low_bits,
 )
 from fastbp.kernels.machine.passes import pass_by_code
 
@@ -112,6 +113,37 @@ def softplus_derivative(z):
 
 
 @njit
+def elu(z):
+    """z, and below zero eᶻ − 1 (Clevert, Unterthiner & Hochreiter, 2016), to 1.5 units of the last
+    place."""
+    scale, rest = exp_parts(bounded(clamped(z, type(z)(-np.inf), type(z)(0))), type(z)(1))
+    return relu(z) + (scale * rest + (scale - type(z)(1)))
+
+
+@njit
+def elu_derivative(o):
+    """1 where o is above 0, else eᶻ = o + 1."""
+    return clamped(o, type(o)(-np.inf), type(o)(0)) + type(o)(1)
+
+
+@njit
+def gelu(z):
+    """z Φ(z), Φ being the normal distribution's (Hendrycks & Gimpel, 2016): it and not what is
+    often put in its place, with a tanh. To 6 units of the last place."""
+    a = within_bell(absolute(z))
+    return relu(z) - a * (bell(a) * tail_by_bell(a))
+
+
+@njit
+def gelu_derivative(z):
+    """Φ(z) + z φ(z), φ being the density."""
+    a, one = within_bell(absolute(z)), type(z)(1)
+    right = one_where_positive(z)
+    left = bell(a) * (tail_by_bell(a) - a * type(z)(0.3989422804014327))
+    return right + (one - (right + right)) * left
+
+
+@njit
 def exp(x):
     """eˣ, to 1.1 units of the last place, and nowhere falling.
 
@@ -126,6 +158,26 @@ def exp(x):
 def not_below_bound(z):
     """z, or the bound below which σ(z) stays the same: z σ(z) then stays next to 0."""
     return relu(z) + bounded(clamped(z, type(z)(-np.inf), type(z)(0)))
+
+
+@njit
+def bell(a):
+    """e^(−a²/2), to 2 units of the last place: of a few bits of a the square is exact, and the rest
+    of it so small that its exponential is a short series."""
+    b, one = without_low_bits(a), type(a)(1)
+    scale, rest = exp_parts(b * b * type(a)(0.5), type(a)(-1))
+    r = (a - b) * (a + b) * type(a)(-0.5)
+    rest_of_series = one + r * type(a)(1 / 4) * (one + r * type(a)(1 / 5))
+    series = one + r * type(a)(1 / 2) * (one + r * type(a)(1 / 3) * rest_of_series)
+    e = scale * rest + scale
+    return e + e * (r * series)
+
+
+@njit_exact
+def rounded_product(a, b):
+    """a·b, rounded: fused with a sum only where nobody else reads it, σ would not have the same
+    bits by itself and together with σ′."""
+    return a * b
 
 
 @njit
@@ -148,6 +200,20 @@ def bounded(x):
     return clamped(x, -bound, bound)
 
 
+def within_bell(a):
+    """a ≥ 0, or where e^(−a²/2) would no longer be a normal number, the bound of it."""
+    bound = 13.19 if np.result_type(a) == np.float32 else 37.62
+    return clamped(a, -np.inf, bound)
+
+
+def tail_by_bell(a):
+    """Φ(−a) e^(a²/2) for a ≥ 0, 1 / (a + K) times a polynomial in q = (a − K) / (a + K), by
+    interpolation (in the manner of Shepherd & Laframboise, 1981)."""
+    if np.result_type(a) == np.float32:
+        return _tail_by_bell32(a)
+    return _tail_by_bell64(a)
+
+
 def exp_parts(x, sign):
     """2ⁿ and eʳ − 1, of which eˣ = 2ⁿ eʳ and eˣ − 1 are sums; |r| ≤ ln 2 / 2, x = n ln 2 + r.
     With the sign −1, those of e⁻ˣ: LLVM turns −clamp(x) into a comparison and a blend, while a
@@ -166,6 +232,20 @@ def _bounded(x):
     real = getattr(x, "dtype", x)
     bound = np.float32(87) if real == types.float32 else 708.0
     return lambda x: clamped(x, -bound, bound)
+
+
+@overload(within_bell)
+def _within_bell(a):
+    real = getattr(a, "dtype", a)
+    bound = np.float32(13.19) if real == types.float32 else 37.62
+    return lambda a: clamped(a, -bound, bound)
+
+
+@overload(tail_by_bell)
+def _tail_by_bell(a):
+    if getattr(a, "dtype", a) == types.float32:
+        return lambda a: _tail_by_bell32(a)
+    return lambda a: _tail_by_bell64(a)
 
 
 @overload(exp_parts)
@@ -285,6 +365,61 @@ def _exp_parts64(x, sign):
     return power_of_two(shifted), r + r2 * (a + r4 * (b + r4 * c))
 
 
+@njit
+def _tail_by_bell32(a):
+    """In float32, K = 4: the polynomial's error is 3e-8 at most, half of a rounding."""
+    f = np.float32
+    t = f(1) / (a + f(4))
+    q = (a - f(4)) * t
+    q2 = q * q
+    low = (f(0.75528514) - f(0.6078966) * q) + q2 * (f(0.3871367) - f(0.1865222) * q)
+    middle = (f(0.06040685) - f(0.007532521) * q) + q2 * (f(0.0015777092) * q - f(0.0035297603))
+    high = f(0.00021157929) - f(0.000115843635) * q
+    return rounded_product(t, low + (q2 * q2) * (middle + (q2 * q2) * high))
+
+
+@njit
+def _tail_by_bell64(a):
+    """As `_tail_by_bell32`, in float64, K = 5: an error of 9e-17 at most."""
+    t = 1.0 / (a + 5.0)
+    return rounded_product(t, polynomial64((a - 5.0) * t))
+
+
+def plain_polynomial64(q):
+    """That of `_tail_by_bell64`."""
+    q2 = q * q
+    q4 = q2 * q2
+    p0 = (0.769193049750063 + -0.6653825028900568 * q) + q2 * (
+        0.4953056159699757 + -0.3135331566712846 * q
+    )
+    p1 = (0.1650203661704248 + -0.06911863870697367 * q) + q2 * (
+        0.02079506679889907 + -0.0029933767603756095 * q
+    )
+    p2 = (-0.000797869385022079 + 0.0005448989798814156 * q) + q2 * (
+        -5.937583897447399e-05 + -4.9762390139684904e-05 * q
+    )
+    p3 = (1.6681791476232808e-05 + 3.979599095092148e-06 * q) + q2 * (
+        -2.77120075233419e-06 + -3.341963204452665e-07 * q
+    )
+    p4 = (4.3728330232178027e-07 + 3.983111827831121e-08 * q) + q2 * (
+        -7.142248457633441e-08 + -8.532213392480217e-09 * q
+    )
+    p5 = (1.1736806023667446e-08 + 2.440572231620625e-09 * q) + q2 * (
+        -1.4592112716627394e-09 + -5.088003963285161e-10 * q
+    )
+    return p0 + q4 * (p1 + q4 * (p2 + q4 * (p3 + q4 * (p4 + q4 * p5))))
+
+
+polynomial64 = njit(plain_polynomial64)
+
+
+def plain_gelu(z):
+    """In NumPy."""
+    a = np.abs(z)
+    tail = plain_polynomial64((a - 5) / (a + 5)) / (a + 5)
+    return np.maximum(z, 0) - a * np.exp(-z * z / 2) * tail
+
+
 # ------------------------------------------------------------------------- the table
 
 
@@ -327,6 +462,14 @@ TABLE = {
     "softplus": Activation(
         softplus, softplus_derivative, plain=lambda z: np.logaddexp(0, z), of_z=True,
         ulps=4.0, gain=2.0, is_hinge=True, adam_step=0.005,
+    ),
+    "gelu": Activation(
+        gelu, gelu_derivative, plain=plain_gelu, of_z=True,
+        ulps=6.0, gain=2.0, is_hinge=True, adam_step=0.005,
+    ),
+    "elu": Activation(
+        elu, elu_derivative, plain=lambda z: np.maximum(z, 0) + np.expm1(np.minimum(z, 0)),
+        ulps=1.5, is_hinge=True, adam_step=0.005,
     ),
 }  # fmt: skip
 

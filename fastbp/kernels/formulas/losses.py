@@ -1,8 +1,8 @@
 """Losses of one output: each value L(z, y), and directly below it its slope ∂L/∂z.
 
 z is what the network puts out, which is linear; ŷ is its inverse link: z itself, or e.g. eᶻ. So a
-loss with a link changes nothing on the way back. `a` is the loss's parameter, where it has one. A
-new loss is a value, a slope and a row in `TABLE`.
+loss with a link changes nothing on the way back. `a` is the loss's parameter for this output, where
+it has one. A new loss is a value, a slope and a row in `TABLE`.
 """
 
 from collections.abc import Callable
@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.kernels.formulas.activations import exp, identity
+from fastbp.kernels.formulas.activations import exp, identity, identity_derivative
 from fastbp.kernels.machine.compile import by_code, inline, njit, njit_sum
-from fastbp.kernels.machine.functions import as_many, one_where_positive
+from fastbp.kernels.machine.functions import absolute, as_many, clamped, one_where_positive
 
 
 @njit
@@ -42,6 +42,33 @@ def half_squared_error_slope(z, y, a):
 
 
 @njit
+def absolute_error(z, y, a):
+    """|ŷ − y|."""
+    return absolute(z - y)
+
+
+@njit
+def absolute_error_slope(z, y, a):
+    """1 where ŷ is above y, −1 where it is below, 0 where it is y."""
+    return one_where_positive(z - y) - one_where_positive(y - z)
+
+
+@njit
+def huber(z, y, a):
+    """½ (ŷ − y)² as far as a, and farther out the straight line that goes on from there (Huber,
+    1964)."""
+    error = z - y
+    inner = clamped(error, -a, a)
+    return inner * (error - type(y)(0.5) * inner)
+
+
+@njit
+def huber_slope(z, y, a):
+    """ŷ − y, but no farther than ±a."""
+    return clamped(z - y, -a, a)
+
+
+@njit
 def poisson(z, y, a):
     """ŷ − y log ŷ, with ŷ = eᶻ: half of the deviance, but for what y alone adds to it."""
     return exp(z) - y * z
@@ -51,6 +78,18 @@ def poisson(z, y, a):
 def poisson_slope(z, y, a):
     """ŷ − y."""
     return exp(z) - y
+
+
+@njit
+def gamma(z, y, a):
+    """log ŷ + y / ŷ, with ŷ = eᶻ: half of the deviance, but for what y alone adds to it."""
+    return z + y * exp(-z)
+
+
+@njit
+def gamma_slope(z, y, a):
+    """1 − y / ŷ."""
+    return as_many(type(y)(1), z) - y * exp(-z)
 
 
 @njit
@@ -71,7 +110,8 @@ def quantile_slope(z, y, a):
 
 # --------------------------------------------------------- of the best constant prediction
 #
-# In NumPy, once for a fit: of y (n, n_outputs), each sample's share w (n,), and the parameter.
+# In NumPy, once for a fit: of y (n, n_outputs), each sample's share w (n,), and the parameter, one
+# or that of each output.
 
 
 def variance(y, w, a):
@@ -84,16 +124,56 @@ def half_variance(y, w, a):
     return variance(y, w, a) / 2
 
 
+def about_the_median(y, w, a):
+    """Σ w |y − median|, which is twice that of the quantile of one half."""
+    return 2 * quantile_of_quantile(y, w, 0.5)
+
+
+def huber_of_location(y, w, a):
+    """Its m has Σ w clip(y − m, ±a) = 0, which falls with m: found by halving."""
+    low, high = y.min(axis=0), y.max(axis=0)
+    for _ in range(60):
+        middle = (low + high) / 2
+        is_below = w @ np.clip(y - middle, -a, a) > 0
+        low, high = np.where(is_below, middle, low), np.where(is_below, high, middle)
+    error = y - low
+    inner = np.clip(error, -a, a)
+    return w @ (inner * (error - inner / 2)).sum(axis=1)
+
+
 def poisson_of_mean(y, w, a):
     """Its mean is ȳ, too: Σ ȳ − ȳ log ȳ."""
     mean = w @ y
     return np.sum(mean - mean * np.log(np.where(mean > 0, mean, 1.0)))
 
 
+def poisson_of_itself(y, w):
+    """Σ w (y − y log y): no prediction costs less."""
+    return w @ np.sum(y - y * np.log(np.where(y > 0, y, 1.0)), axis=1)
+
+
+def gamma_of_mean(y, w, a):
+    """Its mean is ȳ, too: Σ log ȳ + 1."""
+    return np.sum(np.log(w @ y) + 1)
+
+
+def gamma_of_itself(y, w):
+    """Σ w (log y + 1): no prediction costs less."""
+    return w @ np.sum(np.log(np.maximum(y, np.finfo(float).tiny)) + 1, axis=1)
+
+
 def quantile_of_quantile(y, w, a):
     """It is that quantile of y."""
-    error = np.quantile(y, a, axis=0, weights=w, method="inverted_cdf") - y
+    a = np.broadcast_to(a, y.shape[1])
+    pairs = zip(y.T, a, strict=True)
+    best = [np.quantile(y_k, a_k, weights=w, method="inverted_cdf") for y_k, a_k in pairs]
+    error = np.array(best) - y
     return w @ np.where(error > 0, (1 - a) * error, -a * error).sum(axis=1)
+
+
+def nothing(y, w):
+    """A prediction of y itself costs nothing."""
+    return 0.0
 
 
 # ------------------------------------------------------------------------- the table
@@ -104,7 +184,8 @@ class Link(NamedTuple):
 
     inverse: Callable  # ŷ of z
     out_activation: str  # its name, scikit-learn's
-    lowest: float = -np.inf  # of y
+    slope: Callable  # ∂ŷ/∂z, of ŷ
+    lowest: float = -np.inf  # of ŷ and y
 
 
 class Parameter(NamedTuple):
@@ -114,6 +195,8 @@ class Parameter(NamedTuple):
     default: float
     low: float
     high: float
+    degree: int = 0  # it is as this power of y's unit
+    by_output: bool = False  # there may be several, each of which makes an output of the same y
 
 
 class Loss(NamedTuple):
@@ -122,34 +205,45 @@ class Loss(NamedTuple):
     value: Callable
     slope: Callable
     constant_loss: Callable
+    perfect_loss: Callable = nothing  # of y itself
     link: str = "identity"
+    above: float = -np.inf  # y must be
     degree: int = 1  # it is as this power of y's unit
     curvature: float = 2.0  # its second derivative by z, at the minimum of a standardised y
     parameter: Parameter | None = None
     #: scikit-learn reports its mean over the outputs, although the gradient is the sum's.
     reported_by_output: bool = False
+    is_r2s: bool = False  # R² judges it: held-out rows are scored by that, as scikit-learn does
 
 
 LINKS = {
-    "identity": Link(identity, "identity"),
-    "log": Link(exp, "exp", lowest=0.0),
+    "identity": Link(identity, "identity", identity_derivative),
+    "log": Link(exp, "exp", identity, lowest=0.0),
 }
 
 TABLE = {
-    "squared_error": Loss(squared_error, squared_error_slope, variance, degree=2),
+    "squared_error": Loss(squared_error, squared_error_slope, variance, degree=2, is_r2s=True),
     "half_squared_error": Loss(
-        half_squared_error,
-        half_squared_error_slope,
-        half_variance,
-        degree=2,
-        curvature=1.0,
-        reported_by_output=True,
+        half_squared_error, half_squared_error_slope, half_variance,
+        degree=2, curvature=1.0, reported_by_output=True, is_r2s=True,
     ),
-    "poisson": Loss(poisson, poisson_slope, poisson_of_mean, link="log", curvature=1.0),
+    "absolute_error": Loss(absolute_error, absolute_error_slope, about_the_median),
+    "huber": Loss(
+        huber, huber_slope, huber_of_location, degree=2, curvature=1.0,
+        parameter=Parameter("delta", 1.0, 0.0, np.inf, degree=1),
+    ),
+    "poisson": Loss(
+        poisson, poisson_slope, poisson_of_mean, poisson_of_itself, link="log", curvature=1.0
+    ),
+    "gamma": Loss(
+        gamma, gamma_slope, gamma_of_mean, gamma_of_itself,
+        link="log", above=0.0, degree=0, curvature=1.0,
+    ),
     "quantile": Loss(
-        quantile, quantile_slope, quantile_of_quantile, parameter=Parameter("level", 0.5, 0.0, 1.0)
+        quantile, quantile_slope, quantile_of_quantile,
+        parameter=Parameter("level", 0.5, 0.0, 1.0, by_output=True),
     ),
-}
+}  # fmt: skip
 
 #: The code that kernels know a loss by: its row.
 LOSSES = {name: code for code, name in enumerate(TABLE)}
@@ -168,16 +262,17 @@ def _of_number(row):
 
 def _of_tile(row):
     """(a, Z, Y, s, D): D ← s ∂L/∂z at the output; returns Σ s L. Of one loss, so that it is one
-    loop of straight code, which vectorises."""
+    loop of straight code, which vectorises. a has a number for each output."""
     value, slope = row.value, row.slope
 
     @njit_sum
     def of_tile(a, Z, Y, s, D):
-        total, a = 0.0, Y.dtype.type(a)
+        total = 0.0
         for k in range(Y.shape[0]):
+            a_k = a[k]
             for i in range(Y.shape[1]):
-                D[k, i] = s[i] * slope(Z[k, i], Y[k, i], a)
-                total += s[i] * value(Z[k, i], Y[k, i], a)
+                D[k, i] = s[i] * slope(Z[k, i], Y[k, i], a_k)
+                total += s[i] * value(Z[k, i], Y[k, i], a_k)
         return total
 
     return of_tile
@@ -194,6 +289,9 @@ loss_and_slope_of_tile = by_code([_of_tile(row) for row in TABLE.values()])
 
 #: (code, z): ŷ, by the code of the loss.
 mean_of = by_code([LINKS[row.link].inverse for row in TABLE.values()])
+
+#: (code, ŷ): ∂ŷ/∂z, by the code of the loss.
+slope_of_mean = by_code([LINKS[row.link].slope for row in TABLE.values()])
 
 
 @inline

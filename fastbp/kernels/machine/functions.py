@@ -7,6 +7,9 @@ from numba.extending import intrinsic, overload
 
 from fastbp.kernels.machine.vectors import INTERPRETED, Numbers, constant, spread, with_lanes
 
+#: Bits of a fraction, by the width of a number, that are left out where squares must be exact.
+LOW_BITS = {32: 12, 64: 27}
+
 
 @intrinsic
 def as_many(typingctx, number, x):
@@ -122,6 +125,20 @@ def absolute(typingctx, x):
 
 
 @intrinsic
+def without_low_bits(typingctx, x):
+    """x, rounded towards zero to so few bits that its square is exact."""
+    width = getattr(x, "dtype", x).bitwidth
+
+    def codegen(context, builder, signature, arguments):
+        of = arguments[0].type
+        bits = with_lanes(of, ir.IntType(width))
+        high = constant(bits, (1 << width) - (1 << LOW_BITS[width]))
+        return builder.bitcast(builder.and_(builder.bitcast(arguments[0], bits), high), of)
+
+    return x(x), codegen
+
+
+@intrinsic
 def with_sign_of(typingctx, z, x):
     """x ≥ 0, or −x where z is negative, −0 included."""
     width = getattr(x, "dtype", x).bitwidth
@@ -150,6 +167,11 @@ if INTERPRETED:
 
     def absolute(x):
         return np.abs(x)
+
+    def without_low_bits(x):
+        unsigned = {4: np.uint32, 8: np.uint64}[np.dtype(type(x)).itemsize]
+        low = unsigned(2 ** LOW_BITS[8 * np.dtype(unsigned).itemsize] - 1)
+        return (np.asarray(x).view(unsigned) & ~low).view(type(x))[()]
 
     def with_sign_of(z, x):
         return np.copysign(x, z)

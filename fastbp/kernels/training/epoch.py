@@ -89,11 +89,14 @@ def end_epoch(epoch, training, held_out, course):
     recipe, state, losses, scores = training.recipe, training.state, course.losses, course.scores
     state.position = 0
     losses[epoch] = state.loss / state.weight
-    if held_out.X.shape[0] > 0 and scores[epoch] > state.best_score:
-        state.best_score = scores[epoch]
-        for i in range(training.theta.size):
-            training.best_theta[i] = training.theta[i]
-    figure = -scores[epoch] if recipe.early_stopping else losses[epoch]
+    figure = losses[epoch]
+    if held_out.X.shape[0] > 0:
+        judged = course.losses_val[epoch] if recipe.by_loss else -scores[epoch]
+        if judged < state.best_held_out:
+            state.best_held_out = judged
+            for i in range(training.theta.size):
+                training.best_theta[i] = training.theta[i]
+        figure = judged if recipe.early_stopping else figure
     if figure > state.best - recipe.tol:
         state.stalled += 1
     else:

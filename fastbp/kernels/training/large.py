@@ -146,7 +146,7 @@ def tile_gradient(threads, training, weight, begin, samples, start, stop):
     O, D = part_of(room, O_PART, n), part_of(room, D_PART, n)
     crew = crew_of(threads, room, n)
     if threads.thread == 0:
-        part = tile_loss(net, recipe, weight, O, D, samples, start, stop)
+        part = tile_loss(net, recipe, training.loss_parameters, weight, O, D, samples, start, stop)
     meet(crew)
     backward(outer, sums, back, theta, net, O, D, crew, training.gradients[0], begin)
     meet(crew)
@@ -174,7 +174,8 @@ def score(threads, training, held_out):
         tile_forward(threads, net, theta, room, held_out.order, start, stop, held_out.X)
         if threads.thread == 0:
             O = part_of(room, O_PART, padded(stop - start))
-            of_tile = score_of_tile(recipe, units(O, net, net.size - 1), held_out, start, stop)
+            Z = units(O, net, net.size - 1)
+            of_tile = score_of_tile(recipe, training.loss_parameters, Z, held_out, start, stop)
             loss, unexplained = loss + of_tile[0], unexplained + of_tile[1]
         wait(threads.barrier, threads.n)
     return loss, unexplained

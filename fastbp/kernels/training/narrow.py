@@ -74,7 +74,7 @@ def train_batches(threads, training, samples, eta, start, stop):
         training.gradients[0],
     )
     outputs, n_outputs = net[net.size - 1].units_at, net[net.size - 1].width
-    targets, a = outputs + n_outputs, theta.dtype.type(recipe.loss_parameter)
+    targets, a = outputs + n_outputs, training.loss_parameters
     shares, tiles, size = targets + n_outputs, training.room, count(theta)
     as_it_is = recipe.optimizer == SGD and recipe.weight_decay == 0
     limited = recipe.max_grad_norm < np.inf
@@ -100,7 +100,7 @@ def train_batches(threads, training, samples, eta, start, stop):
                 forward(theta, net, o, d)
                 for k in range(n_outputs):
                     z, target = o[outputs + k], o[targets + k]
-                    cost, slope = loss_and_slope(code, z, target, a)
+                    cost, slope = loss_and_slope(code, z, target, a[k])
                     part += scale * total(o[shares] * cost)
                     d[outputs + k] = o[shares] * slope
                 backward(theta, net, o, d, g, is_first)
@@ -124,7 +124,7 @@ def score(threads, training, held_out):
     """See `epoch.train_epochs`."""
     net, recipe, tiles, theta = training.net, training.recipe, training.room, training.theta
     outputs, n_outputs = net[net.size - 1].units_at, net[net.size - 1].width
-    targets, a = outputs + n_outputs, theta.dtype.type(recipe.loss_parameter)
+    targets, a = outputs + n_outputs, training.loss_parameters
     shares, size, n = targets + n_outputs, count(theta), held_out.order.size
     o, d = numbers(third(tiles, 0), 0, shares + 1), numbers(third(tiles, 1), 0, targets)
     loss_of_all, unexplained = 0.0, 0.0
@@ -133,7 +133,7 @@ def score(threads, training, held_out):
         gather_some(tiles, targets, samples, 1.0, i, least(i + size, n))
         forward(theta, net, o, d)
         for k in range(n_outputs):
-            of = loss_and_square(recipe.loss, a, o[shares], o[outputs + k], o[targets + k])
+            of = loss_and_square(recipe.loss, a[k], o[shares], o[outputs + k], o[targets + k])
             unexplained += total(of[1]) / held_out.spread[k]
             loss_of_all += total(of[0])
     return loss_of_all, unexplained

@@ -45,10 +45,10 @@ def cut(net, batch_size, itemsize):
 
 def room(net, tile, n_threads):
     """As `take_steps` cuts it: θ, its gradient and two vectors of memory; o and d; eight octets of
-    lanes."""
+    lanes; the loss's parameters."""
     octets = -(-net["width"] // 8)
     n_rows, n_units = (net["width"][:-1] + 1) @ octets[1:], octets.sum()
-    return 1, 1, 8 * int(4 * n_rows + 2 * n_units + 8)
+    return 1, 1, 8 * int(4 * n_rows + 2 * n_units + 8 + octets[-1])
 
 
 @entry
@@ -84,23 +84,24 @@ def take_steps(wide, training, samples, eta, start, stop):
     decays, limited = recipe.weight_decay > 0, recipe.max_grad_norm < np.inf
     at_once = recipe.optimizer == SGD and alpha == 0 and not decays and not limited
     n_rows, n_units, real = rows_of(net, wide), units_of(net, wide), theta.dtype.type
-    a = real(recipe.loss_parameter)
     everything = octets(room, 0, room.size // 8)
     W, G = octets(everything, 0, n_rows), octets(everything, n_rows, n_rows)
     M, V = octets(everything, 2 * n_rows, n_rows), octets(everything, 3 * n_rows, n_rows)
     o = octets(everything, 4 * n_rows, n_units)
     d = octets(everything, 4 * n_rows + n_units, n_units)
     lane = octets(everything, 4 * n_rows + 2 * n_units, 8)
+    n_in, n_outputs = net[0].width, net[net.size - 1].width
+    outputs = n_units - octets_of(n_outputs, wide)
+    a = octets(everything, 4 * n_rows + 2 * n_units + 8, n_units - outputs)
+    put_in_octets(training.loss_parameters, singles(a, 0, 8 * a.size))
     number_lanes(singles(lane, 0, 64))
     spread(net, singles(theta, 0, theta.size), singles(W, 0, 8 * n_rows))
     for i in range(memory.shape[0]):
         row = singles(memory, i * theta.size, theta.size)
         spread(net, row, singles(everything, (2 + i) * n_rows, 8 * n_rows))
-    n_in, n_outputs = net[0].width, net[net.size - 1].width
-    outputs = n_units - octets_of(n_outputs, wide)
     # Whether lanes that are no output would cost something, or pull.
     zero = real(0)
-    cost_of_none, pull_of_none = loss_and_slope(code, zero, zero, a)
+    cost_of_none, pull_of_none = loss_and_slope(code, zero, zero, zero)
     masked = cost_of_none != 0 or pull_of_none != 0
     weighted, weight = sample_weight.size > 0, 1.0
     sum_of_losses, sum_of_weights = state.loss, state.weight
@@ -119,7 +120,7 @@ def take_steps(wide, training, samples, eta, start, stop):
                 u_first, target = 8 * (k - outputs), as_many(zero, z)
                 for u in range(least(8, n_outputs - u_first)):
                     target += y_sample[u_first + u] * lane[u]
-                cost, d_k = loss_and_slope(code, z, target, a)
+                cost, d_k = loss_and_slope(code, z, target, a[k - outputs])
                 if masked:
                     mask = as_many(zero, z)
                     for u in range(least(8, n_outputs - u_first)):
@@ -174,7 +175,7 @@ def decay(wide, net, rate, theta):
 def score(threads, training, held_out):
     """See `epoch.train_epochs`; sample by sample."""
     net, recipe, room, theta = training.net, training.recipe, training.room, training.theta
-    wide, a = is_wide(net), theta.dtype.type(recipe.loss_parameter)
+    wide, a = is_wide(net), training.loss_parameters
     X, y, n_rows, n_units = held_out.X, held_out.y, rows_of(net, wide), units_of(net, wide)
     n_in, n_outputs = X.shape[1], y.shape[1]
     W, o = octets(room, 0, n_rows), octets(room, 8 * n_rows, n_units)
@@ -185,7 +186,7 @@ def score(threads, training, held_out):
     for i in range(X.shape[0]):
         forward(wide, net, W, singles(X, i * n_in, n_in), o, d)
         for k in range(n_outputs):
-            of = loss_and_square(recipe.loss, a, held_out.weight[i], z[k], y[i, k])
+            of = loss_and_square(recipe.loss, a[k], held_out.weight[i], z[k], y[i, k])
             unexplained += of[1] / held_out.spread[k]
             loss_of_all += of[0]
     return loss_of_all, unexplained
@@ -307,6 +308,13 @@ def units_of(net, wide):
     for l in range(net.size):
         n_units += octets_of(net[l].width, wide)
     return n_units
+
+
+@njit
+def put_in_octets(numbers, lanes):
+    """lanes ← numbers, and zeros behind them."""
+    for i in range(lanes.size):
+        lanes[i] = numbers[i] if i < numbers.size else 0
 
 
 @njit

@@ -16,7 +16,6 @@ OF_OPTIMIZERS = sorted({name for row in optimizers.TABLE.values() for name in ro
 RECIPE = np.dtype(
     [
         ("loss", np.int64),
-        ("loss_parameter", np.float64),
         ("loss_scale", np.float64),  # of the loss that is reported, not of its gradient
         ("alpha", np.float64),
         ("weight_decay", np.float64),
@@ -27,7 +26,8 @@ RECIPE = np.dtype(
         ("tile", np.int64),  # samples in a full tile, a multiple of LANES
         ("parts", np.int64),  # of a batch, at most
         ("shuffle", np.bool_),
-        ("early_stopping", np.bool_),  # watch the validation score, not the loss
+        ("early_stopping", np.bool_),  # watch what the held-out samples say, not the loss
+        ("by_loss", np.bool_),  # of them the loss is watched, else R²
         ("tol", np.float64),
         ("patience", np.float64),  # epochs without improvement that are still borne
     ],
@@ -42,8 +42,8 @@ STATE = np.dtype(
         ("position", np.int64),  # samples of this epoch that are done
         ("loss", np.float64),  # Σ of their batches' losses, times the batches' weights
         ("weight", np.float64),  # Σ of those weights
-        ("best", np.float64),  # the least loss, or the greatest validation score negated
-        ("best_score", np.float64),
+        ("best", np.float64),  # the least of what is watched: a loss, or R² negated
+        ("best_held_out", np.float64),  # likewise, on the held-out samples
         ("stalled", np.int64),  # epochs in a row without improvement
         ("ended", np.bool_),  # there is nothing to be gained from more epochs
     ],
@@ -66,7 +66,8 @@ class Training(NamedTuple):
     recipe: np.record  # RECIPE
     state: np.record  # STATE
     theta: np.ndarray  # (n_parameters,)
-    best_theta: np.ndarray  # out: θ at the best validation score; empty without held-out samples
+    best_theta: np.ndarray  # out: θ that was best on held-out samples; empty without any
+    loss_parameters: np.ndarray  # (n_outputs,), what the loss reads besides z and y, or zeros
     memory: np.ndarray  # (·, n_parameters), the vectors that the optimiser remembers
     gradients: np.ndarray  # (parts, n_parameters), ∂L/∂θ of each part of a batch
     part_losses: np.ndarray  # (parts,), L of each part of a batch
@@ -109,6 +110,7 @@ class Model(NamedTuple):
     net: np.ndarray
     theta: np.ndarray
     loss: int  # its code
+    rising: bool  # whether outputs are sorted: quantiles of one y don't cross
     X_mean: np.ndarray  # (n_features,), float64, as the others
     X_scale: np.ndarray
     y_mean: np.ndarray  # (n_outputs,)

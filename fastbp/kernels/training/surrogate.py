@@ -26,9 +26,9 @@ def function_of_row(*models, encoding=None):
     -------
     function of an array of shape (n_features,), returns an array of shape (n_outputs,), float64
     """
-    net, loss, n_models = models[0].net, models[0].loss, len(models)
+    net, loss, n_models, rising = models[0].net, models[0].loss, len(models), models[0].rising
     wide = np.stack([spread(net, model.theta) for model in models])
-    units = (np.stack(each) for each in zip(*(model[3:] for model in models), strict=True))
+    units = (np.stack(each) for each in zip(*(model[4:] for model in models), strict=True))
     X_mean, X_scale, y_mean, y_scale = units
     n_columns, n_outputs = X_mean.shape[1], y_mean.shape[1]
     n_features = n_columns if encoding is None else encoding.low.size
@@ -48,6 +48,8 @@ def function_of_row(*models, encoding=None):
             for j in range(n_columns):
                 row[j] = (columns[j] - X_mean[m, j]) / X_scale[m, j]
             predict_row(net, wide[m], loss, row, o)
+            if rising:
+                o[outputs : outputs + n_outputs].sort()
             for k in range(n_outputs):
                 y[k] += (y_scale[m, k] * o[outputs + k] + y_mean[m, k]) / n_models
         return y

@@ -112,8 +112,8 @@ def train_batch(threads, training, samples, eta, start, stop):
         part = thread
         while part < parts:
             part_losses[part] = part_gradient(
-                part, parts, training.net, recipe, weight, theta, gradients[part],
-                training.room[thread], samples, start, stop,
+                part, parts, training.net, recipe, training.loss_parameters, weight, theta,
+                gradients[part], training.room[thread], samples, start, stop,
             )  # fmt: skip
             part = next_piece(barrier, part, n_threads)
         if thread == 0:
@@ -146,7 +146,7 @@ def parts_of(recipe, n_samples):
 
 
 @inline
-def part_gradient(part, parts, net, recipe, weight, theta, gradient, room, samples, start, stop):
+def part_gradient(part, parts, net, recipe, a, weight, theta, gradient, room, samples, start, stop):
     """gradient ← what this part of the batch adds to ∂L/∂θ; returns what it adds to L."""
     n_tiles = (stop - start + recipe.tile - 1) // recipe.tile
     total, begin = 0.0, ZERO
@@ -154,7 +154,7 @@ def part_gradient(part, parts, net, recipe, weight, theta, gradient, room, sampl
         first = start + tile * recipe.tile
         last = least(first + recipe.tile, stop)
         total += recipe.loss_scale * tile_gradient(
-            net, recipe, weight, theta, gradient, begin, room, samples, first, last
+            net, recipe, a, weight, theta, gradient, begin, room, samples, first, last
         )
         begin = RESUMED
     if part == 0 and recipe.alpha > 0:
@@ -163,20 +163,20 @@ def part_gradient(part, parts, net, recipe, weight, theta, gradient, room, sampl
 
 
 @njit
-def tile_gradient(net, recipe, weight, theta, gradient, begin, room, samples, start, stop):
+def tile_gradient(net, recipe, a, weight, theta, gradient, begin, room, samples, start, stop):
     """gradient ← begin + the part of the samples from start to stop; returns that of L."""
     ask_for_samples(samples.X, samples.y, samples.order, stop, 2 * stop - start)
     tile_forward(net, theta, room, samples.order, start, stop, samples.X)
     n = padded(stop - start)
     O, D = part_of(room, O_PART, n), part_of(room, D_PART, n)
-    part = tile_loss(net, recipe, weight, O, D, samples, start, stop)
+    part = tile_loss(net, recipe, a, weight, O, D, samples, start, stop)
     scratch = vector(room, 2 * room.shape[1], room.shape[1])
     backward(outer, sums, back, theta, net, O, D, scratch, gradient, begin)
     return part
 
 
 @inline
-def tile_loss(net, recipe, weight, O, D, samples, start, stop):
+def tile_loss(net, recipe, a, weight, O, D, samples, start, stop):
     """D of the outputs; returns what the samples from start to stop add to L."""
     n, m = O.shape[1], net.size - 1
     # Below the units lie the targets, and each sample's share of the batch.
@@ -186,7 +186,7 @@ def tile_loss(net, recipe, weight, O, D, samples, start, stop):
     gather(samples.y, samples.order, start, stop, Y)
     gather_shares(samples.sample_weight, weight, samples.order, start, stop, s)
     Z, D_outputs = units(O, net, m), units(D, net, m)
-    return loss_and_slope_of_tile(recipe.loss, recipe.loss_parameter, Z, Y, s, D_outputs)
+    return loss_and_slope_of_tile(recipe.loss, a, Z, Y, s, D_outputs)
 
 
 @njit
@@ -207,19 +207,19 @@ def score(threads, training, held_out):
         stop = least(start + recipe.tile, n)
         tile_forward(net, training.theta, room, held_out.order, start, stop, held_out.X)
         O = part_of(room, O_PART, padded(stop - start))
-        of_tile = score_of_tile(recipe, units(O, net, net.size - 1), held_out, start, stop)
+        Z = units(O, net, net.size - 1)
+        of_tile = score_of_tile(recipe, training.loss_parameters, Z, held_out, start, stop)
         loss, unexplained = loss + of_tile[0], unexplained + of_tile[1]
     return loss, unexplained
 
 
 @inline
-def score_of_tile(recipe, Z, held_out, start, stop):
+def score_of_tile(recipe, a, Z, held_out, start, stop):
     """What the samples from start to stop add to Σ weight L, and to Σ weight (ŷ − y)² / spread."""
     loss, unexplained, weight, y = 0.0, 0.0, held_out.weight, held_out.y
-    a = y.dtype.type(recipe.loss_parameter)
     for i in range(start, stop):
         for k in range(y.shape[1]):
-            of = loss_and_square(recipe.loss, a, weight[i], Z[k, i - start], y[i, k])
+            of = loss_and_square(recipe.loss, a[k], weight[i], Z[k, i - start], y[i, k])
             unexplained += of[1] / held_out.spread[k]
             loss += of[0]
     return loss, unexplained
@@ -231,8 +231,8 @@ def loss_gradient(training, samples):
     n = samples.order.size
     weight = weight_of(samples.sample_weight, samples.order, 0, n)
     return part_gradient(
-        0, 1, training.net, training.recipe, weight, training.theta, training.gradients[0],
-        training.room[0], samples, 0, n,
+        0, 1, training.net, training.recipe, training.loss_parameters, weight, training.theta,
+        training.gradients[0], training.room[0], samples, 0, n,
     )  # fmt: skip
 
 
