@@ -450,9 +450,10 @@ def test_a_score_that_is_not_finite_is_an_error():
         founding(**QUICK | {"hidden_layer_sizes": ()}).fit(X, Y, X_val=far, y_val=Y[:20])
 
 
-def test_a_fit_that_fails_leaves_nothing_of_its_columns():
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_fit_that_fails_leaves_nothing_of_its_columns(method):
     model = founding()
     with pytest.raises(ValueError, match="NaN"):
-        model.fit(pd.DataFrame(X, columns=["a", "b", "c"]), np.full(60, np.nan))
+        getattr(model, method)(pd.DataFrame(X, columns=["a", "b", "c"]), np.full(60, np.nan))
     assert not hasattr(model, "n_features_in_")
     assert not hasattr(model, "feature_names_in_")
