@@ -110,7 +110,8 @@ def measure(names, X, random_state):
     random_state : RandomState
         Draws the frequencies.
     """
-    low, high, mean, scale = X.min(axis=0), X.max(axis=0), X.mean(axis=0), X.std(axis=0)
+    low, high = X.min(axis=0), X.max(axis=0)
+    mean, scale, _ = scaling.mean_and_scale(X)
     several = [np.any((x != a) & (x != b)) for x, a, b in zip(X.T, low, high, strict=True)]
     columns = np.flatnonzero(several)
     bins, waves, frequency = [], np.zeros(0, np.uint32), np.zeros(0)
@@ -123,7 +124,6 @@ def measure(names, X, random_state):
         frequency = random_state.normal(0, SIGMA, waves.size)
     bin_of, edge, upper = np.array(bins).reshape(-1, 3).T
     bin_of, width = bin_of.astype(np.uint32), upper - edge
-    scale[scale == 0] = 1.0
     centre = [
         np.mean(np.clip((X[:, j] - b) / w, 0, 1))
         for j, b, w in zip(bin_of, edge, width, strict=True)
@@ -254,4 +254,6 @@ def checked(encoding, n_columns):
         raise ValueError("Some numbers of the encoding are NaN or infinite.")
     if (whole.scale <= 0).any() or (whole.width <= 0).any() or (whole.low > whole.high).any():
         raise ValueError("Some columns or bins of the encoding have no width.")
+    if ((whole.centre < 0) | (whole.centre > 1)).any():
+        raise ValueError("Some bins of the encoding have no mean between 0 and 1.")
     return whole

@@ -394,8 +394,9 @@ class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, 
         if self.early_stopping not in (False, "refit"):
             raise ValueError("partial_fit does not support early_stopping=True")
         go_on = hasattr(self, "_learnt")
-        table = self._validate_samples(X, y, sample_weight, reset=not go_on)
-        return self._train(table, None, go_on=go_on, is_partial=True)
+        with _columns_kept_if_it_fails(self):
+            table = self._validate_samples(X, y, sample_weight, reset=not go_on)
+            return self._train(table, None, go_on=go_on, is_partial=True)
 
     def _validate_samples(self, X, y, sample_weight, reset, n_outputs=None, learnt=None):
         """X, y (n_samples, n_outputs) and weights as a Table, or a clear error; as the parameters

@@ -90,11 +90,11 @@ def measure(X, y, weight=None, bounds=None):
     bounds : Bounds or None
         Between which X counts.
     """
-    X_mean, X_scale, is_constant = _mean_and_scale(X, weight, bounds)
+    X_mean, X_scale, is_constant = mean_and_scale(X, weight, bounds)
     # What is subtracted of a constant column, times its weight, is in the first biases of raw
     # units: of a large one, it would be all that is left of them.
     X_scale[is_constant] = np.maximum(np.abs(X_mean[is_constant]), 1.0)
-    return Scaling(X_mean, X_scale, *_mean_and_scale(y, weight)[:2])
+    return Scaling(X_mean, X_scale, *mean_and_scale(y, weight)[:2])
 
 
 def checked(scaling, n_columns, n_outputs):
@@ -136,8 +136,8 @@ def exponent_of(weight):
     return int(np.frexp(weight.max(initial=0.0))[1])
 
 
-def _mean_and_scale(A, weight, bounds=None):
-    """Of each column, and which are constant.
+def mean_and_scale(A, weight=None, bounds=None):
+    """Mean and standard deviation of each column, 1 of constant ones, and which these are.
 
     All is measured from the first row, in units of what columns differ from it: a small column with
     a large offset, or one whose squares are beyond all numbers, is measured as any other.

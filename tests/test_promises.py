@@ -369,4 +369,5 @@ def test_a_constant_column_of_any_length_is_seen_to_be_constant(constant, n):
     y = np.arange(n).reshape(-1, 1) % 7
     weight = np.random.default_rng(0).random(n)
     for w in (None, weight):
-        assert measure(np.full((n, 1), constant), y, w).X_scale == 1
+        assert measure(np.full((n, 1), constant), y, w).X_scale == max(constant, 1)
+        assert measure(y, np.full((n, 1), constant), w).y_scale == 1

@@ -330,6 +330,14 @@ def test_another_unit_gives_the_same_model_in_it(of_x, of_y):
     assert_array_equal(model.predict(A), np.ldexp(expected.partial_fit(X, Y).predict(X), of_y))
 
 
+def test_an_encoding_is_one_of_the_columns_in_any_unit():
+    params = QUICK | {"encoding": ["periodic", "piecewise_linear"]}
+    expected = founding(**params).fit(X, Y).predict(X)
+    for unit in (-900, 900):
+        A = np.ldexp(X, unit)
+        assert_array_equal(founding(**params).fit(A, Y).predict(A), expected)
+
+
 def test_an_alpha_beyond_all_measure_is_said_to_be(no_training):
     with pytest.raises(ValueError, match="alpha=1 is beyond all measure"):
         founding(alpha=1.0).fit(X, Y * 1e-100)
@@ -442,9 +450,10 @@ def test_a_score_that_is_not_finite_is_an_error():
         founding(**QUICK | {"hidden_layer_sizes": ()}).fit(X, Y, X_val=far, y_val=Y[:20])
 
 
-def test_a_fit_that_fails_leaves_nothing_of_its_columns():
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_fit_that_fails_leaves_nothing_of_its_columns(method):
     model = founding()
     with pytest.raises(ValueError, match="NaN"):
-        model.fit(pd.DataFrame(X, columns=["a", "b", "c"]), np.full(60, np.nan))
+        getattr(model, method)(pd.DataFrame(X, columns=["a", "b", "c"]), np.full(60, np.nan))
     assert not hasattr(model, "n_features_in_")
     assert not hasattr(model, "feature_names_in_")

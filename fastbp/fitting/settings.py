@@ -84,8 +84,8 @@ def check_warmup(settings):
 def hidden_widths(sizes):
     """Units of each hidden layer."""
     sizes = [sizes] if isinstance(sizes, Integral) else list(sizes)
-    if any(not isinstance(size, Integral) or size < 1 for size in sizes):
-        raise ValueError(f"hidden_layer_sizes must be integers > 0, got {sizes}.")
+    if any(not isinstance(size, Integral) or not 0 < size < 2**31 for size in sizes):
+        raise ValueError(f"hidden_layer_sizes must be integers > 0 and < 2**31, got {sizes}.")
     return [int(size) for size in sizes]
 
 
