@@ -2,6 +2,7 @@
 
 import time
 from contextlib import nullcontext
+from copy import copy
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -334,6 +335,8 @@ def prepare(kernel, settings, dtype):
     X.flags.writeable = False
     theta = np.zeros(n_parameters(net), dtype)
     optimizer = OptimizerState.start(settings, theta, seed=0)
+    settings = copy(settings)
+    settings.loss_parameter = 0.0  # of the one output
     loop = _Loop(net, theta, samples_of(X, X), None, settings, optimizer, kernel=kernel)
     with compiling():
         loop.call(0, 0)

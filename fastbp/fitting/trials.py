@@ -12,7 +12,6 @@ from fastbp.encodings import Encoding
 from fastbp.fitting import loop, recipe
 from fastbp.fitting.plan import aligned, held_out_of
 from fastbp.fitting.schedules import SCHEDULES
-from fastbp.fitting.settings import loss_with_left
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.formulas.network import n_parameters
 from fastbp.kernels.training.records import Samples
@@ -159,7 +158,7 @@ class Trial(NamedTuple):
     """Trainings with a part of the rows held out."""
 
     plan: Plan  # that it speaks for
-    loss: float  # on the rows held out
+    loss: float  # on the rows held out, less that of their y itself
     history: loop.History  # with the mean curves on the rows held out
     theta: np.ndarray  # the network of the last
 
@@ -188,14 +187,15 @@ class Search:
     def run(self):
         """The trial that is to be followed."""
         settings, pilot = self.task.settings, self.pilot(self.task.plan)
-        perfect, steps = settings.perfect_loss, -(-len(self.parts[0][0]) // settings.batch_size)
+        to_learn = max(settings.constant_loss - settings.perfect_loss, 0.0)
+        steps = -(-len(self.parts[0][0]) // settings.batch_size)
         if not (self.is_planned and settings.searches) or pilot.history.ended_by == "max_time":
             return pilot
-        if pilot.loss < loss_with_left(recipe.CLEAN, settings):
+        if pilot.loss < recipe.CLEAN * to_learn:
             return pilot
         plan = Plan(recipe.short_length(settings.max_iter, steps), settings.search_decay)
         best = first = self.trial(plan)
-        if first.loss - perfect > recipe.TOO_FAR * (pilot.loss - perfect):
+        if first.loss > recipe.TOO_FAR * pilot.loss:
             return pilot
         best = self.better(best, best.plan._replace(looks=False))
         for _ in range(2):
@@ -205,7 +205,7 @@ class Search:
             if best is before:
                 break
         rivals = [pilot, best]
-        if min(pilot.loss, best.loss) < loss_with_left(recipe.NOISY, settings) and (
+        if min(pilot.loss, best.loss) < recipe.NOISY * to_learn and (
             best is not first or best.loss < pilot.loss
         ):
             rivals.append(self.pilot(best.plan._replace(max_iter=settings.max_iter)))
@@ -231,7 +231,8 @@ class Search:
                 return Trial(plan, np.inf, history, theta)
         history.validation_losses = np.mean(losses, axis=0).tolist()
         history.validation_scores = np.mean(scores, axis=0).tolist()
-        return Trial(plan, history.validation_losses[-1], history, theta)
+        perfect = np.mean([self.perfect_loss(rest) for _, rest in self.parts[:most_parts]])
+        return Trial(plan, history.validation_losses[-1] - perfect, history, theta)
 
     def pilot(self, plan):
         """Train for half as long as planned, and see how long it does good."""
@@ -243,7 +244,14 @@ class Search:
             return trial._replace(plan=plan)
         losses = np.array(trial.history.validation_losses)
         epochs = recipe.chosen_epochs(losses, plan.max_iter, self.is_planned)
-        return trial._replace(plan=plan._replace(max_iter=epochs), loss=recipe.smooth(losses).min())
+        least = trial.loss + (recipe.smooth(losses).min() - losses[-1])
+        return trial._replace(plan=plan._replace(max_iter=epochs), loss=least)
+
+    def perfect_loss(self, rows):
+        """That of y itself."""
+        held_out = scored_on(self.task.samples, rows)
+        y, weight = np.float64(held_out.y), np.float64(held_out.weight)
+        return LOSSES[self.task.settings.loss].perfect_loss(y, weight)
 
     def scale_of(self, trial):
         """The scale of the columns by what they are worth to the network of a trial, or None."""
