@@ -1,5 +1,6 @@
 """Where compiled kernels are kept while testing, and what the tests share."""
 
+import _thread
 import hashlib
 import os
 import signal
@@ -139,6 +140,14 @@ def orders():
         return tuple(shuffled)
 
     return orders
+
+
+@pytest.fixture
+def no_thread_is_left():
+    """Of those that the test has started, in whatever way."""
+    before = _thread._count()
+    yield
+    assert _thread._count() <= before
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ WINGS = [
     (
         "kernels.machine",
         [
+            {"cache"},
             {"compile"},
             {"bounds"},
             {"vectors"},
