@@ -183,8 +183,8 @@ class Calls:
         # Before it, there is one that does nothing: it compiles.
         run, calls = team.Team.run, iter(range(10**9))
 
-        def pressing(*arguments):
-            result = run(*arguments)
+        def pressing(*arguments, **keywords):
+            result = run(*arguments, **keywords)
             if next(calls) == wanted:
                 for _ in range(times):
                     signal.raise_signal(signal.SIGINT)

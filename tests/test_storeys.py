@@ -33,7 +33,7 @@ WINGS = [
             {"kernels", "surrogate"},
         ],
     ),
-    ("", [{"parameters", "scaling"}, {"encodings"}]),
+    ("", [{"callers", "parameters", "scaling"}, {"encodings"}]),
     (
         "fitting",
         [

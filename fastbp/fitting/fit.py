@@ -153,12 +153,15 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
     else:
         theta, seed = trials.best_start(task, plan)
     theta = aligned(theta, dtype)
-    if optimizer is not None and optimizer.fits(settings, theta):
+    earlier = optimizer
+    if earlier is not None and settings.is_partial and earlier.fits(settings, theta):
         settings.learning_rate_init = optimizer.eta
     else:
         settings.learning_rate_init = task.step_size(plan, theta)
         began = 0 if settings.is_partial else seen
         optimizer = loop.OptimizerState.start(settings, theta, seed, began)
+        if earlier is not None:
+            optimizer.remember(earlier)
 
     def learnt(theta):
         return Learnt.of(theta, net, settings.activations, settings.loss, units, task.encoding)

@@ -13,16 +13,18 @@ from fastbp.fitting.plan import (
     layout,
     nothing_held_out,
     optimizer_of,
+    row_numbers,
     samples_of,
     team_for,
 )
 from fastbp.fitting.schedules import ADAPTIVE_DIVISOR, ADAPTIVE_MINIMUM, SCHEDULES, Epochs
 from fastbp.fitting.team import CalledOff, Team
+from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.formulas.network import n_parameters, network, step_flops
 from fastbp.kernels.formulas.optimizers import TABLE as OPTIMIZERS
 from fastbp.kernels.training.kernels import kernel_for
 from fastbp.kernels.training.large import LARGE
-from fastbp.kernels.training.records import STATE, Course
+from fastbp.kernels.training.records import STATE, Course, HeldOut
 from fastbp.kernels.training.tiled import TILED, loss_gradient, predict
 
 #: Seconds that one call of a kernel should last: short enough for Ctrl-C, long enough that
@@ -34,6 +36,9 @@ RESTART_DIVISOR, RESTARTS = 4.0, 4
 
 #: It has diverged, too, if it ends worse than it began, with so many times the loss of a constant.
 HOPELESS = 1.5
+
+#: Samples that are looked at after the last step.
+LOOKED_AT = 256
 
 #: The part of the loss of a constant from which on nothing has been learnt.
 NOTHING = 0.995
@@ -48,11 +53,25 @@ class OptimizerState:
     state: np.recarray = field(repr=False)
     eta: float
     began: int  # samples seen before the first step
+    watches: tuple = ()  # what its best figures are of
 
     def fits(self, settings, theta):
         """Whether a training with these settings can go on with it."""
         alike = self.memory.shape[1] == theta.size and self.memory.dtype == theta.dtype
         return alike and self.name == optimizer_of(settings)
+
+    def remember(self, earlier):
+        """The best figures of a training that this one goes on from, and since when there were
+        none better."""
+        self.watches = earlier.watches
+        for name in ("best", "best_score", "stalled"):
+            self.state[name] = earlier.state[name]
+
+    def watch(self, watches):
+        """Figures of something else are forgotten."""
+        if self.watches != watches:
+            self.watches = watches
+            self.state.best, self.state.best_score, self.state.stalled = np.inf, -np.inf, 0
 
     @classmethod
     def start(cls, settings, theta, seed, began=0):
@@ -115,6 +134,7 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
     ValueError
         If training diverges with the least of the step sizes, too.
     """
+    optimizer.watch((settings.loss, settings.holds_out, held_out is not None))
     loop = _Loop(net, theta, samples, held_out, settings, optimizer, seen=seen)
     with CtrlC() as ctrl_c:
         loop.compile()
@@ -202,9 +222,38 @@ class _Loop:
         losses, settings = self.history.losses, self.settings
         if not (np.isfinite(losses[-1]) and np.isfinite(self.training.theta).all()):
             return True
+        if len(losses) < settings.max_iter:
+            return False
+        # The last loss is that before the last step.
+        after, constant = self.loss_of_some()
+        if not np.isfinite(after):
+            return True
         worst = max(HOPELESS * (settings.constant_loss or np.inf), losses[0])
-        is_over = len(losses) == settings.max_iter and not settings.is_partial
-        return is_over and settings.init != "glorot" and losses[-1] > worst
+        is_hopeless = losses[-1] > worst or after > max(worst, HOPELESS * constant)
+        return is_hopeless and not settings.is_partial and settings.init != "glorot"
+
+    def loss_of_some(self):
+        """The loss at the present weights on some samples, and that of a constant there; 0 where
+        each epoch's weights are scored anyway."""
+        if self.is_validated:
+            return 0.0, 0.0
+        order, X, y, weight = self.samples
+        rows = order[:: -(-order.size // LOOKED_AT)]
+        weight = np.ones(rows.size) if weight.size == 0 else np.float64(weight[rows])
+        if not weight.any():
+            return 0.0, 0.0
+        X, y, weight = X[rows], y[rows], weight / weight.sum()
+        X.flags.writeable = y.flags.writeable = False
+        loss, spread = LOSSES[self.settings.loss], np.ones(y.shape[1])
+        some = HeldOut(row_numbers(rows.size), X, y, weight.astype(X.dtype), spread)
+        # Scored as held-out ones are, after the last of the steps: nothing but a score comes of it.
+        state = self.optimizer.state.copy()
+        state.position, best_theta = self.n_samples, np.empty_like(self.training.theta)
+        training = self.training._replace(state=state[0], best_theta=best_theta)
+        course = Course(0, *np.zeros((4, 1)))
+        Team(1).run(self.kernel.train, training, self.samples, some, course)
+        constant = loss.constant_loss(np.float64(y), weight, self.settings.loss_parameter)
+        return course.losses_val[0], self.training.recipe.loss_scale * constant
 
     def has_learnt_nothing(self):
         """Whether a smaller step is to be tried because this one, which nobody asked for, led

@@ -60,7 +60,8 @@ def train_one(prepared, number, order, seed, done):
     task = task._replace(settings=settings, random_state=random_state, drawn=drawn)
     task = task._replace(samples=task.samples._replace(order=order), rows=np.unique(order))
     samples = prepared.samples._replace(order=order)
-    fitted = fit.train(prepared._replace(task=task, samples=samples))
+    with np.errstate(all="ignore"):  # of this thread
+        fitted = fit.train(prepared._replace(task=task, samples=samples))
     if done is not None:
         done(number, fitted)
     return fitted
