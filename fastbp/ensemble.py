@@ -174,6 +174,8 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
         settings = one._settings()
         settings.random_state, settings.n_threads = random_state, self.n_threads
         prepared = prepare(settings, table, None)
+        if prepared.interrupted is not None:  # there is no member yet
+            raise KeyboardInterrupt
         if self.verbose and prepared.pilot is not None:
             print(words_of_pilot(prepared.pilot, settings.max_iter), flush=True)
         return prepared

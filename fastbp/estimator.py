@@ -180,8 +180,8 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         processors that this process may use, which fits that run at once share. The result is
         the same for any number.
     max_time : float or None, default=None
-        Seconds of training, after which it ends with the present epoch; with "refit", of all
-        trainings together.
+        Seconds of training, after which it ends with its last whole epoch; of a first one that
+        takes longer, with what has been trained of it. With "refit", of all trainings together.
 
     Attributes
     ----------
@@ -340,6 +340,10 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         ------
         ValueError
             If the data can't be trained on, or training diverged.
+        KeyboardInterrupt
+            After Ctrl-C, if there is no whole epoch yet; or if this fit is one of many, of a
+            search, a cross-validation or another ensemble of scikit-learn's, say, which ends, too.
+            Else the model is that of the last whole epoch, and a warning says so.
         """
         go_on = self.warm_start and hasattr(self, "_learnt")
         columns = copy(self)  # what is said of them is the model's own when it is fitted
@@ -494,10 +498,10 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         as_planned = SCHEDULES[settings.learning_rate].is_planned or fitted.pilot is not None
         as_planned = as_planned or self.n_iter_no_change == np.inf
         if history.ended_by == "interrupted":
-            self._say(
-                f"Interrupted after {self.n_iter_} epochs; the weights are those of the last whole "
-                "epoch."
-            )
+            what = "the last whole epoch"
+            if fitted.is_of_trial:
+                what += " of a trial on a part of the rows"
+            self._say(f"Interrupted after {self.n_iter_} epochs; the weights are those of {what}.")
         elif history.ended_by == "max_iter" and not as_planned:
             self._say(
                 f"Stopped after max_iter={self.max_iter_} epochs, before the loss stopped "

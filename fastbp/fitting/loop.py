@@ -227,10 +227,14 @@ class _Loop:
         # The last loss is that before the last step.
         after, constant = self.loss_of_some()
         if not np.isfinite(after):
+            losses[-1] = after
             return True
         worst = max(HOPELESS * (settings.constant_loss or np.inf), losses[0])
         is_hopeless = losses[-1] > worst or after > max(worst, HOPELESS * constant)
-        return is_hopeless and not settings.is_partial and settings.init != "glorot"
+        if is_hopeless and not settings.is_partial and settings.init != "glorot":
+            losses[-1] = max(losses[-1], after)
+            return True
+        return False
 
     def loss_of_some(self):
         """The loss at the present weights on some samples, and that of a constant there; 0 where

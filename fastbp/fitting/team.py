@@ -72,15 +72,21 @@ class Helpers:
         interruption = None
         while len(self.ended) < len(self.started):
             try:
-                self.bell.get(timeout=PATIENCE)
-            except Empty:
-                if stop is not None and stop():
+                if not self._rings() and stop is not None and stop():
                     self.give_up()
             except BaseException as error:
                 interruption = error
                 self.give_up()
         if interruption is not None:
             raise interruption
+
+    def _rings(self):
+        """Whether somebody has come home lately."""
+        try:
+            self.bell.get(timeout=PATIENCE)
+        except Empty:
+            return False
+        return True
 
 
 class Team:
