@@ -140,7 +140,8 @@ class Team:
         helpers, is_off = Helpers(partial(call_off, barrier)), False
         try:
             first = 0 if self.listens else 1
-            calls = [partial(share, thread) for thread in range(first, n_threads)]
+            # The first thread last: before it nobody gets beyond a barrier, if threads run out.
+            calls = [partial(share, thread) for thread in reversed(range(first, n_threads))]
             if not helpers.start(calls):
                 is_off = True
                 call_off(barrier)
