@@ -363,8 +363,10 @@ def test_the_very_last_step_that_diverges_is_noticed(standard_table):
     with pytest.warns(ConvergenceWarning, match="begun again"):
         model = founding(**params, init="auto", learning_rate_init=50.0, max_iter=1).fit(X, y)
     assert np.mean((model.predict(X) - y) ** 2) < 10
-    with pytest.raises(ValueError, match=r"diverged: the loss is (inf|nan) in epoch 1"):
-        founding(**params, learning_rate_init=1e30, max_iter=1).fit(X, y)
+    model = founding(**params, learning_rate_init=1e30, max_iter=1)
+    for fit in (model.fit, model.partial_fit):
+        with pytest.raises(ValueError, match=r"diverged: the loss is (inf|nan) in epoch 1"):
+            fit(X, y)
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])

@@ -72,7 +72,10 @@ def test_no_thread_outlives_a_fit(no_thread_is_left):
     weights(4)
 
 
-def test_a_fit_does_without_threads_that_the_system_refuses(monkeypatch, alone):
+@pytest.mark.parametrize("listens", [False, True])
+def test_a_fit_does_without_threads_that_the_system_refuses(listens, monkeypatch, alone):
+    if listens:
+        monkeypatch.setattr(plan, "LISTENS_FLOPS", 0)
     started, refused = [], []
 
     def start(*call):

@@ -37,6 +37,9 @@ RESTART_DIVISOR, RESTARTS = 4.0, 4
 #: It has diverged, too, if it ends worse than it began, with so many times the loss of a constant.
 HOPELESS = 1.5
 
+#: Weights that are smaller have a finite loss.
+HUGE = 1e6
+
 #: Samples that are looked at after the last step.
 LOOKED_AT = 256
 
@@ -225,39 +228,50 @@ class _Loop:
         if len(losses) < settings.max_iter:
             return False
         # The last loss is that before the last step.
-        after, constant = self.loss_of_some()
+        is_planned = not settings.is_partial and settings.init != "glorot"
+        if not is_planned and np.abs(self.training.theta).max() < HUGE:
+            return False
+        some = self.some_samples()
+        after = losses[-1] if some is None else self.loss_of(some)
         if not np.isfinite(after):
             losses[-1] = after
             return True
         worst = max(HOPELESS * (settings.constant_loss or np.inf), losses[0])
-        is_hopeless = losses[-1] > worst or after > max(worst, HOPELESS * constant)
-        if is_hopeless and not settings.is_partial and settings.init != "glorot":
-            losses[-1] = max(losses[-1], after)
-            return True
-        return False
+        if not is_planned or max(losses[-1], after) <= worst:
+            return False
+        if losses[-1] <= worst and after <= HOPELESS * self.constant_loss_of(some):
+            return False  # they are unlike the others
+        losses[-1] = max(losses[-1], after)
+        return True
 
-    def loss_of_some(self):
-        """The loss at the present weights on some samples, and that of a constant there; 0 where
-        each epoch's weights are scored anyway."""
-        if self.is_validated:
-            return 0.0, 0.0
+    def some_samples(self):
+        """Some of them, as if held out; None where each epoch's weights are scored anyway."""
         order, X, y, weight = self.samples
+        if self.is_validated:
+            return None
         rows = order[:: -(-order.size // LOOKED_AT)]
-        weight = np.ones(rows.size) if weight.size == 0 else np.float64(weight[rows])
+        weight = weight[rows] if weight.size else np.ones(rows.size, X.dtype)
         if not weight.any():
-            return 0.0, 0.0
+            return None
         X, y, weight = X[rows], y[rows], weight / weight.sum()
         X.flags.writeable = y.flags.writeable = False
-        loss, spread = LOSSES[self.settings.loss], np.ones(y.shape[1])
-        some = HeldOut(row_numbers(rows.size), X, y, weight.astype(X.dtype), spread)
+        return HeldOut(row_numbers(rows.size), X, y, weight, np.ones(y.shape[1]))
+
+    def constant_loss_of(self, some):
+        """The loss of the best prediction that is the same for these."""
+        y, weight, settings = np.float64(some.y), np.float64(some.weight), self.settings
+        loss = LOSSES[settings.loss].constant_loss(y, weight, settings.loss_parameter)
+        return self.training.recipe.loss_scale * loss
+
+    def loss_of(self, some):
+        """That at the present weights."""
         # Scored as held-out ones are, after the last of the steps: nothing but a score comes of it.
         state = self.optimizer.state.copy()
         state.position, best_theta = self.n_samples, np.empty_like(self.training.theta)
         training = self.training._replace(state=state[0], best_theta=best_theta)
         course = Course(0, *np.zeros((4, 1)))
         Team(1).run(self.kernel.train, training, self.samples, some, course)
-        constant = loss.constant_loss(np.float64(y), weight, self.settings.loss_parameter)
-        return course.losses_val[0], self.training.recipe.loss_scale * constant
+        return course.losses_val[0]
 
     def has_learnt_nothing(self):
         """Whether a smaller step is to be tried because this one, which nobody asked for, led
