@@ -1,6 +1,7 @@
 """`BackpropEnsembleRegressor`: several networks as one model."""
 
 import warnings
+from copy import copy
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -12,8 +13,8 @@ from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp import encodings, inputs, persistence, scaling
-from fastbp.estimator import BackpropRegressor, mean_d2
+from fastbp import callers, encodings, inputs, persistence, scaling
+from fastbp.estimator import OF_COLUMNS, BackpropRegressor, mean_d2
 from fastbp.fitting import members, unseen
 from fastbp.fitting.fit import prepare
 from fastbp.fitting.observer import words_of_pilot
@@ -159,9 +160,12 @@ class BackpropEnsembleRegressor(persistence.Saved, inputs.Scored, BaseEstimator)
         deal, random_state = unseen.RESAMPLES[self.resample], np.random.RandomState(of_rows)
         orders = deal(rows, self.n_estimators, random_state)
         done = self._say_done if self.verbose else None
-        fitted = members.train(prepared, orders, seeds, self.n_threads, done)
+        with np.errstate(all="ignore"):
+            fitted = members.train(prepared, orders, seeds, self.n_threads, done)
 
         kept = whole_members(fitted)
+        if not all(map(is_whole, fitted)) and callers.is_one_of_many():
+            raise KeyboardInterrupt
         self._note(one, [(fitted[number], int(seeds[number])) for number in kept])
         self._judge(table, [np.setdiff1d(rows, orders[number]) for number in kept])
         self._warn(one, [fitted[number] for number in kept])
@@ -172,6 +176,8 @@ class BackpropEnsembleRegressor(persistence.Saved, inputs.Scored, BaseEstimator)
         settings = one._settings()
         settings.random_state, settings.n_threads = random_state, self.n_threads
         prepared = prepare(settings, table, None)
+        if prepared.interrupted is not None:  # there is no member yet
+            raise KeyboardInterrupt
         if self.verbose and prepared.pilot is not None:
             print(words_of_pilot(prepared.pilot, settings.max_iter), flush=True)
         return prepared
@@ -186,10 +192,17 @@ class BackpropEnsembleRegressor(persistence.Saved, inputs.Scored, BaseEstimator)
 
     def _note(self, one, fitted):
         """The learned attributes, of the Fitted and the seed of each member."""
-        copy_columns(one, self)
-        self.estimators_ = [member_of(one, *each) for each in fitted]
-        self.n_outputs_ = self.estimators_[0].n_outputs_
-        self.max_iter_ = self.estimators_[0].max_iter_
+        estimators = [member_of(one, *each) for each in fitted]
+        known = {name: value for name, value in vars(one).items() if name in OF_COLUMNS}
+        # At once: another thread may be predicting, see `BackpropRegressor._note`.
+        vars(self).update(
+            known,
+            estimators_=estimators,
+            n_outputs_=estimators[0].n_outputs_,
+            max_iter_=estimators[0].max_iter_,
+        )
+        if "feature_names_in_" not in known:
+            vars(self).pop("feature_names_in_", None)
 
     def _judge(self, table, left_out):
         """Note what rows say that members have not seen."""
@@ -219,12 +232,12 @@ class BackpropEnsembleRegressor(persistence.Saved, inputs.Scored, BaseEstimator)
                 f"Interrupted: the ensemble is {len(fitted)} of {self.n_estimators} members"
                 f"{unfinished}.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=callers.stacklevel(),
             )
             return
         # What is to be said of one is mostly to be said of all: it is said once.
         worst = max(fitted, key=lambda each: each.history.losses[-1])
-        one._note(worst, False, False)
+        one._note(one, worst, False, False)
         one._warn_of_restarts(worst)
         one._warn(worst)
 
@@ -260,18 +273,28 @@ class BackpropEnsembleRegressor(persistence.Saved, inputs.Scored, BaseEstimator)
         y_std : ndarray of the same shape
             Only with `return_std`; 0 if there is one member.
         """
-        check_is_fitted(self)
-        X = inputs.rows(self, X)
-        learnt, ddof = self._learnt, min(1, len(self.estimators_) - 1)
-        mean = np.empty((X.shape[0], self.n_outputs_), learnt[0].precision(X))
+        learnt, X = self._learnt_of(X)
+        ddof, shape = min(1, len(learnt) - 1), (X.shape[0], learnt[0].n_outputs)
+        mean = np.empty(shape, learnt[0].precision(X))
         std = np.empty_like(mean)
-        for rows in scaling.slices(X.shape[0], learnt[0].rows_at_a_time(ROWS_AT_A_TIME, X)):
-            each = members.predict(learnt, X[rows], self.n_threads)
-            mean[rows] = each.mean(axis=0, dtype=np.float64)
-            if return_std:
-                std[rows] = each.std(axis=0, dtype=np.float64, ddof=ddof)
-        mean, std = self._shaped(mean), self._shaped(std)
+        with np.errstate(all="ignore"):
+            for rows in scaling.slices(X.shape[0], learnt[0].rows_at_a_time(ROWS_AT_A_TIME, X)):
+                each = members.predict(learnt, X[rows], self.n_threads)
+                mean[rows] = each.mean(axis=0, dtype=np.float64)
+                if return_std:
+                    std[rows] = each.std(axis=0, dtype=np.float64, ddof=ddof)
+        if shape[1] == 1:
+            mean, std = mean.ravel(), std.ravel()
         return (mean, std) if return_std else mean
+
+    def _learnt_of(self, X):
+        """What each member has learnt, and X validated for it, of one and the same fit."""
+        check_is_fitted(self)
+        while True:
+            estimators = self.estimators_
+            validated = inputs.rows(self, X)
+            if self.estimators_ is estimators:
+                return [member._learnt for member in estimators], validated
 
     def score(self, X, y, sample_weight=None):
         """R² of the predictions; of several quantiles at once, the mean of their D².
@@ -325,20 +348,21 @@ class BackpropEnsembleRegressor(persistence.Saved, inputs.Scored, BaseEstimator)
         """
         check_is_fitted(self)
         check_scalar(coverage, "coverage", Real, min_val=0, max_val=1, include_boundaries="neither")
-        if self.residuals_ is None:
+        of_now = copy(self)  # another thread may be fitting
+        if of_now.residuals_ is None:
             raise ValueError(
                 f"With resample={self.resample!r} no row was held out that would tell how far off "
                 "predictions are. Fit with resample='folds'."
             )
-        half = unseen.quantile(self.residuals_, self.residual_weights_, coverage)
+        half = unseen.quantile(of_now.residuals_, of_now.residual_weights_, coverage)
         if half is None:
             raise ValueError(
-                f"{len(self.residuals_)} rows held out are too few for intervals with "
+                f"{len(of_now.residuals_)} rows held out are too few for intervals with "
                 f"coverage={coverage:g}. Fit on more rows, or ask for less."
             )
-        y = self.predict(X)
-        half = half[0] if self.n_outputs_ == 1 else half
-        lowest = self.estimators_[0]._learnt.link.lowest
+        y = of_now.predict(X)
+        half = half[0] if of_now.n_outputs_ == 1 else half
+        lowest = of_now.estimators_[0]._learnt.link.lowest
         return np.maximum(y - half, lowest), y + half
 
     def as_njit(self):
@@ -405,14 +429,5 @@ def member_of(one, fitted, seed):
     member.set_params(random_state=seed, **{name: getattr(settings, name) for name in found})
     if settings.refits:
         member.early_stopping = False
-    copy_columns(one, member)
-    member._note(fitted, False, settings.holds_out)
+    member._note(one, fitted, False, settings.holds_out)
     return member
-
-
-def copy_columns(model, other):
-    """What a model knows of the columns of X, to another."""
-    for name in ("n_features_in_", "feature_names_in_"):
-        vars(other).pop(name, None)
-        if name in vars(model):
-            setattr(other, name, getattr(model, name))

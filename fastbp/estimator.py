@@ -1,7 +1,7 @@
 """`BackpropRegressor`: its parameters, validation, learned attributes."""
 
 import warnings
-from contextlib import contextmanager
+from copy import copy
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ from sklearn.metrics import d2_pinball_score
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp import encodings, inputs, parameters, persistence, scaling
+from fastbp import callers, encodings, inputs, parameters, persistence, scaling
 from fastbp.fitting.fit import Table, fit
 from fastbp.fitting.loop import RESTART_DIVISOR, jacobian, loss_and_gradient, predictions
 from fastbp.fitting.schedules import SCHEDULES
@@ -24,8 +24,12 @@ from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.formulas.optimizers import SOLVERS
 from fastbp.kernels.training.surrogate import function_of_row
 
-#: Rows predicted in one call of a kernel, which Ctrl-C can't interrupt.
+#: Rows predicted in one call of a kernel.
 ROWS_AT_A_TIME = 2**20
+
+
+#: What is known of the columns of X.
+OF_COLUMNS = ("n_features_in_", "feature_names_in_")
 
 
 def documented(cls):
@@ -45,20 +49,6 @@ def documented(cls):
     )
     cls.__doc__ = cls.__doc__.replace("{loss parameters}", parameters)
     return cls
-
-
-@contextmanager
-def _columns_kept_if_it_fails(model):
-    """What a model says of its columns is as before, where fitting it fails."""
-    names = ("n_features_in_", "feature_names_in_")
-    before = {name: vars(model)[name] for name in names if name in vars(model)}
-    try:
-        yield
-    except BaseException:
-        for name in names:
-            vars(model).pop(name, None)
-        vars(model).update(before)
-        raise
 
 
 def _learnt_list(name):
@@ -194,8 +184,8 @@ class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, 
         processors that this process may use, which fits that run at once share. The result is
         the same for any number.
     max_time : float or None, default=None
-        Seconds of training, after which it ends with the present epoch; with "refit", of all
-        trainings together.
+        Seconds of training, after which it ends with its last whole epoch; of a first one that
+        takes longer, with what has been trained of it. With "refit", of all trainings together.
 
     Attributes
     ----------
@@ -359,23 +349,24 @@ class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, 
         ------
         ValueError
             If the data can't be trained on, or training diverged.
+        KeyboardInterrupt
+            After Ctrl-C, if there is no whole epoch yet; or if this fit is one of many, of a
+            search, a cross-validation or another ensemble of scikit-learn's, say, which ends, too.
+            Else the model is that of the last whole epoch, and a warning says so.
         """
-        with _columns_kept_if_it_fails(self):
-            return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
-
-    def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val):
         go_on = self.warm_start and hasattr(self, "_learnt")
-        table = self._validate_samples(X, y, sample_weight, reset=not go_on)
+        columns = copy(self)  # what is said of them is the model's own when it is fitted
+        table = columns._validate_samples(X, y, sample_weight, reset=not go_on)
         held_out = None
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together.")
         if X_val is None and sample_weight_val is not None:
             raise ValueError("sample_weight_val needs X_val and y_val.")
         if X_val is not None:
-            held_out = self._validate_samples(
+            held_out = columns._validate_samples(
                 X_val, y_val, sample_weight_val, reset=False, n_outputs=table.y.shape[1]
             )
-        return self._train(table, held_out, go_on=go_on)
+        return self._train(columns, table, held_out, go_on=go_on)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
@@ -394,9 +385,9 @@ class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, 
         if self.early_stopping not in (False, "refit"):
             raise ValueError("partial_fit does not support early_stopping=True")
         go_on = hasattr(self, "_learnt")
-        with _columns_kept_if_it_fails(self):
-            table = self._validate_samples(X, y, sample_weight, reset=not go_on)
-            return self._train(table, None, go_on=go_on, is_partial=True)
+        columns = copy(self)
+        table = columns._validate_samples(X, y, sample_weight, reset=not go_on)
+        return self._train(columns, table, None, go_on=go_on, is_partial=True)
 
     def _validate_samples(self, X, y, sample_weight, reset, n_outputs=None, learnt=None):
         """X, y (n_samples, n_outputs) and weights as a Table, or a clear error; as the parameters
@@ -423,20 +414,24 @@ class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, 
             )
         return Table(X, y, sample_weight)
 
-    def _train(self, table, held_out, *, go_on, is_partial=False):
-        """Everything that `fit` and `partial_fit` share, on validated samples."""
+    def _train(self, columns, table, held_out, *, go_on, is_partial=False):
+        """Everything that `fit` and `partial_fit` share, on samples that `columns` validated."""
         settings = self._settings(is_partial)
         optimizer = vars(self).get("_optimizer")
-        fitted = fit(
-            self,
-            settings,
-            table,
-            held_out,
-            before=self._learnt.checked() if go_on else None,
-            optimizer=optimizer if go_on and is_partial else None,
-            seen=self.t_ if go_on else 0,
-        )
-        self._note(fitted, go_on, held_out is not None or fitted.settings.holds_out)
+        # What overflows is looked for where it matters, and said in words.
+        with np.errstate(all="ignore"):
+            fitted = fit(
+                self,
+                settings,
+                table,
+                held_out,
+                before=self._learnt.checked() if go_on else None,
+                optimizer=optimizer if go_on else None,
+                seen=self.t_ if go_on else 0,
+            )
+        if fitted.history.ended_by == "interrupted" and callers.is_one_of_many():
+            raise KeyboardInterrupt
+        self._note(columns, fitted, go_on, held_out is not None or fitted.settings.holds_out)
         self._warn_of_restarts(fitted)
         if not is_partial:
             self._warn(fitted)
@@ -448,17 +443,28 @@ class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, 
         """The parameters, as fitting takes them."""
         return settings_of(self.get_params(deep=False), is_partial=is_partial)
 
-    def _note(self, fitted, go_on, validated):
-        """The learned attributes: what predicts, by one assignment, and what happened."""
+    def _note(self, columns, fitted, go_on, validated):
+        """The learned attributes: what happened, and what predicts.
+
+        Another thread may be predicting: whoever reads `_learnt`, and finds it there afterwards,
+        has read in between what goes with it.
+        """
         history, before = fitted.history, vars(self) if go_on else {}
         settings, pilot = fitted.settings, fitted.pilot
         self.max_iter_, self.batch_size_ = settings.max_iter, settings.batch_size
         self.weight_decay_ = settings.weight_decay
         self.learning_rate_init_ = settings.learning_rate_init / RESTART_DIVISOR**history.restarts
-        self._learnt, self._optimizer = fitted.learnt, fitted.optimizer
-        self.n_layers_ = len(fitted.learnt.coefs) + 1
-        self.n_outputs_ = fitted.learnt.n_outputs
-        self.out_activation_ = fitted.learnt.link.out_activation
+        self._optimizer = fitted.optimizer
+        known = {name: value for name, value in vars(columns).items() if name in OF_COLUMNS}
+        vars(self).update(  # at once
+            known,
+            _learnt=fitted.learnt,
+            n_layers_=len(fitted.learnt.coefs) + 1,
+            n_outputs_=fitted.learnt.n_outputs,
+            out_activation_=fitted.learnt.link.out_activation,
+        )
+        if "feature_names_in_" not in known:
+            vars(self).pop("feature_names_in_", None)
         self.kernel_ = history.kernel
         self.n_iter_ = len(history.losses)
         self.t_ = before.get("t_", 0) + self.n_iter_ * fitted.n_samples
@@ -497,10 +503,10 @@ class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, 
         as_planned = SCHEDULES[settings.learning_rate].is_planned or fitted.pilot is not None
         as_planned = as_planned or self.n_iter_no_change == np.inf
         if history.ended_by == "interrupted":
-            self._say(
-                f"Interrupted after {self.n_iter_} epochs; the weights are those of the last whole "
-                "epoch."
-            )
+            what = "the last whole epoch"
+            if fitted.is_of_trial:
+                what += " of a trial on a part of the rows"
+            self._say(f"Interrupted after {self.n_iter_} epochs; the weights are those of {what}.")
         elif history.ended_by == "max_iter" and not as_planned:
             self._say(
                 f"Stopped after max_iter={self.max_iter_} epochs, before the loss stopped "
@@ -537,7 +543,7 @@ class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, 
 
     @staticmethod
     def _say(message, category=ConvergenceWarning):
-        warnings.warn(message, category, stacklevel=5)
+        warnings.warn(message, category, stacklevel=callers.stacklevel())
 
     # ---------------------------------------------------------------- the weights
 
@@ -567,14 +573,24 @@ class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, 
             In the units of the y of `fit`. Float32 if X, training and that y are (or it is of
             integers that float32 holds), else float64.
         """
-        check_is_fitted(self)
-        learnt = self._learnt
-        X = inputs.rows(self, X)
-        model, n_outputs = learnt.model(), learnt.n_outputs
+        learnt, X = self._learnt_of(X)
+        n_outputs = learnt.n_outputs
         y = np.empty((X.shape[0], n_outputs), learnt.precision(X))
-        for rows in scaling.slices(X.shape[0], learnt.rows_at_a_time(ROWS_AT_A_TIME, X)):
-            predictions(model, learnt.columns(X[rows]), y[rows], self.n_threads)
+        with np.errstate(all="ignore"):
+            model = learnt.model()
+            for rows in scaling.slices(X.shape[0], learnt.rows_at_a_time(ROWS_AT_A_TIME, X)):
+                predictions(model, learnt.columns(X[rows]), y[rows], self.n_threads)
         return y.ravel() if n_outputs == 1 else y
+
+    def _learnt_of(self, X):
+        """What has been learnt, and X validated for it: of one and the same fit, whatever other
+        threads do with the model meanwhile."""
+        check_is_fitted(self)
+        while True:
+            learnt = self._learnt
+            validated = inputs.rows(self, X)
+            if self._learnt is learnt:
+                return learnt, validated
 
     def predict_jacobian(self, X):
         """The derivative of each prediction by each column of X: how far y goes with x, row by row.
@@ -601,9 +617,7 @@ class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, 
         array([[ 1. ],
                [-0.4]])
         """
-        check_is_fitted(self)
-        learnt = self._learnt
-        X = inputs.rows(self, X)
+        learnt, X = self._learnt_of(X)
         J = np.empty((X.shape[0], learnt.n_outputs, X.shape[1]))
         for rows in scaling.slices(X.shape[0]):
             J[rows] = jacobian(learnt, X[rows])
@@ -641,9 +655,8 @@ class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, 
         ndarray of shape (n_samples, n_columns)
             With ``encoding=None`` a copy of X; float64.
         """
-        check_is_fitted(self)
-        X = inputs.rows(self, X)
-        encoding = self._learnt.encoding
+        learnt, X = self._learnt_of(X)
+        encoding = learnt.encoding
         if encoding is None:
             return scaling.converted(X, np.float64).copy()
         return encodings.converted(X, np.float64, encoding)
@@ -713,16 +726,18 @@ class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, 
         True
         """
         check_is_fitted(self)
-        learnt = self._learnt
-        table = self._validate_samples(X, y, sample_weight, reset=False, learnt=learnt)
+        of_now = copy(self)  # another thread may be fitting
+        learnt = of_now._learnt
+        table = of_now._validate_samples(X, y, sample_weight, reset=False, learnt=learnt)
         net, real = learnt.network(trained=True), np.dtype(np.float64)
-        # Raw units may be far from 1, where float32 would round the answer away.
-        theta = learnt.theta(None, real)
-        samples = table.converted(real, None, encoding=learnt.encoding)
         of_loss = {"loss": learnt.loss, "loss_parameter": None}
-        settings = settings_of(self.get_params(deep=False) | of_loss)
+        settings = settings_of(of_now.get_params(deep=False) | of_loss)
         settings.loss_parameter = learnt.raw_loss_parameter()
-        loss, gradient = loss_and_gradient(net, theta, *samples, settings)
+        with np.errstate(all="ignore"):
+            # Raw units may be far from 1, where float32 would round the answer away.
+            theta = learnt.theta(None, real)
+            samples = table.converted(real, None, encoding=learnt.encoding)
+            loss, gradient = loss_and_gradient(net, theta, *samples, settings)
         return loss, *parameters.unpack(gradient, net)
 
     def __sklearn_tags__(self):

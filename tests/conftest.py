@@ -1,5 +1,6 @@
 """Where compiled kernels are kept while testing, and what the tests share."""
 
+import _thread
 import hashlib
 import os
 import signal
@@ -144,6 +145,14 @@ def orders():
 
 
 @pytest.fixture
+def no_thread_is_left():
+    """Of those that the test has started, in whatever way."""
+    before = _thread._count()
+    yield
+    assert _thread._count() <= before
+
+
+@pytest.fixture
 def ctrl_c_is_heard():
     """As in a terminal; what a script starts in the background ignores it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -176,8 +185,8 @@ class Calls:
         # Before it, there is one that does nothing: it compiles.
         run, calls = team.Team.run, iter(range(10**9))
 
-        def pressing(*arguments):
-            result = run(*arguments)
+        def pressing(*arguments, **keywords):
+            result = run(*arguments, **keywords)
             if next(calls) == wanted:
                 for _ in range(times):
                     signal.raise_signal(signal.SIGINT)

@@ -28,7 +28,16 @@ ROOT = Path(__file__).resolve().parents[1]
 QUICK_SECONDS, ALL_SECONDS = 400, 1500
 
 #: Tests that are likely to see a fault outside of kernels, and quick.
-LIKELY = ("training", "schedules", "sklearn_parity", "recipe", "estimator", "promises")
+LIKELY = (
+    "interrupts",
+    "threads",
+    "training",
+    "schedules",
+    "sklearn_parity",
+    "recipe",
+    "estimator",
+    "promises",
+)
 
 
 class Fault(NamedTuple):

@@ -1,17 +1,26 @@
 """The first import and the first call: nothing ahead of its time, kept where one may write."""
 
+import errno
+import gc
 import os
+import py_compile
 import shutil
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from founding import founding
+from numba.core.registry import cpu_target
 
 import fastbp
+from fastbp.kernels.machine import cache
 from fastbp.kernels.machine import compile as compilation
+from fastbp.kernels.machine.vectors import INTERPRETED
 from fastbp.kernels.training import tiled
 from fastbp.kernels.training.kernels import KERNELS
 
@@ -66,70 +75,280 @@ def test_warm_up_refuses_other_precisions():
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """A copy of the kernels' sources, with no cache folder set and a home of its own."""
-    shutil.copytree(compilation.PACKAGE / "kernels", tmp_path / "fastbp" / "kernels")
-    monkeypatch.setattr(compilation, "PACKAGE", tmp_path / "fastbp")
-    monkeypatch.setattr(compilation.numba.config, "CACHE_DIR", "")
+    shutil.copytree(
+        cache.PACKAGE / "kernels",
+        tmp_path / "fastbp" / "kernels",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    monkeypatch.setattr(cache, "PACKAGE", tmp_path / "fastbp")
+    monkeypatch.setattr(cache, "USERS_CHOICE", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "fastbp"
 
 
-def test_kernels_are_kept_beside_the_package(package):
-    assert package in compilation.cache_folder().parents
+def folders():
+    """Where kernels of these sources would be."""
+    return cache.cache_folders(cache.source_digest())
+
+
+def test_kernels_are_kept_beside_the_package_or_in_the_users_cache(package, tmp_path):
+    beside, users = folders()
+    assert package in beside.parents and tmp_path / "cache" in users.parents
 
 
 def test_an_edit_of_any_kernel_leaves_the_old_machine_code_behind(package):
-    old = compilation.cache_folder()
+    old = folders()
     (package / "kernels" / "formulas" / "losses.py").write_text("# another loss\n")
-    new = compilation.cache_folder()
-    assert new != old
-    assert not old.exists()
+    new = folders()
+    assert not set(new) & set(old)
+    for folder in (*old, *new):
+        folder.mkdir(parents=True)
+    cache._remove_other_versions(new[0])
+    assert [folder.exists() for folder in (*old, *new)] == [False, True, True, True]
 
 
-def test_kernels_whose_bounds_are_checked_are_kept_elsewhere(package, monkeypatch, tmp_path):
-    for mine in ("", str(tmp_path / "mine")):
-        monkeypatch.setattr(compilation.numba.config, "CACHE_DIR", mine)
-        folders = []
-        for checked in (False, True):
-            monkeypatch.setattr(compilation, "CHECKED", checked)
-            folders.append(compilation.cache_folder())
-        assert folders[0] != folders[1]
-        assert all(folder.exists() for folder in folders)
+def test_a_frozen_program_keeps_nothing_in_itself_and_goes_by_no_working_directory(
+    package, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    before = folders()
+    monkeypatch.chdir(tmp_path)
+    assert folders() == before
+    assert [tmp_path / "cache" in folder.parents for folder in before] == [True]
 
 
-def test_a_read_only_installation_keeps_kernels_in_the_users_cache(package, monkeypatch, tmp_path):
-    writable = compilation._writable
-    monkeypatch.setattr(
-        compilation, "_writable", lambda folder: package not in folder.parents and writable(folder)
-    )
-    assert tmp_path / "cache" in compilation.cache_folder().parents
+def byte_code_only(package):
+    for path in package.rglob("*.py"):
+        py_compile.compile(path, path.with_suffix(".pyc"), doraise=True)
+        path.unlink()
+    return package
 
 
-def test_without_a_place_to_write_to_nothing_is_kept(package, monkeypatch):
-    def nobody():
-        raise RuntimeError("no home")
+def in_an_archive(package):
+    archive = shutil.make_archive(str(package.parent / "site"), "zip", package.parent, package.name)
+    shutil.rmtree(package)
+    return Path(archive) / package.name
 
-    monkeypatch.setattr(compilation, "_writable", lambda folder: False)
-    monkeypatch.setattr(Path, "home", nobody)
-    assert compilation.cache_folder() is None
+
+@pytest.mark.parametrize("without_sources", [byte_code_only, in_an_archive])
+def test_without_a_folder_of_sources_it_is_their_code_that_is_another_version(
+    without_sources, package, monkeypatch, tmp_path
+):
+    """Else there would be one version for all of them, and stale code would run."""
+    digests = {}
+    for name, line in (("one", "STEP = 1\n"), ("same", "STEP = 1\n"), ("two", "STEP = 2\n")):
+        copy = tmp_path / name / "fastbp"
+        shutil.copytree(package, copy)
+        with (copy / "kernels" / "formulas" / "losses.py").open("a") as file:
+            file.write(line)
+        monkeypatch.setattr(cache, "PACKAGE", without_sources(copy))
+        digests[name] = cache.source_digest()
+    assert digests["one"] == digests["same"] != digests["two"]
+    assert None not in digests.values()
+
+
+def test_where_no_code_can_be_found_nothing_is_kept(package, monkeypatch, tmp_path):
+    monkeypatch.setattr(cache, "PACKAGE", tmp_path / "nowhere")
+    assert cache.source_digest() is None
+    assert folders() == []
+
+
+def test_the_users_own_cache_folder_is_respected(package, monkeypatch, tmp_path):
+    monkeypatch.setattr(cache, "USERS_CHOICE", str(tmp_path / "mine"))
+    assert [folder.parent for folder in folders()] == [tmp_path / "mine"]
+
+
+# -------------------------------------------------------------------- what is believed of files
+
+needs_compiler = pytest.mark.skipif(INTERPRETED, reason="nothing is compiled")
+
+
+@pytest.fixture
+def kernel(tmp_path):
+    """A kernel, made anew at each call, and the folders where it may be kept."""
+
+    def make(step=1, folders=(tmp_path / "first", tmp_path / "second")):
+        def add(x):
+            return x + step
+
+        made = numba.njit(add)
+        made._cache = cache.KernelCache(add, folders)
+        made.folders = folders
+        return made
+
+    return make
+
+
+def loaded(kernel):
+    """Whether what ``kernel(1)`` calls was loaded; it is compiled else, and right either way."""
+    assert kernel(1) == 2
+    return sum(kernel.stats.cache_hits.values()) == 1
+
+
+def files(tmp_path):
+    return [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@needs_compiler
+def test_a_kernel_is_kept_once_and_loaded(kernel, tmp_path):
+    assert not loaded(kernel())
+    (path,) = files(tmp_path)
+    assert path.parent == tmp_path / "first"
+    assert loaded(kernel())
+    assert files(tmp_path) == [path]
+
+
+DAMAGE = {
+    "empty": lambda content: b"",
+    "cut off": lambda content: content[: len(content) // 2],
+    "no hash": lambda content: content[:10],
+    "garbage": lambda content: bytes(len(content)),
+    "a bit": lambda content: content[:-100] + bytes([content[-100] ^ 1]) + content[-99:],
+}
+
+
+@needs_compiler
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_file_is_removed_and_written_anew(damage, kernel, tmp_path):
+    loaded(kernel())
+    (path,) = files(tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    assert not loaded(kernel())
+    assert len(path.read_bytes()) == len(whole)
+    assert loaded(kernel())
+
+
+@needs_compiler
+def test_what_can_not_be_read_back_is_removed(kernel, tmp_path):
+    """It is as it was written, but by who had a class that isn't there any more, say."""
+    loaded(kernel())
+    (path,) = files(tmp_path)
+    _, key = kernel()._cache._key((numba.int64,), cpu_target.target_context.codegen())
+    path.write_bytes(cache._hash(key, b"cno_module\nC\n.") + b"cno_module\nC\n.")
+    assert not loaded(kernel())
+    assert loaded(kernel())
+
+
+@needs_compiler
+def test_the_file_of_another_version_is_not_believed(kernel, tmp_path, monkeypatch):
+    loaded(kernel())
+    (old,) = files(tmp_path)
+    monkeypatch.setattr(cache, "DIGEST", "another")
+    assert not loaded(kernel())
+    (new,) = set(files(tmp_path)) - {old}
+    shutil.copy(old, new)
+    assert not loaded(kernel())
+
+
+@needs_compiler
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
+def test_where_the_disk_is_full_or_read_only_the_next_folder_is_taken_or_none(
+    error, kernel, tmp_path, monkeypatch
+):
+    write, refused = Path.write_bytes, [tmp_path / "first"]
+
+    def write_bytes(path, content):
+        if path.parent in refused:
+            write(path, content[:10])
+            raise OSError(error, os.strerror(error))
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    assert not loaded(kernel())
+    assert [path.parent for path in files(tmp_path)] == [tmp_path / "second"]
+    assert loaded(kernel())
+    refused.append(tmp_path / "second")
+    monkeypatch.setattr(cache, "DIGEST", "another")
+    assert not loaded(kernel())
+    assert len(files(tmp_path)) == 1
+
+
+@needs_compiler
+def test_where_a_file_is_in_the_way_of_the_folder_nothing_is_kept(kernel, tmp_path):
+    (tmp_path / "first").touch()
+    assert not loaded(kernel(folders=[tmp_path / "first" / "below"]))
+    assert not loaded(kernel(folders=[]))
+
+
+@needs_compiler
+@pytest.mark.parametrize("collects", [True, False])
+def test_after_compilations_in_threads_all_is_as_before(collects, monkeypatch):
+    level, seen = numba.config.OPT, []
+
+    def compile_one(number):
+        def add(x):
+            return x + number
+
+        kernel = compilation._compile(add, {"contract"}, no_cfunc_wrapper=True)
+        inner = kernel.compile
+
+        def looking(signature):
+            seen.append((int(numba.config.OPT), gc.isenabled()))
+            return inner(signature)
+
+        kernel.compile = looking
+        return compilation.uninterrupted(kernel, compilation.compiling)(number)
+
+    monkeypatch.setattr(numba.config, "OPT", type(level)(2))
+    (gc.enable if collects else gc.disable)()
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(compile_one, range(6))) == [0, 2, 4, 6, 8, 10]
+        assert seen == [(1, False)] * 6
+        assert (int(numba.config.OPT), gc.isenabled()) == (2, collects)
+    finally:
+        gc.enable()
+
+
+@needs_compiler
+def test_a_fit_and_a_prediction_that_compile_nothing_touch_nothing(table, monkeypatch):
+    founding(4, max_iter=1, n_iter_no_change=np.inf).fit(*table).predict(table[0])
+
+    def touched():
+        raise AssertionError
+
+    monkeypatch.setattr(compilation, "_restore", lambda *_: touched())
+    monkeypatch.setattr(compilation, "ctrl_c_waits", touched)
+    founding(4, max_iter=1, n_iter_no_change=np.inf).fit(*table).predict(table[0])
+
+
+@needs_compiler
+@pytest.mark.parametrize("context", [[], [compilation.compiling]], ids=["as_njit", "entry"])
+def test_ctrl_c_waits_for_a_first_compilation(context, ctrl_c_is_heard, tmp_path):
+    """Of whatever is called first: nothing of Numba's is left half done."""
+    kernel, reached = numba.njit(lambda x: x + 1), []
+    inner = kernel.compile
+
+    def pressing(signature):
+        signal.raise_signal(signal.SIGINT)
+        result = inner(signature)
+        reached.append(True)
+        return result
+
+    kernel.compile = pressing
+    with pytest.raises(KeyboardInterrupt):
+        compilation.uninterrupted(kernel, *context)(1)
+    assert reached == [True]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert kernel(1) == 2
 
 
 #: One step and a prediction; where from, and where kernels would be kept.
 FIRST_FIT = """
 import numpy as np
 import fastbp
-from fastbp.kernels.machine.compile import CACHE_FOLDER
+from fastbp.kernels.machine.cache import FOLDERS
 X = np.eye(3, dtype=np.float32)
 model = fastbp.BackpropRegressor(2, batch_size=1).partial_fit(X, X[:, 0])
-print(fastbp.__file__, CACHE_FOLDER, np.isfinite(model.predict(X)).all())
+print(fastbp.__file__, len(FOLDERS), np.isfinite(model.predict(X)).all())
 """
 
 
 def test_a_read_only_installation_without_a_home_fits_and_predicts(tmp_path):
     """Where it may write nothing it compiles anew, without a warning."""
     site = tmp_path / "site"
-    shutil.copytree(
-        compilation.PACKAGE, site / "fastbp", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    shutil.copytree(cache.PACKAGE, site / "fastbp", ignore=shutil.ignore_patterns("__pycache__"))
     # To root a mode forbids nothing; but nobody makes a folder where, or in what, is a file.
     for folder in (site / "fastbp", site / "fastbp" / "kernels"):
         (folder / "__pycache__").touch()
@@ -150,11 +369,6 @@ def test_a_read_only_installation_without_a_home_fits_and_predicts(tmp_path):
         for path in (site, *before):
             path.chmod(0o755)
     assert run.returncode == 0, run.stderr
-    assert run.stdout.split() == [str(site / "fastbp" / "__init__.py"), "None", "True"]
+    assert run.stdout.split() == [str(site / "fastbp" / "__init__.py"), "2", "True"]
     assert run.stderr == ""
     assert after == before
-
-
-def test_the_users_own_cache_folder_is_respected(package, monkeypatch, tmp_path):
-    monkeypatch.setattr(compilation.numba.config, "CACHE_DIR", str(tmp_path / "mine"))
-    assert compilation.cache_folder().parent == tmp_path / "mine"

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from fastbp import BackpropRegressor
+from fastbp import BackpropEnsembleRegressor, BackpropRegressor
 from fastbp.fitting import loop, recipe, trials
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.kernels.formulas.activations import ACTIVATIONS
@@ -245,13 +245,29 @@ def test_refit_goes_with_every_schedule(n):
         assert model.max_iter_ == 40  # a loss that still falls says so
 
 
-def test_ctrl_c_while_a_pilot_trains_leaves_no_model(calls):
+@pytest.mark.parametrize("hidden", [(8,), (9,)], ids=["of the starts", "of the search"])
+def test_ctrl_c_in_a_trial_keeps_the_trials_network(hidden, calls):
+    X, y = smooth(300)
+    calls.of_steps(10)  # of five an epoch, on the whole table, or of four
+    calls.press_ctrl_c(10)
+    model = BackpropRegressor(hidden, **RECIPE)
+    with pytest.warns(ConvergenceWarning, match=r"after \d+ epochs.*of a trial on a part"):
+        model.fit(X, y)
+    assert model.n_iter_ == len(model.loss_curve_) > 1
+    assert model.t_ == model.n_iter_ * (300 if hidden == (8,) else 240)
+    assert model.validation_scores_ is None
+    loss = np.mean((model.predict(X) - y) ** 2) / y.var()
+    assert abs(loss - model.loss_) < 0.5 * model.loss_
+    assert np.isfinite(model.partial_fit(X, y).predict(X)).all()
+
+
+def test_ctrl_c_in_the_search_of_an_ensemble_leaves_no_model(calls):
     calls.of_steps(1)
     calls.press_ctrl_c(20)
-    model = BackpropRegressor(8, **RECIPE)
+    model = BackpropEnsembleRegressor(BackpropRegressor(9, **RECIPE), 2)
     with pytest.raises(KeyboardInterrupt):
         model.fit(*smooth(300))
-    assert not hasattr(model, "coefs_")
+    assert not hasattr(model, "estimators_")
 
 
 def test_what_auto_became_is_told_and_what_is_given_is_obeyed():

@@ -13,6 +13,7 @@ WINGS = [
     (
         "kernels.machine",
         [
+            {"cache"},
             {"compile"},
             {"bounds"},
             {"vectors"},
@@ -32,7 +33,7 @@ WINGS = [
             {"kernels", "surrogate", "jacobian"},
         ],
     ),
-    ("", [{"archive", "parameters", "scaling"}, {"encodings"}]),
+    ("", [{"archive", "callers", "parameters", "scaling"}, {"encodings"}]),
     (
         "fitting",
         [

@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,9 +13,9 @@ from founding import founding
 from joblib import Parallel, delayed
 from numpy.testing import assert_array_equal
 
-from fastbp.fitting import plan, team
+from fastbp.fitting import loop, plan, team
 from fastbp.fitting.team import Team
-from fastbp.kernels.machine.threads import CROWDED
+from fastbp.kernels.machine.threads import CALLED_OFF, CROWDED
 
 #: Work enough for threads: several parts in every batch.
 BUSY = {
@@ -69,60 +68,159 @@ def test_many_fits_run_side_by_side(alone):
             assert_array_equal(found, alone)
 
 
-def test_no_thread_outlives_a_fit():
-    before = threading.active_count()
+def test_no_thread_outlives_a_fit(no_thread_is_left):
     weights(4)
-    assert threading.active_count() == before
 
 
-def test_a_fit_does_without_threads_that_the_system_refuses(monkeypatch, alone):
+@pytest.mark.parametrize("listens", [False, True])
+def test_a_fit_does_without_threads_that_the_system_refuses(listens, monkeypatch, alone):
+    if listens:
+        monkeypatch.setattr(plan, "LISTENS_FLOPS", 0)
     started, refused = [], []
 
-    def start(thread):
-        if started:
-            refused.append(thread)
+    def start(*call):
+        if len(started) % 2:
+            refused.append(call)
             raise RuntimeError("can't start new thread")
-        started.append(thread)
-        original(thread)
+        started.append(call)
+        return start_new_thread(*call)
 
-    original = threading.Thread.start
-    monkeypatch.setattr(threading.Thread, "start", start)
+    start_new_thread = team.start_new_thread
+    monkeypatch.setattr(team, "start_new_thread", start)
     assert_array_equal(weights(4), alone)
     assert started and refused
 
 
-def test_an_exception_in_the_first_thread_ends_the_others():
-    before, three, called_off = threading.active_count(), Team(3), []
+# ------------------------------------------------------------- exceptions, wherever they come
 
+
+def until_called_off(threads):
+    """As a kernel that waits looks whether it was called off."""
+    end = time.monotonic() + 10
+    while threads.barrier[CALLED_OFF] == 0:
+        assert time.monotonic() < end
+
+
+@pytest.mark.parametrize("listens", [False, True])
+@pytest.mark.parametrize("failing", [0, 1, 2])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, IndexError, SystemExit, MemoryError])
+def test_an_exception_in_any_thread_ends_all_and_is_the_callers(
+    error, failing, listens, no_thread_is_left
+):
     def kernel(threads):
-        if threads.thread == 0:
-            raise KeyboardInterrupt
-        end = time.monotonic() + 10
-        # As a kernel that waits looks whether it was called off.
-        while threads.barrier[32] == 0 and time.monotonic() < end:
-            pass
-        called_off.append(threads.barrier[32] != 0)
+        if threads.thread == failing:
+            raise error
+        until_called_off(threads)
+        return "rubbish"
 
-    with pytest.raises(KeyboardInterrupt):
-        three.run(kernel)
-    assert called_off == [True, True]
-    assert threading.active_count() == before
+    with pytest.raises(error):
+        Team(3, listens=listens).run(kernel)
     assert n_running() == 0
 
 
-def test_an_exception_in_another_thread_ends_all_and_is_the_callers():
-    before, three = threading.active_count(), Team(3)
+def test_after_an_exception_the_team_works_as_before(no_thread_is_left):
+    three, is_failing = Team(3), [True]
 
     def kernel(threads):
-        if threads.thread == 2:
+        if is_failing and threads.thread == 2:
             raise IndexError
-        while threads.barrier[32] == 0:
-            pass
+        return threads.barrier[CALLED_OFF]
 
     with pytest.raises(IndexError):
         three.run(kernel)
-    assert threading.active_count() == before
-    assert n_running() == 0
+    is_failing.clear()
+    assert three.run(kernel) == 0
+
+
+def test_a_call_that_is_to_stop_is_called_off_and_returns_nothing(no_thread_is_left):
+    with pytest.raises(team.CalledOff):
+        Team(2, listens=True).run(until_called_off, stop=lambda: True)
+
+
+def failing_in_helpers(kernel):
+    def fail(threads, *arguments):
+        if threads.thread == 1:
+            raise OSError(28, "No space left on device")
+        return kernel(threads, *arguments)
+
+    return fail
+
+
+def test_an_exception_in_a_helper_of_a_fit_is_the_callers(monkeypatch, no_thread_is_left):
+    real = loop.kernel_for
+
+    def kernel_for(*arguments):
+        kernel = real(*arguments)
+        return kernel._replace(train=failing_in_helpers(kernel.train))
+
+    monkeypatch.setattr(loop, "kernel_for", kernel_for)
+    with pytest.raises(OSError, match="No space"):
+        weights(3)
+
+
+def test_what_a_helper_of_predict_fails_to_compute_is_not_returned(monkeypatch, no_thread_is_left):
+    X = np.random.default_rng(0).normal(size=(1300, 9))
+    model = founding(**BUSY | {"max_iter": 1}, n_threads=2).fit(X, X[:, 0])
+    monkeypatch.setattr(loop, "predict", failing_in_helpers(loop.predict))
+    with pytest.raises(OSError, match="No space"):
+        model.predict(X)
+
+
+def test_kernels_are_compiled_before_threads_start(monkeypatch):
+    """Else one of them would compile, all others would wait for it, and failing would be a
+    helper's."""
+    X, calls = np.random.default_rng(0).normal(size=(1300, 9)), []
+
+    def noting(kernel):
+        def note(threads, *arguments):
+            calls.append(threads.n)
+            return kernel(threads, *arguments)
+
+        return note
+
+    real = loop.kernel_for
+    monkeypatch.setattr(
+        loop, "kernel_for", lambda *_: real(*_)._replace(train=noting(real(*_).train))
+    )
+    monkeypatch.setattr(loop, "predict", noting(loop.predict))
+    model = founding(**BUSY | {"max_iter": 1}, n_threads=2).fit(X, X[:, 0])
+    assert calls[0] == 1 and set(calls[1:]) == {2}
+    calls.clear()
+    model.predict(X)
+    assert calls == [1, 2, 2]
+
+
+@pytest.mark.parametrize("listens", [False, True])
+def test_signals_at_any_line_of_a_call_leave_no_thread_and_no_other_error(
+    listens, no_thread_is_left
+):
+    """A handler that raises is called between any two lines: here, before each in turn."""
+    modules = {team.__file__}
+
+    def at(line_wanted, call):
+        lines = iter(range(10**6))
+
+        def trace(frame, event, argument):
+            if frame.f_code.co_filename not in modules:
+                return None
+            if event == "line" and next(lines) == line_wanted:
+                raise TimeoutError  # as a handler of SIGALRM does
+            return trace
+
+        sys.settrace(trace)
+        try:
+            call()
+        except TimeoutError:
+            return True
+        finally:
+            sys.settrace(None)
+        return False
+
+    n = 0
+    while at(n, lambda: Team(3, listens=listens).run(count)):
+        n += 1
+    assert n > 15
+    team.running.clear()  # no handler is called right before a team is taken out of it
 
 
 def count(threads):

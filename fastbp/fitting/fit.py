@@ -52,6 +52,7 @@ class Prepared(NamedTuple):
     scored: HeldOut | None  # that best weights are chosen by
     units: scaling.Scaling | None  # of the samples
     pilot: loop.History | None
+    interrupted: trials.Interrupted | None = None  # and nothing more is to be trained
 
 
 class Fitted(NamedTuple):
@@ -64,6 +65,7 @@ class Fitted(NamedTuple):
     n_samples: int  # that were trained on
     pilot: loop.History | None  # of the rows held out to find how long to train
     observer: object  # or None
+    is_of_trial: bool = False  # which was interrupted
 
 
 def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, seen=0):
@@ -134,13 +136,29 @@ def prepare(settings, table, held_out, before=None):
     plan, pilot = task.plan, None
     searches = before is None and settings.refits and held_out is None
     if searches and recipe.n_pilots(len(task.rows), settings.hidden):
-        found = trials.Search(task).run()
+        try:
+            found = trials.Search(task).run()
+        except trials.Interrupted as trial:
+            return interrupted(Prepared(task, plan, samples, scored, units, None), trial)
         plan, pilot = found.plan, found.history
         settings.max_iter, settings.weight_decay = plan.max_iter, plan.weight_decay
     if plan.scale is not None:  # a part of the columns' scaling, from here on
-        units = units._replace(X_scale=units.X_scale / plan.scale)
+        units = scaled_units(units, plan)
         samples = samples._replace(X=trials.scaled(samples.X, plan))
     return Prepared(task, plan, samples, scored, units, pilot)
+
+
+def scaled_units(units, plan):
+    """Units in which the columns are scaled as planned."""
+    if plan.scale is None:
+        return units
+    return units._replace(X_scale=units.X_scale / plan.scale)
+
+
+def interrupted(prepared, trial):
+    """As prepared, with a trial's network as all that comes of it."""
+    units = scaled_units(prepared.units, trial.plan)
+    return prepared._replace(plan=trial.plan, units=units, interrupted=trial)
 
 
 def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
@@ -148,20 +166,28 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
 
     `watch` makes an observer, or None, of a function that says what has been learnt, of a θ.
     """
-    task, plan, samples, scored, units, pilot = prepared
+    if prepared.interrupted is not None:
+        return fitted_by(prepared)
+    task, plan, samples, scored, units, pilot, _ = prepared
     net, settings, dtype = task.net, task.settings, samples.X.dtype
     if before is not None:
         theta, seed = before.theta(units, dtype), trials.new_seed(task.random_state)
     else:
-        theta, seed = trials.best_start(task, plan)
+        try:
+            theta, seed = trials.best_start(task, plan)
+        except trials.Interrupted as trial:  # of the samples as they are scaled now
+            return fitted_by(prepared._replace(interrupted=trial))
     theta = aligned(theta, dtype)
-    if optimizer is not None and optimizer.fits(settings, theta):
-        optimizer = optimizer.copy()
+    earlier = optimizer
+    if earlier is not None and settings.is_partial and earlier.fits(settings, theta):
+        optimizer = earlier.copy()
         settings.learning_rate_init = optimizer.eta
     else:
         settings.learning_rate_init = task.step_size(plan, theta)
         began = 0 if settings.is_partial else seen
         optimizer = loop.OptimizerState.start(settings, theta, seed, began)
+        if earlier is not None:
+            optimizer.remember(earlier)
 
     def learnt(theta):
         return Learnt.of(theta, net, settings, units, task.encoding)
@@ -174,6 +200,19 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
     )
     n_samples = samples.order.size
     return Fitted(learnt(theta), optimizer, history, settings, n_samples, pilot, observer)
+
+
+def fitted_by(prepared):
+    """What comes of a trial that was interrupted."""
+    task, trial, settings = prepared.task, prepared.interrupted, prepared.task.settings
+    begun_again = trial.history.restarts
+    settings.learning_rate_init = trial.optimizer.eta * loop.RESTART_DIVISOR**begun_again
+    settings.weight_decay = trial.plan.weight_decay
+    learnt = Learnt.of(
+        trial.theta, task.net, settings.activations, settings.loss, prepared.units, task.encoding
+    )
+    n_samples = trial.n_samples
+    return Fitted(learnt, trial.optimizer, trial.history, settings, n_samples, None, None, True)
 
 
 def glorot(net, settings, random_state):

@@ -1,4 +1,4 @@
-"""Ctrl-C as a question that training asks between two calls of a kernel."""
+"""Ctrl-C as a question that training asks between two calls of a kernel, and within long ones."""
 
 import signal
 import threading
@@ -15,15 +15,19 @@ class CtrlC:
     done, or when weights are ahead of what is noted about them. Whoever presses Ctrl-C twice
     gets the exception. Nothing is changed where somebody else handles the signal, and outside
     of the main thread, which hears no signals: there, `heard_here` is who waits for the thread.
+
+    Of blocks within one another, a fit in a callback of a fit, it is the outermost that is asked:
+    Ctrl-C ends them all.
     """
 
     def __init__(self):
         self.pressed = False
-        self.ours = False
+        self.ours = self.outermost = False
 
     def __enter__(self):
         if (asked := getattr(here, "asked", None)) is not None:
             return asked
+        here.asked, self.outermost = self, True
         is_main = threading.current_thread() is threading.main_thread()
         self.ours = is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if self.ours:
@@ -31,6 +35,8 @@ class CtrlC:
         return self
 
     def __exit__(self, *error):
+        if self.outermost:
+            here.asked = None
         if self.ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -47,3 +53,9 @@ class CtrlC:
         if self.pressed:
             signal.default_int_handler(*call)
         self.pressed = True
+
+
+def is_pressed_here():
+    """Whether whoever is asked in this thread knows of Ctrl-C."""
+    asked = getattr(here, "asked", None)
+    return asked is not None and asked.pressed

@@ -48,6 +48,11 @@ class Learnt(NamedTuple):
         return cls(*weights, tuple(settings.activations), *given, *rest)
 
     @property
+    def n_features(self):
+        """Columns of the table."""
+        return self.n_columns if self.encoding is None else self.encoding.low.size
+
+    @property
     def link(self):
         """How ŷ comes from the linear output: a row of `losses.LINKS`."""
         return LINKS[LOSS_TABLE[self.loss].link]

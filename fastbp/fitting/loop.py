@@ -1,33 +1,36 @@
 """The fit loop: epochs in the kernels, decisions between them in Python."""
 
+import math
 import time
-from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from fastbp import encodings, scaling
-from fastbp.fitting.interrupts import CtrlC
+from fastbp.fitting.interrupts import CtrlC, is_pressed_here
 from fastbp.fitting.plan import (
+    LISTENS_FLOPS,
     aligned,
     aligned_zeros,
     layout,
     nothing_held_out,
     optimizer_of,
+    row_numbers,
     samples_of,
     team_for,
 )
 from fastbp.fitting.schedules import ADAPTIVE_DIVISOR, ADAPTIVE_MINIMUM, SCHEDULES, Epochs
 from fastbp.fitting.settings import loss_with_left
+from fastbp.fitting.team import CalledOff, Team
 from fastbp.kernels.formulas.losses import LOSSES
+from fastbp.kernels.formulas.losses import TABLE as LOSS_TABLE
 from fastbp.kernels.formulas.network import n_parameters, network, step_flops
 from fastbp.kernels.formulas.optimizers import TABLE as OPTIMIZERS
-from fastbp.kernels.machine.compile import compiling
 from fastbp.kernels.training.jacobian import jacobian_of_rows
 from fastbp.kernels.training.kernels import kernel_for
 from fastbp.kernels.training.large import LARGE
-from fastbp.kernels.training.records import STATE, Course
+from fastbp.kernels.training.records import STATE, Course, HeldOut
 from fastbp.kernels.training.tiled import TILED, loss_gradient, predict
 
 #: Seconds that one call of a kernel should last: short enough for Ctrl-C, long enough that
@@ -40,6 +43,12 @@ RESTART_DIVISOR, RESTARTS = 4.0, 4
 #: It has diverged, too, if it ends worse than it began, with so many times what a constant's loss
 #: has more than that of y itself.
 HOPELESS = 1.5
+
+#: Weights that are smaller have a finite loss.
+HUGE = 1e6
+
+#: Samples that are looked at after the last step.
+LOOKED_AT = 256
 
 #: The part of that from which on nothing has been learnt.
 NOTHING = 0.995
@@ -54,6 +63,7 @@ class OptimizerState:
     state: np.ndarray = field(repr=False)  # (1,) STATE; no recarray, which not everyone can store
     eta: float
     began: int  # samples seen before the first step
+    watches: tuple = ()  # what its best figures are of
 
     def fits(self, settings, theta):
         """Whether a training with these settings can go on with it.
@@ -72,6 +82,22 @@ class OptimizerState:
         """The same in memory of its own, as kernels take it: a file's may be read-only."""
         memory = aligned(self.memory, self.memory.dtype.newbyteorder("="))
         return replace(self, memory=memory, state=self.state.copy())
+
+    def remember(self, earlier):
+        """The best figures of a training that this one goes on from, and since when there were
+        none better."""
+        if earlier.state.shape != (1,) or earlier.state.dtype != STATE:  # of a file, perhaps
+            return
+        self.watches = earlier.watches
+        for name in ("best", "best_held_out", "stalled"):
+            self.state[name] = earlier.state[name]
+
+    def watch(self, watches):
+        """Figures of something else are forgotten."""
+        if self.watches != watches:
+            self.watches = watches
+            self.state["best"] = self.state["best_held_out"] = np.inf
+            self.state["stalled"] = 0
 
     @classmethod
     def start(cls, settings, theta, seed, began=0):
@@ -134,10 +160,10 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
     ValueError
         If training diverges with the least of the step sizes, too.
     """
+    optimizer.watch((settings.loss, settings.holds_out, held_out is not None))
     loop = _Loop(net, theta, samples, held_out, settings, optimizer, seen=seen)
     with CtrlC() as ctrl_c:
-        with compiling():  # or loading what was compiled
-            loop.call(0, 0)
+        loop.compile()
         try:
             loop.run(observer, ctrl_c)
         except KeyboardInterrupt:
@@ -163,32 +189,52 @@ class _Loop:
         best_theta = theta.copy() if self.is_validated else theta[:0]
         self.kernel = kernel or kernel_for(net, batch_size, theta.itemsize)
         self.training, self.team = layout(
-            self.kernel, net, settings, batch_size, theta, optimizer, best_theta
-        )
+            self.kernel, net, settings, batch_size, theta, optimizer, best_theta,
+            len(self.held_out.y),
+        )  # fmt: skip
         self.state, self.schedule = self.training.state, SCHEDULES[settings.learning_rate]
         self.history, self.is_noted = History(kernel=self.kernel.name), True
         # What changes in an epoch, and how it was before: one that is cut off returns to it.
         self.changing = theta, best_theta, optimizer.memory, optimizer.state
         self.before, self.epochs_before = [array.copy() for array in self.changing], 0
         self.at_first, self.eta_at_first = [a.copy() for a in self.changing], optimizer.eta
+        self.ctrl_c, self.start = None, time.perf_counter()
+
+    def compile(self):
+        """Compile the kernel, or load what was compiled, before there are threads to wait for it:
+        no step is taken."""
+        self.call(0, 0, Team(1))
 
     def run(self, observer, ctrl_c):
         """Train until one of the reasons to stop."""
-        settings, history = self.settings, self.history
-        start, pace = time.perf_counter(), 0.0
+        settings, history, pace = self.settings, self.history, 0.0
+        self.ctrl_c, self.start = ctrl_c, time.perf_counter()
         while len(history.losses) < settings.max_iter:
             left = settings.max_time and settings.max_time - history.seconds
-            steps, epochs = self.share_of_call(pace, left, one_epoch=observer is not None)
+            is_first = self.team.listens and not history.losses
+            one_epoch = observer is not None or is_first
+            steps, epochs = self.share_of_call(pace, left, one_epoch=one_epoch)
             if self.state.position == 0:
                 self.note_whole_epoch()
                 if observer is not None:
                     observer.epoch_begins(self.training.theta)
             samples_before, before = self.samples_done(), time.perf_counter()
-            done = self.call(steps, epochs)
+            try:
+                done = self.call(steps, epochs)
+            except CalledOff:
+                done = 0
             now = time.perf_counter()
             epochs_done = (self.samples_done() - samples_before) / self.n_samples
             steps_done = epochs_done * self.steps_per_epoch
-            pace, history.seconds = steps_done / max(now - before, 1e-9), now - start
+            pace, history.seconds = steps_done / max(now - before, 1e-9), now - self.start
+            if ctrl_c.pressed and not done:
+                raise KeyboardInterrupt
+            if not done and self.is_late():
+                if history.losses:  # the epoch is left out
+                    self.return_to_whole_epoch()
+                    history.ended_by = "max_time"
+                    return
+                done = self.end_first_epoch()
             if done and (self.has_diverged() or self.has_learnt_nothing()):
                 self.begin_again(observer)
             elif done:
@@ -204,9 +250,55 @@ class _Loop:
         losses, settings = self.history.losses, self.settings
         if not (np.isfinite(losses[-1]) and np.isfinite(self.training.theta).all()):
             return True
+        if len(losses) < settings.max_iter:
+            return False
+        # The last loss is that before the last step.
+        is_planned = not settings.is_partial and settings.init != "glorot"
+        if not is_planned and np.abs(self.training.theta).max() < HUGE:
+            return False
+        some = self.some_samples()
+        after = losses[-1] if some is None else self.loss_of(some)
+        if not np.isfinite(after):
+            losses[-1] = after
+            return True
         worst = max(loss_with_left(HOPELESS, settings), losses[0])
-        is_over = len(losses) == settings.max_iter and not settings.is_partial
-        return is_over and settings.init != "glorot" and losses[-1] > worst
+        if not is_planned or max(losses[-1], after) <= worst:
+            return False
+        if losses[-1] <= worst and after <= self.hopeless_loss_of(some):
+            return False  # they are unlike the others
+        losses[-1] = max(losses[-1], after)
+        return True
+
+    def some_samples(self):
+        """Some of them, as if held out; None where each epoch's weights are scored anyway."""
+        order, X, y, weight = self.samples
+        if self.is_validated:
+            return None
+        rows = order[:: -(-order.size // LOOKED_AT)]
+        weight = weight[rows] if weight.size else np.ones(rows.size, X.dtype)
+        if not weight.any():
+            return None
+        X, y, weight = X[rows], y[rows], weight / weight.sum()
+        X.flags.writeable = y.flags.writeable = False
+        return HeldOut(row_numbers(rows.size), X, y, weight, np.ones(y.shape[1]))
+
+    def hopeless_loss_of(self, some):
+        """What a loss of these is hopeless from."""
+        y, weight, settings = np.float64(some.y), np.float64(some.weight), self.settings
+        row = LOSS_TABLE[settings.loss]
+        constant = row.constant_loss(y, weight, settings.loss_parameter)
+        perfect = row.perfect_loss(y, weight)
+        return self.training.recipe.loss_scale * (perfect + HOPELESS * (constant - perfect))
+
+    def loss_of(self, some):
+        """That at the present weights."""
+        # Scored as held-out ones are, after the last of the steps: nothing but a score comes of it.
+        state = self.optimizer.state.copy()
+        state["position"], best_theta = self.n_samples, np.empty_like(self.training.theta)
+        training = self.training._replace(state=state[0], best_theta=best_theta)
+        course = Course(0, *np.zeros((4, 1)))
+        Team(1).run(self.kernel.train, training, self.samples, some, course)
+        return course.losses_val[0]
 
     def check_scores(self, done):
         """An error, if there is no telling in which of the last epochs weights were best."""
@@ -270,12 +362,39 @@ class _Loop:
             epochs = min(epochs, max(1, int(pace * seconds_left / self.steps_per_epoch)))
         return min(steps, epochs * self.steps_per_epoch), epochs
 
-    def call(self, steps, epochs):
+    def is_late(self):
+        """Whether the time is over, and there is something to end with: a whole epoch, or some
+        steps of the first."""
+        max_time = self.settings.max_time
+        if max_time is None or time.perf_counter() - self.start < max_time:
+            return False
+        return bool(self.history.losses) or self.state.position > 0
+
+    def is_to_stop(self):
+        """Whether somebody waits for the end of a call. (A first epoch is not cut off within a
+        call: there would be no weights to end with.)"""
+        if self.ctrl_c is not None and self.ctrl_c.pressed:
+            return True
+        return self.is_late() and (self.history.losses or self.state.position == self.n_samples)
+
+    def end_first_epoch(self):
+        """Let the first epoch be what has been trained of it, and score it on some of the rows."""
+        order, held_out = self.samples.order, self.held_out
+        self.samples = self.samples._replace(order=order[: int(self.state.position)])
+        self.held_out = some_of(held_out, LISTENS_FLOPS / step_flops(self.training.net, 1))
+        done = self.call(0, 1, Team(1))
+        self.samples, self.held_out = self.samples._replace(order=order), held_out
+        return done
+
+    def call(self, steps, epochs, team=None):
         """Run the kernel, and note what it reports; returns the epochs completed."""
         losses, losses_val, scores = np.zeros((3, epochs))
         course = Course(steps, self.step_sizes(epochs), losses, losses_val, scores)
         self.is_noted = False
-        done = self.team.run(self.kernel.train, self.training, self.samples, self.held_out, course)
+        done = (team or self.team).run(
+            self.kernel.train, self.training, self.samples, self.held_out, course,
+            stop=self.is_to_stop,
+        )  # fmt: skip
         self.history.losses += losses[:done].tolist()
         if self.is_validated:
             self.history.validation_losses += losses_val[:done].tolist()
@@ -338,8 +457,7 @@ def prepare(kernel, settings, dtype):
     settings = copy(settings)
     settings.loss_parameter = 0.0  # of the one output
     loop = _Loop(net, theta, samples_of(X, X), None, settings, optimizer, kernel=kernel)
-    with compiling():
-        loop.call(0, 0)
+    loop.compile()
 
 
 def predictions(model, X, y, n_threads):
@@ -358,10 +476,11 @@ def predictions(model, X, y, n_threads):
         raise ValueError(f"The weights are not of {ends[0]} columns and {ends[1]} outputs.")
     tile = TILED.cut(net, n_rows, model.theta.itemsize).tile
     flops = step_flops(net, n_rows) / 3  # one of three products
-    team = team_for(flops, -(-n_rows // tile), n_threads)
+    team = team_for(flops, -(-n_rows // tile), n_threads, flops)
     room = aligned_zeros(TILED.room(net, tile, team.n_threads), model.theta.dtype)
-    with compiling() if not getattr(predict, "overloads", True) else nullcontext():
-        team.run(predict, model, tile, room, X, y)
+    if team.n_threads > 1 or team.listens:  # compiled before they wait for it
+        Team(1).run(predict, model, tile, room, X[:0], y[:0])
+    run_heard(team, predict, model, tile, room, X, y)
     if model.rising:
         y.sort(axis=1)
 
@@ -389,8 +508,7 @@ def jacobian(learnt, X):
         slopes = encodings.slopes(columns[:, :n_features], encoding)
     room, y = np.empty((3, int(net["width"].sum()))), np.empty((n_rows, learnt.n_outputs))
     J = np.zeros((n_rows, learnt.n_outputs, n_features))
-    with compiling() if not getattr(jacobian_of_rows, "overloads", True) else nullcontext():
-        jacobian_of_rows(net, theta, LOSSES[learnt.loss], columns, slopes, column_of, room, y, J)
+    jacobian_of_rows(net, theta, LOSSES[learnt.loss], columns, slopes, column_of, room, y, J)
     if learnt.rising:
         J = np.take_along_axis(J, np.argsort(y, axis=1)[:, :, None], axis=1)
     return J
@@ -403,4 +521,26 @@ def loss_and_gradient(net, theta, X, y, sample_weight, settings):
     kernel = LARGE if LARGE.suits(net, len(y), theta.itemsize) else TILED  # whose tiles it takes
     training, _ = layout(kernel, net, settings, len(y), theta, optimizer, theta[:0])
     training.recipe.alpha, training.recipe.loss_scale = 0.0, 1.0
-    return loss_gradient(training, samples), training.gradients[0]
+    team = team_for(0, 1, 1, step_flops(net, len(y)))
+    if team.listens:
+        Team(1).run(loss_gradient, training, samples._replace(order=samples.order[:0]))
+    return run_heard(team, loss_gradient, training, samples), training.gradients[0]
+
+
+def run_heard(team, kernel, *arguments):
+    """Run a kernel that Ctrl-C ends, of the fit, too, in whose callback this may be."""
+    try:
+        return team.run(kernel, *arguments, stop=is_pressed_here)
+    except CalledOff:
+        raise KeyboardInterrupt from None
+
+
+def some_of(held_out, most):
+    """Some of the held-out rows, evenly, or all if these are no more."""
+    step = math.ceil(len(held_out.y) / most)
+    if step <= 1 or not held_out.weight[::step].any():
+        return held_out
+    X, y = np.ascontiguousarray(held_out.X[::step]), np.ascontiguousarray(held_out.y[::step])
+    weight = held_out.weight[::step] / held_out.weight[::step].sum()
+    X.flags.writeable = y.flags.writeable = False
+    return held_out._replace(order=held_out.order[: len(y)], X=X, y=y, weight=weight)

@@ -2,18 +2,14 @@
 
 from copy import copy
 from functools import partial
-from threading import Thread
 
 import numpy as np
 
 from fastbp import encodings
 from fastbp.fitting import fit, loop
 from fastbp.fitting.interrupts import CtrlC
-from fastbp.fitting.team import processors
+from fastbp.fitting.team import Helpers, processors
 from fastbp.kernels.training.kernels import kernel_for
-
-#: Seconds for which the caller waits for other threads, before it listens for Ctrl-C.
-PATIENCE = 0.1
 
 
 def train(prepared, orders, seeds, n_threads, done=None):
@@ -64,7 +60,8 @@ def train_one(prepared, number, order, seed, done):
     task = task._replace(settings=settings, random_state=random_state, drawn=drawn)
     task = task._replace(samples=task.samples._replace(order=order), rows=np.unique(order))
     samples = prepared.samples._replace(order=order)
-    fitted = fit.train(prepared._replace(task=task, samples=samples))
+    with np.errstate(all="ignore"):  # of this thread
+        fitted = fit.train(prepared._replace(task=task, samples=samples))
     if done is not None:
         done(number, fitted)
     return fitted
@@ -91,35 +88,23 @@ def in_threads(jobs, n_threads):
                 if ctrl_c.pressed:
                     return
 
-    others = [Thread(target=work, daemon=True) for _ in range(min(n_threads, len(jobs)) - 1)]
+    def give_up():
+        ctrl_c.pressed = True
+
+    helpers = Helpers(give_up)
     with CtrlC() as ctrl_c:
         try:
-            start(others)
+            helpers.start([work] * (min(n_threads, len(jobs)) - 1))  # or as many as there are
             work()
-            wait_for(others)
         except BaseException:
-            ctrl_c.pressed = True
-            wait_for(others)
+            give_up()
             raise
+        finally:
+            helpers.wait()
+    errors += helpers.errors
     if errors:
         raise errors[0]
     return results
-
-
-def start(threads):
-    """Start as many of the threads as the system gives."""
-    for thread in threads:
-        try:
-            thread.start()
-        except RuntimeError:
-            return
-
-
-def wait_for(threads):
-    """Until they have ended."""
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(PATIENCE)
 
 
 def predict(learnt, X, n_threads):

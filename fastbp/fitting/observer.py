@@ -74,8 +74,8 @@ class _Observer:
         """What makes a model that predicts with this θ; worked out only if a callback asks."""
 
         def attributes():
-            n_features_in_ = self.estimator.n_features_in_
-            return {"_learnt": self.learnt(theta.copy()), "n_features_in_": n_features_in_}
+            learnt = self.learnt(theta.copy())
+            return {"_learnt": learnt, "n_features_in_": learnt.n_features}
 
         return attributes
 

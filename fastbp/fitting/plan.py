@@ -15,6 +15,10 @@ from fastbp.kernels.training.records import OF_OPTIMIZERS, RECIPE, HeldOut, Samp
 from fastbp.kernels.training.samples import LINE_BYTES
 from fastbp.kernels.training.tiled import THREADS_FLOPS
 
+#: Floating-point operations of a call that may last too long to be deaf: some 5 to 100 ms. (The
+#: thread that listens costs 50 µs.)
+LISTENS_FLOPS = 5e8
+
 
 def optimizer_of(settings):
     """The update rule, a row of `optimizers.TABLE`: sgd is three, by its momentum."""
@@ -46,7 +50,7 @@ def recipe_of(net, settings, batch_size, cut):
     return recipe[0]
 
 
-def layout(kernel, net, settings, batch_size, theta, optimizer, best_theta):
+def layout(kernel, net, settings, batch_size, theta, optimizer, best_theta, n_held_out=0):
     """All that a kernel trains with, and the threads that do it.
 
     Parameters
@@ -58,6 +62,8 @@ def layout(kernel, net, settings, batch_size, theta, optimizer, best_theta):
         No more than there are samples.
     theta, best_theta : ndarrays
     optimizer : loop.OptimizerState
+    n_held_out : int
+        Held-out samples, which are scored in one call.
 
     Returns
     -------
@@ -67,7 +73,9 @@ def layout(kernel, net, settings, batch_size, theta, optimizer, best_theta):
     cut = kernel.cut(net, batch_size, theta.itemsize)
     parts = min(cut.parts, -(-batch_size // cut.tile))
     useful = kernel.threads(net, parts)
-    team = team_for(step_flops(net, batch_size), useful, settings.n_threads)
+    flops = step_flops(net, batch_size)
+    flops_of_call = max(flops, step_flops(net, n_held_out) / 3)  # forward only
+    team = team_for(flops, useful, settings.n_threads, flops_of_call)
     blocks = -(-theta.size // BLOCK) if settings.max_grad_norm else 0
     training = Training(
         net,
@@ -85,7 +93,7 @@ def layout(kernel, net, settings, batch_size, theta, optimizer, best_theta):
     return training, team
 
 
-def team_for(flops, useful, n_threads):
+def team_for(flops, useful, n_threads, flops_of_call=0):
     """The threads that a piece of work is worth.
 
     Parameters
@@ -96,12 +104,17 @@ def team_for(flops, useful, n_threads):
         Pieces that it can be cut into.
     n_threads : int or None
         The user's word; None is this process's processors, shared with the other fits in it.
+    flops_of_call : float, default=0
+        Those of the shortest call. From so many on as may take longer than somebody who presses
+        Ctrl-C should wait, there is a thread more, which listens.
     """
     if INTERPRETED:  # there, nobody waits for others
         return Team(1)
+    listens = flops_of_call >= LISTENS_FLOPS
     if n_threads is not None:
-        return Team(min(n_threads, useful))
-    return Team(1 if flops < THREADS_FLOPS else min(processors(), useful), shares=True)
+        return Team(min(n_threads, useful), listens=listens)
+    number = 1 if flops < THREADS_FLOPS else min(processors(), useful)
+    return Team(number, shares=True, listens=listens)
 
 
 def row_numbers(n):

@@ -26,6 +26,15 @@ class Plan(NamedTuple):
     looks: bool = True  # half of the first units look at one column each
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C in a trial, whose network is all that there is."""
+
+    def __init__(self, plan, theta, optimizer, history, n_samples):
+        super().__init__()
+        self.plan, self.theta, self.optimizer = plan, theta, optimizer
+        self.history, self.n_samples = history, n_samples
+
+
 class Task(NamedTuple):
     """What is to be learnt, and how."""
 
@@ -103,8 +112,8 @@ class Task(NamedTuple):
         scored = None if held_out is None else scored_on(samples, held_out)
         optimizer = loop.OptimizerState.start(settings, theta, seed)
         history = loop.fit(self.net, theta, samples, scored, settings, optimizer)
-        if history.ended_by == "interrupted":  # there is no model yet that could be kept
-            raise KeyboardInterrupt
+        if history.ended_by == "interrupted":
+            raise Interrupted(plan, theta, optimizer, history, rows.size)
         if self.settings.max_time is not None:
             self.settings.max_time = max(self.settings.max_time - history.seconds, 1e-6)
         return history

@@ -1,4 +1,4 @@
-"""How kernels are compiled: the flags, and the folder where machine code is kept.
+"""How kernels are compiled: the flags, and what else of the process is touched meanwhile.
 
 Flags, chosen once for every kernel:
 
@@ -14,115 +14,35 @@ Flags, chosen once for every kernel:
 - `njit_sum` adds ``reassoc`` and ``nsz``, for the loops that reduce: only so can a sum
   be spread over the lanes of a vector.
 - ``forceinline``, for `njit_copied`: a copy in each caller, without what its constants rule out.
-- ``cache``, for `entry`: machine code is kept on disk, in a folder named by a hash of the
-  kernels' sources. Numba looks only at the file of the function it loads, and would run stale
-  code after an edit of a callee in another file.
+- machine code of an `entry` is kept on disk: see `cache.py`.
 """
 
 import ctypes
 import gc
-import hashlib
 import os
-import shutil
-import sys
-import tempfile
+import signal
 import threading
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, nullcontext
 
 import numba
 from llvmlite import ir
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
-from numba.core.registry import cpu_target
+from numba.core.compiler_lock import global_compiler_lock
 
-PACKAGE = Path(__file__).resolve().parents[2]
-
-#: Whether every view and index is looked at: NUMBA_BOUNDSCHECK=1, see `bounds.py`.
-CHECKED = bool(numba.config.BOUNDSCHECK)
-
-
-def source_digest():
-    """Hash of the sources of every kernel: equal sources, equal machine code."""
-    digest = hashlib.sha256()
-    kernels = PACKAGE / "kernels"
-    for path in sorted(kernels.rglob("*.py")):
-        digest.update(path.relative_to(kernels).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _user_cache():
-    """The user's own cache folder on this platform, or None without a home."""
-    try:
-        home = Path.home()
-    except RuntimeError:
-        return None
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", home)) / "fastbp"
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "fastbp"
-    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "fastbp"
-
-
-def _writable(folder):
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError:
-        return False
-    return True
-
-
-def cache_folder():
-    """Where compiled kernels are kept, or None where nothing may be written.
-
-    Those that are `CHECKED` have a folder of their own: Numba's key to them doesn't tell.
-
-    ``NUMBA_CACHE_DIR`` if the user set it, else beside the package's byte code, else the
-    user's cache folder. Never a folder that others may write to: what is loaded from it is
-    executed.
-    """
-    digest = source_digest() + "-checked" * CHECKED
-    beside = PACKAGE / "__pycache__" / "kernels"
-    if numba.config.CACHE_DIR:
-        candidates = [Path(numba.config.CACHE_DIR) / f"fastbp-{digest}"]
-    else:
-        candidates = [beside / digest]
-        if (user := _user_cache()) is not None:
-            candidates.append(user / digest)
-    for folder in candidates:
-        if _writable(folder):
-            if folder.parent == beside:
-                _remove_other_versions(beside)
-            return folder
-    return None
-
-
-def _remove_other_versions(beside):
-    """Delete machine code of earlier sources of this very installation."""
-    digest = source_digest()
-    for folder in beside.iterdir():
-        if not folder.name.startswith(digest):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-CACHE_FOLDER = None if numba.config.DISABLE_JIT else cache_folder()
+from fastbp.kernels.machine.cache import CHECKED as CHECKED  # for all other kernels
+from fastbp.kernels.machine.cache import FOLDERS, KernelCache
 
 
 def _compile(function, fastmath, **flags):
-    """Decorate `function`, with Numba's cache pointed at our folder meanwhile."""
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(CACHE_FOLDER or "")
-    try:
-        return numba.njit(
-            nogil=True,
-            _nrt=False,
-            error_model="numpy",
-            fastmath=fastmath or False,
-            **flags,
-        )(function)
-    finally:
-        numba.config.CACHE_DIR = before
+    """Decorate `function`."""
+    return numba.njit(
+        nogil=True,
+        _nrt=False,
+        error_model="numpy",
+        fastmath=fastmath or False,
+        **flags,
+    )(function)
 
 
 class _Part(JITCodeLibrary):
@@ -179,8 +99,11 @@ _INTERNAL = {
 
 def entry(function):
     """Compile a kernel that Python calls, and keep it on disk with all that it calls."""
-    cache = CACHE_FOLDER is not None
-    return _compile(function, {"contract"}, cache=cache, no_cfunc_wrapper=True)
+    kernel = _compile(function, {"contract"}, no_cfunc_wrapper=True)
+    if numba.config.DISABLE_JIT:
+        return kernel
+    kernel._cache = KernelCache(function, FOLDERS)
+    return uninterrupted(kernel, compiling)
 
 
 def njit(function):
@@ -243,35 +166,81 @@ def _choice(this, kernel, rest):
     return njit_copied(choice)
 
 
-#: The threads that are `compiling`, and how things were before the first of them began.
-_compiling, _before, _one_at_a_time = [], [], threading.Lock()
+# -------------------------------------------------------------------- while it is compiled
+
+#: How things were before an entry was compiled, from the outermost `compiling` to the innermost.
+_before = []
 
 
 @contextmanager
 def compiling():
-    """Around a call that may compile kernels: it takes a fifth less time.
+    """Around the compilation of an entry: it takes a fifth less time.
 
     LLVM's first level of optimisation, which vectorises too, instead of the third made no kernel
     slower; and there is nothing to be gained from looking for garbage while ten thousands of
-    small objects are made.
+    small objects are made. Nobody else compiles meanwhile: that is the lock of all of Numba.
     """
-    _ = cpu_target.target_context  # made with the level of others, who go on to use it
-    with _one_at_a_time:
-        if not _compiling:
-            level = numba.config.OPT
-            _before[:] = level, gc.isenabled()
+    with global_compiler_lock:
+        level = numba.config.OPT
+        _before.append((level, gc.isenabled()))
+        try:
             numba.config.OPT = type(level)(min(level, 1))
             gc.disable()
-        _compiling.append(threading.get_ident())
+            yield
+        finally:
+            _restore(*_before.pop())
+
+
+def _restore(level, collected):
+    numba.config.OPT = level
+    if collected:
+        gc.enable()
+
+
+def _restore_in_child():
+    if _before:  # another thread of the parent was compiling
+        _restore(*_before[0])
+        _before.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_restore_in_child)
+
+
+@contextmanager
+def ctrl_c_waits():
+    """Within the ``with`` block Ctrl-C raises nothing; afterwards it does.
+
+    Nothing is changed where somebody else handles the signal, and outside of the main thread.
+    """
+    pressed = []
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *call: pressed.append(call))
     try:
         yield
     finally:
-        with _one_at_a_time:
-            _compiling.remove(threading.get_ident())
-            if not _compiling:
-                numba.config.OPT, collected = _before
-                if collected:
-                    gc.enable()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if pressed:
+        signal.default_int_handler(*pressed[0])
+
+
+def uninterrupted(kernel, context=nullcontext):
+    """The kernel; Ctrl-C waits while it is compiled, or loaded, by whoever is the first to call it.
+
+    What would be left half done is Numba's own, which goes on with it at the next call. A kernel
+    that is compiled already never comes here.
+    """
+    compile_it = kernel.compile
+
+    def compile_in_peace(signature):
+        with ctrl_c_waits(), context():
+            return compile_it(signature)
+
+    kernel.compile = compile_in_peace
+    return kernel
 
 
 def from_python(kernel):

@@ -15,7 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-from fastbp.kernels.machine.compile import njit
+from fastbp.kernels.machine.compile import inline, njit
 
 # Places in the array that threads share, a cache line apart.
 ARRIVED, GENERATION, CALLED_OFF, CROWDED, TAKEN = 0, 16, 32, 48, 64
@@ -70,6 +70,12 @@ def wait(barrier, n_threads):
         elif looks > PATIENCE:
             give_way()
     return True
+
+
+@inline
+def is_called_off(barrier):
+    """Whether nobody waits for what is being computed: what comes of it is good for nothing."""
+    return load(barrier, CALLED_OFF) != 0
 
 
 @njit
@@ -154,6 +160,10 @@ else:  # Windows, whose unit is the millisecond
     _GIVE_WAY, _NAP = "SwitchToThread", ("Sleep", 1)
 
 if numba.config.DISABLE_JIT:
+
+    def load(barrier, place):
+        """As above."""
+        return barrier[place]
 
     def wait(barrier, n_threads):
         """Interpreted kernels run in one thread."""

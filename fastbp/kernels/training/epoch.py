@@ -9,7 +9,7 @@ import numpy as np
 from fastbp.kernels.formulas.optimizers import shrink_of, sum_of_squares
 from fastbp.kernels.machine.compile import inline, njit
 from fastbp.kernels.machine.subnormals import flush_subnormals, restore
-from fastbp.kernels.machine.threads import next_piece, wait
+from fastbp.kernels.machine.threads import is_called_off, next_piece, wait
 from fastbp.kernels.machine.views import least, vector
 from fastbp.kernels.training.samples import shuffle
 
@@ -22,7 +22,8 @@ def train_epochs(take_steps, score, threads, training, samples, held_out, course
     """Train for ``len(course.etas)`` epochs, or `steps` batches, or as long as it improves.
 
     A call that ends within an epoch is gone on from by the next one: between two calls Python can
-    listen to the user.
+    listen to the user. One that is called off meanwhile returns as soon as it can: θ is then
+    anything, but if the position says that all samples are done, and only their scoring is not.
 
     Parameters
     ----------
@@ -62,9 +63,15 @@ def go_through_epochs(take_steps, score, threads, training, samples, held_out, c
             if threads.thread == 0:
                 state.position = stop
             return epoch
+        if is_called_off(threads.barrier):
+            return epoch
         position = 0
         if held_out.X.shape[0] > 0:
+            if threads.thread == 0:
+                state.position = size
             loss, unexplained = score(threads, training, held_out)
+            if is_called_off(threads.barrier):
+                return epoch
             if threads.thread == 0:
                 course.losses_val[epoch] = recipe.loss_scale * loss
                 course.scores[epoch] = 1 - unexplained / held_out.y.shape[1]

@@ -15,7 +15,7 @@ from fastbp.kernels.formulas.activations import activate
 from fastbp.kernels.formulas.network import backward, forward, n_parameters, tile_rows, units
 from fastbp.kernels.formulas.optimizers import add_penalty, count_step, step
 from fastbp.kernels.machine.compile import entry, inline, njit
-from fastbp.kernels.machine.threads import next_piece, share_of, wait
+from fastbp.kernels.machine.threads import is_called_off, next_piece, share_of, wait
 from fastbp.kernels.machine.vectors import INTERPRETED, LANES, lanes, padded
 from fastbp.kernels.machine.views import least, part_of, vector
 from fastbp.kernels.products.blocks import LINE, PACKED, WIDE, multiply, multiply_rows, pack_columns
@@ -115,6 +115,8 @@ def train_batches(threads, training, samples, eta, start, stop):
             part, begin = 0.0, ZERO
             for first in range(at, end, recipe.tile):
                 last = least(first + recipe.tile, end)
+                if is_called_off(threads.barrier):
+                    break
                 part += recipe.loss_scale * tile_gradient(
                     threads, training, weight, begin, samples, first, last
                 )
@@ -171,6 +173,8 @@ def score(threads, training, held_out):
     loss, unexplained, n, theta = 0.0, 0.0, held_out.X.shape[0], training.theta
     for start in range(0, n, recipe.tile):
         stop = least(start + recipe.tile, n)
+        if is_called_off(threads.barrier):
+            break
         tile_forward(threads, net, theta, room, held_out.order, start, stop, held_out.X)
         if threads.thread == 0:
             O = part_of(room, O_PART, padded(stop - start))

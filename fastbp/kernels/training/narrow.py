@@ -21,6 +21,7 @@ from fastbp.kernels.formulas.optimizers import (
 from fastbp.kernels.machine.compile import entry, inline, njit
 from fastbp.kernels.machine.functions import as_many, total
 from fastbp.kernels.machine.runs import numbers, singles
+from fastbp.kernels.machine.threads import is_called_off
 from fastbp.kernels.machine.vectors import INTERPRETED, LANES, TOGETHER, count, gathered
 from fastbp.kernels.machine.views import least, matrix, vector
 from fastbp.kernels.training.epoch import train_epochs
@@ -130,6 +131,8 @@ def score(threads, training, held_out):
     loss_of_all, unexplained = 0.0, 0.0
     samples = Samples(held_out.order, held_out.X, held_out.y, held_out.weight)
     for i in range(0, n, size):
+        if is_called_off(threads.barrier):
+            break
         gather_some(tiles, targets, samples, 1.0, i, least(i + size, n))
         forward(theta, net, o, d)
         for k in range(n_outputs):

@@ -23,6 +23,7 @@ from fastbp.kernels.formulas.optimizers import SGD, count_step, move, scale, shr
 from fastbp.kernels.machine.compile import entry, inline, njit, njit_copied, njit_exact
 from fastbp.kernels.machine.functions import as_many, first, total
 from fastbp.kernels.machine.runs import octets, singles
+from fastbp.kernels.machine.threads import is_called_off
 from fastbp.kernels.machine.vectors import INTERPRETED, LANES
 from fastbp.kernels.machine.views import least
 from fastbp.kernels.training.epoch import train_epochs
@@ -184,6 +185,8 @@ def score(threads, training, held_out):
     z = singles(o, n_units - octets_of(n_outputs, wide), n_outputs)
     loss_of_all, unexplained = 0.0, 0.0
     for i in range(X.shape[0]):
+        if is_called_off(threads.barrier):
+            break
         forward(wide, net, W, singles(X, i * n_in, n_in), o, d)
         for k in range(n_outputs):
             of = loss_and_square(recipe.loss, a[k], held_out.weight[i], z[k], y[i, k])

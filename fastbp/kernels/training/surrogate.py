@@ -7,7 +7,7 @@ import numpy as np
 
 from fastbp.kernels.formulas.activations import activation
 from fastbp.kernels.formulas.losses import mean_of
-from fastbp.kernels.machine.compile import entry
+from fastbp.kernels.machine.compile import entry, uninterrupted
 from fastbp.kernels.machine.runs import octets, singles
 from fastbp.kernels.training.online import forward, is_wide, octets_of, units_of
 
@@ -54,7 +54,7 @@ def function_of_row(*models, encoding=None):
                 y[k] += (y_scale[m, k] * o[outputs + k] + y_mean[m, k]) / n_models
         return y
 
-    return f
+    return f if numba.config.DISABLE_JIT else uninterrupted(f)
 
 
 def row_encoder(encoding):

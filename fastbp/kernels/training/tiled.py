@@ -23,7 +23,7 @@ from fastbp.kernels.formulas.network import (
 )
 from fastbp.kernels.formulas.optimizers import add_penalty, count_step, step
 from fastbp.kernels.machine.compile import entry, inline, njit
-from fastbp.kernels.machine.threads import next_piece, share_of, wait
+from fastbp.kernels.machine.threads import is_called_off, next_piece, share_of, wait
 from fastbp.kernels.machine.vectors import LANES, padded
 from fastbp.kernels.machine.views import least, matrix, part_of, vector
 from fastbp.kernels.products.blocks import LINE
@@ -112,8 +112,8 @@ def train_batch(threads, training, samples, eta, start, stop):
         part = thread
         while part < parts:
             part_losses[part] = part_gradient(
-                part, parts, training.net, recipe, training.loss_parameters, weight, theta,
-                gradients[part], training.room[thread], samples, start, stop,
+                barrier, part, parts, training.net, recipe, training.loss_parameters, weight,
+                theta, gradients[part], training.room[thread], samples, start, stop,
             )  # fmt: skip
             part = next_piece(barrier, part, n_threads)
         if thread == 0:
@@ -146,13 +146,17 @@ def parts_of(recipe, n_samples):
 
 
 @inline
-def part_gradient(part, parts, net, recipe, a, weight, theta, gradient, room, samples, start, stop):
+def part_gradient(
+    barrier, part, parts, net, recipe, a, weight, theta, gradient, room, samples, start, stop
+):
     """gradient ← what this part of the batch adds to ∂L/∂θ; returns what it adds to L."""
     n_tiles = (stop - start + recipe.tile - 1) // recipe.tile
     total, begin = 0.0, ZERO
     for tile in range(n_tiles * part // parts, n_tiles * (part + 1) // parts):
         first = start + tile * recipe.tile
         last = least(first + recipe.tile, stop)
+        if is_called_off(barrier):
+            break
         total += recipe.loss_scale * tile_gradient(
             net, recipe, a, weight, theta, gradient, begin, room, samples, first, last
         )
@@ -205,6 +209,8 @@ def score(threads, training, held_out):
     net, recipe, room = training.net, training.recipe, training.room[0]
     for start in range(0, n, recipe.tile):
         stop = least(start + recipe.tile, n)
+        if is_called_off(threads.barrier):
+            break
         tile_forward(net, training.theta, room, held_out.order, start, stop, held_out.X)
         O = part_of(room, O_PART, padded(stop - start))
         Z = units(O, net, net.size - 1)
@@ -226,12 +232,13 @@ def score_of_tile(recipe, a, Z, held_out, start, stop):
 
 
 @entry
-def loss_gradient(training, samples):
+def loss_gradient(threads, training, samples):
     """The first gradient ← ∂L/∂θ over all samples; returns L."""
     n = samples.order.size
     weight = weight_of(samples.sample_weight, samples.order, 0, n)
     return part_gradient(
-        0, 1, training.net, training.recipe, training.loss_parameters, weight, training.theta,
+        threads.barrier, 0, 1, training.net, training.recipe, training.loss_parameters, weight,
+        training.theta,
         training.gradients[0], training.room[0], samples, 0, n,
     )  # fmt: skip
 
@@ -240,7 +247,7 @@ def loss_gradient(training, samples):
 def predict(threads, model, tile, room, X, prediction):
     """prediction ← ŷ for every row of X, both in raw units and any precision."""
     net, piece = model.net, threads.thread
-    while piece * tile < X.shape[0]:
+    while piece * tile < X.shape[0] and not is_called_off(threads.barrier):
         start, stop = piece * tile, least(piece * tile + tile, X.shape[0])
         n = padded(stop - start)
         O = part_of(room[threads.thread], O_PART, n)
