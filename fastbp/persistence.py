@@ -1,6 +1,7 @@
 """Models on disk: arrays and JSON in one ``.npz``, and nothing that could be executed."""
 
 import json
+from copy import copy
 from contextlib import ExitStack, contextmanager
 from numbers import Real
 
@@ -71,7 +72,8 @@ class Saved:
             Written as it is named; ``.npz`` is customary.
         """
         check_is_fitted(self)
-        write(path, *FORMATS[self._format][0](self), self._format)
+        of_now = copy(self)  # another thread may be fitting
+        write(path, *FORMATS[self._format][0](of_now), self._format)
 
     @classmethod
     def load(cls, path):

@@ -379,9 +379,9 @@ def test_a_warm_start_remembers_its_best_and_since_when_it_stalls(early_stopping
     model = founding(**params, max_iter=2, validation_fraction=0.5)
     with pytest.warns(ConvergenceWarning, match="max_iter=2"):
         model.fit(X, y)  # the first epoch is the best, the second stalls
-    best = model._optimizer.state.best[0], model._optimizer.state.best_score[0]
+    best = [model._optimizer.state[name][0] for name in ("best", "best_held_out")]
     model.set_params(max_iter=100).fit(X, y)
     assert model.n_iter_ == 2  # the second and the third that stall
-    assert model._optimizer.state.best[0] <= best[0]
-    assert model._optimizer.state.best_score[0] >= best[1]
+    assert model._optimizer.state["best"][0] <= best[0]
+    assert model._optimizer.state["best_held_out"][0] <= best[1]
     assert model.set_params(loss="half_squared_error").fit(X, y).n_iter_ == 4
