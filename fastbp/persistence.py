@@ -1,8 +1,8 @@
 """Models on disk: arrays and JSON in one ``.npz``, and nothing that could be executed."""
 
 import json
-from copy import copy
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from numbers import Real
 
 import numpy as np
