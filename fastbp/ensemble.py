@@ -148,6 +148,9 @@ class BackpropEnsembleRegressor(persistence.Saved, inputs.Scored, BaseEstimator)
         ------
         ValueError
             If the data can't be trained on, or training diverged.
+        KeyboardInterrupt
+            After Ctrl-C, if no member has a whole epoch yet; or if this fit is one of many, of a
+            search, say, which ends, too.
         """
         one = BackpropRegressor() if self.estimator is None else clone(self.estimator)
         one._validate_params()
