@@ -352,6 +352,20 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         persistence.save_ensemble(self, path)
 
+    def to_c(self, path, *, name=None, dtype=None):
+        """Write the fitted ensemble as C; see `BackpropRegressor.to_c`."""
+        from fastbp.export import c
+
+        check_is_fitted(self)
+        c.write(self, path, name=name, dtype=dtype)
+
+    def to_onnx(self, path, *, dtype=None):
+        """Write the fitted ensemble as ONNX; see `BackpropRegressor.to_onnx`."""
+        from fastbp.export import onnx
+
+        check_is_fitted(self)
+        onnx.write(self, path, dtype=dtype)
+
     @classmethod
     def load(cls, path):
         """Read an ensemble that `save` wrote.

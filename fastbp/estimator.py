@@ -674,6 +674,55 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         persistence.save(self, path)
 
+    def to_c(self, path, *, name=None, dtype=None):
+        """Write the fitted model as C: one file that predicts, without a library.
+
+        C99, and C++ as well, with scaling, link and encoding inside; it needs ``math.h`` alone and
+        allocates nothing. What to call, and how much room it takes, stands at its top.
+
+        Parameters
+        ----------
+        path : str or path-like
+            ``model.c``; or ``model.h``, whose function is static.
+        name : str or None, default=None
+            The function is called so, with ``_predict``; None is the file's name.
+        dtype : {"float", "double"} or None, default=None
+            Of the function; None is that of training.
+
+        Raises
+        ------
+        NotImplementedError
+            If an activation or a link is not known in C.
+        """
+        from fastbp.export import c
+
+        check_is_fitted(self)
+        c.write(self, path, name=name, dtype=dtype)
+
+    def to_onnx(self, path, *, dtype=None):
+        """Write the fitted model as ONNX; that takes the package onnx, ``fastbp[onnx]``.
+
+        It maps X (n, n_features) to y (n, n_outputs), both in raw units.
+
+        Parameters
+        ----------
+        path : str or path-like
+            ``.onnx`` is customary.
+        dtype : {"float", "double"} or None, default=None
+            Of X and y; None is that of training.
+
+        Raises
+        ------
+        ImportError
+            Without the package onnx.
+        NotImplementedError
+            If an activation or a link is not known in ONNX.
+        """
+        from fastbp.export import onnx
+
+        check_is_fitted(self)
+        onnx.write(self, path, dtype=dtype)
+
     @classmethod
     def load(cls, path):
         """Read a model that `save` wrote.

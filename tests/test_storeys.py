@@ -45,6 +45,7 @@ WINGS = [
             {"unseen"},
         ],
     ),
+    ("export", [{"parts"}, {"c", "onnx"}]),
     ("", [{"persistence"}, {"estimator"}, {"ensemble", "warmup"}, {"__init__"}, {"plotting"}]),
     ("app", [{"tables"}, {"job"}]),
     ("", [{"__main__"}]),
@@ -124,4 +125,4 @@ def test_extras_are_imported_only_where_they_are_used():
         body = ast.parse(path.read_text(encoding="utf-8")).body
         top = [n for n in body if isinstance(n, ast.Import | ast.ImportFrom)]
         names = {getattr(n, "module", None) or n.names[0].name for n in top}
-        assert not {name.split(".")[0] for name in names} & {"matplotlib", "rich", "pandas"}
+        assert not {name.split(".")[0] for name in names} & {"matplotlib", "rich", "pandas", "onnx"}
