@@ -1,17 +1,18 @@
 """Models in C and ONNX predict as `predict` does: every activation, link, encoding, precision."""
 
 import ctypes
-import os
+import re
 import shutil
 import subprocess
 import sys
+from math import erf
 
 import numpy as np
 import pytest
 from founding import founding
 
-from fastbp import BackpropEnsembleRegressor, BackpropRegressor
-from fastbp.export import c, onnx, parts
+from fastbp import BackpropEnsembleRegressor
+from fastbp.export import c, onnx
 from fastbp.kernels.formulas import activations, losses
 
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
@@ -28,17 +29,9 @@ Y = {1: 20 + X @ [0.1, 1, 3], 2: 30 + X @ [[0.1, 0], [1, 2], [0, 3]]}
 def trained(hidden=(7, 5), activation="tanh", n_outputs=1, **params):
     """A model after one epoch, its weights made larger: units bend, and saturate."""
     model = founding(hidden, activation, random_state=0, **params).partial_fit(X, Y[n_outputs])
-    model._learnt = model._learnt._replace(scaling=model._learnt.scaling)
     first, *others = model.coefs_
     model.coefs_ = [first, *(2 * W for W in others)]
     return model
-
-
-def with_activation(name):
-    """All of its rows in one model, if it is a row of the exporters only."""
-    if name in activations.TABLE:
-        return trained(activation=name)
-    pytest.skip(f"{name} is not in the table of activations yet")
 
 
 #: Every activation, link, encoding; one output and two; no scaling; no hidden layer.
@@ -122,3 +115,183 @@ def test_what_is_not_known_is_told(exporter, monkeypatch, tmp_path):
 def test_c_predicts_as_predict(params, real, tmp_path):
     model = trained(**params, **precision_of(real))
     assert_same(compiled(model, tmp_path, real=real)(ROWS), model, ROWS, real)
+
+
+#: In NumPy, of activations that only the exporters know yet.
+COMING = {
+    "gelu": lambda z: z * (1 + np.vectorize(erf)(z / np.sqrt(2))) / 2,
+    "elu": lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
+}
+
+
+def of_other_activation(name, monkeypatch, exporter):
+    """A model whose tanh is exported as another activation, and what it should predict then."""
+    monkeypatch.setitem(exporter.ACTIVATIONS, "tanh", exporter.ACTIVATIONS[name])
+    model = trained((7,), "tanh", dtype="float64")
+    (W1, W2), (b1, b2) = model.coefs_, model.intercepts_
+    plain = COMING.get(name) or activations.TABLE[name].plain
+    return model, (plain(ROWS.astype(float) @ W1 + b1) @ W2 + b2).ravel()
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", c.ACTIVATIONS)
+def test_every_activation_is_its_formula_in_c(name, monkeypatch, tmp_path):
+    model, expected = of_other_activation(name, monkeypatch, c)
+    got = compiled(model, tmp_path, real="double")(ROWS)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-13 * np.abs(expected).max())
+
+
+@pytest.fixture(scope="module")
+def ensemble():
+    """Three members of different shares."""
+    one = founding((4,), max_iter=2, n_iter_no_change=np.inf, **precision_of("float"))
+    model = BackpropEnsembleRegressor(one, 3, resample=None, random_state=0).fit(X, Y[1])
+    model.estimator_weights_ = np.array([1.0, 2.0, 5.0])
+    return model
+
+
+def weighted_mean(model, rows):
+    each = [member.predict(rows) for member in model.estimators_]
+    return np.average(each, axis=0, weights=model.estimator_weights_)
+
+
+@needs_compiler
+def test_an_ensemble_in_c_is_the_weighted_mean_of_its_members(ensemble, tmp_path):
+    got, expected = compiled(ensemble, tmp_path)(ROWS), weighted_mean(ensemble, ROWS)
+    np.testing.assert_allclose(got, expected, rtol=2e-6)
+    del ensemble.estimator_weights_
+    equal = compiled(ensemble, tmp_path, name="equal")(ROWS)
+    np.testing.assert_allclose(equal, ensemble.predict(ROWS), rtol=2e-6)
+    ensemble.estimator_weights_ = np.array([1.0, 2.0, 5.0])
+
+
+#: Reads rows from a file, and writes predictions.
+PROGRAM = """
+#include "model.h"
+#include <stdio.h>
+
+int main(void)
+{
+    float x[INPUTS], y[OUTPUTS];
+    while (fread(x, sizeof(float), INPUTS, stdin) == INPUTS) {
+        model_predict(x, y);
+        fwrite(y, sizeof(float), OUTPUTS, stdout);
+    }
+    return 0;
+}
+"""
+
+
+def run_program(model, folder, compiler, *flags):
+    """What a program predicts that includes the model."""
+    model.to_c(folder / "model.h")
+    (folder / "main.c").write_text(PROGRAM)
+    ends = [f"-DINPUTS={model.n_features_in_}", f"-DOUTPUTS={model.n_outputs_}"]
+    command = [compiler, *flags, *ends, str(folder / "main.c"), "-lm", "-o", str(folder / "main")]
+    made = subprocess.run(command, capture_output=True, text=True)
+    if made.returncode and "sanitize" in " ".join(flags) and "san" in made.stderr:
+        pytest.skip("the compiler has no sanitizers")
+    assert made.returncode == 0, made.stderr
+    run = subprocess.run([folder / "main"], input=ROWS.tobytes(), capture_output=True, check=True)
+    assert run.stderr == b""
+    return np.frombuffer(run.stdout, np.float32).reshape(len(ROWS), -1).squeeze()
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["both", "one of each", "log"])
+def test_sanitizers_find_nothing(name, tmp_path):
+    model = trained(**MODELS[name])
+    sanitize = "-fsanitize=address,undefined,float-cast-overflow,float-divide-by-zero"
+    got = run_program(model, tmp_path, COMPILER, *STRICT, sanitize, "-fno-sanitize-recover=all")
+    assert_same(got, model, ROWS, "float")
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="needs a C++ compiler")
+def test_it_is_c_plus_plus_too(ensemble, tmp_path):
+    strict = ["-x", "c++", "-std=c++11", *STRICT[1:]]
+    got = run_program(ensemble, tmp_path, "c++", *strict)
+    np.testing.assert_allclose(got, weighted_mean(ensemble, ROWS), rtol=2e-6)
+
+
+@needs_compiler
+def test_a_network_of_50_units_takes_3_kilobytes(tmp_path):
+    model = founding((50,), random_state=0).partial_fit(np.random.rand(9, 8), np.arange(9.0))
+    source, program = tmp_path / "model.c", tmp_path / "model.o"
+    model.to_c(source)
+    subprocess.run([COMPILER, *STRICT, "-Os", "-c", str(source), "-o", str(program)], check=True)
+    sections = subprocess.run(["size", str(program)], capture_output=True, text=True, check=True)
+    text, data, bss = map(int, sections.stdout.splitlines()[1].split()[:3])
+    assert text < 3072 and data == bss == 0
+    told = int(re.search(r"Constants: ([\d,]+) bytes", source.read_text())[1].replace(",", ""))
+    assert 501 * 4 < told < text
+
+
+def test_the_file_tells_what_to_call_and_with_what(tmp_path):
+    model = trained(hidden=(2,))
+    model.feature_names_in_ = np.array(["power */ evil", "weight", "x\\"], object)
+    model.to_c(tmp_path / "9 lives.c")
+    text = (tmp_path / "9 lives.c").read_text(encoding="utf-8")
+    head = text[: text.index("#include")]
+    assert "void network_9_lives_predict(const float x[3], float y[1]);" in head
+    assert "3-2-1, tanh" in head and "x: power __ evil, weight, x_." in head
+    assert head.count("*/") == 1
+
+
+@pytest.mark.parametrize("wrong", [{"name": "two words"}, {"name": "float"}, {"dtype": "half"}])
+def test_wrong_names_are_refused(wrong, tmp_path):
+    with pytest.raises(ValueError, match=next(iter(wrong.values()))):
+        trained().to_c(tmp_path / "model.c", **wrong)
+    assert not (tmp_path / "model.c").exists()
+
+
+def test_numbers_are_read_as_the_same_numbers():
+    source = c._Source.__new__(c._Source)
+    for kind in (np.dtype("float32"), np.dtype("float64")):
+        bits = np.random.default_rng(1).integers(0, 2**62, 500, np.int64)
+        values = bits.view(kind)
+        for value in [*values[np.isfinite(values)], kind.type(1), kind.type(-1e-30)]:
+            text = source.number(value, kind)
+            assert re.fullmatch(r"-?\d+(\.\d+)?(e[-+]?\d+)?f?", text) and text[-1] != "."
+            assert "." in text or "e" in text
+            assert kind.type(text.rstrip("f")) == value
+
+
+# ------------------------------------------------------------------------------- ONNX
+
+
+def in_onnxruntime(model, folder, real):
+    """f(X) -> y, by onnxruntime."""
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    model.to_onnx(folder / "model.onnx", dtype=real)
+    session = runtime.InferenceSession(
+        str(folder / "model.onnx"), providers=["CPUExecutionProvider"]
+    )
+    return lambda rows: session.run(["y"], {"X": rows.astype(REALS[real][1])})[0].squeeze()
+
+
+@models
+@reals
+def test_onnx_predicts_as_predict(params, real, tmp_path):
+    model = trained(**params, **precision_of(real))
+    assert_same(in_onnxruntime(model, tmp_path, real)(ROWS), model, ROWS, real, ulps=32)
+
+
+@pytest.mark.parametrize("name", onnx.ACTIVATIONS)
+def test_every_activation_is_its_formula_in_onnx(name, monkeypatch, tmp_path):
+    model, expected = of_other_activation(name, monkeypatch, onnx)
+    got = in_onnxruntime(model, tmp_path, "double")(ROWS)
+    within = 1e-6 if name == "gelu" else 1e-13  # erf is there in float alone
+    np.testing.assert_allclose(got, expected, rtol=0, atol=within * np.abs(expected).max())
+
+
+def test_an_ensemble_in_onnx_is_the_weighted_mean_of_its_members(ensemble, tmp_path):
+    got = in_onnxruntime(ensemble, tmp_path, "float")(ROWS)
+    np.testing.assert_allclose(got, weighted_mean(ensemble, ROWS), rtol=2e-6)
+
+
+def test_without_onnx_the_extra_is_named(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ImportError, match=r"fastbp\[onnx\]"):
+        trained().to_onnx(tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()

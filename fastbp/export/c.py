@@ -110,9 +110,10 @@ class _Source:
         self.n_bytes += rows.size * kind.itemsize
         many = rows.ndim > 1
         if kind.kind == "u":
-            word, written = {1: "unsigned char", 2: "unsigned short"}.get(
-                kind.itemsize, "unsigned"
-            ), str
+            word, written = (
+                {1: "unsigned char", 2: "unsigned short"}.get(kind.itemsize, "unsigned"),
+                str,
+            )
         else:
             word = "float" if kind.itemsize == 4 else "double"
 
@@ -197,7 +198,9 @@ static const {real} *{name}_layer(const {real} *theta, int n_in, int n_out,
 
     def activations(self):
         """A loop for each that is used, the link among them."""
-        used = {name: known(ACTIVATIONS, name, "activation", "C") for name in self.parts.activations}
+        used = {
+            name: known(ACTIVATIONS, name, "activation", "C") for name in self.parts.activations
+        }
         used["link"] = known(LINKS, self.parts.link, "link", "C")
         for name, expression in used.items():
             if expression:
@@ -309,7 +312,10 @@ static void {name}_encode(const {real} *x, {real} *c)
             body += [f"        sum[k] += {name}_share[m] * ({value});"]
             body = [f"    for (int m = 0; m < {len(members)}; m++) {{",
                     *(f"    {line}" for line in body), "    }"]  # fmt: skip
-            body += [f"    for (int k = 0; k < {n_outputs}; k++)", f"        y[k] = ({real})sum[k];"]
+            body += [
+                f"    for (int k = 0; k < {n_outputs}; k++)",
+                f"        y[k] = ({real})sum[k];",
+            ]
         else:
             body += [f"        y[k] = ({real})({value});"]
         room = self.room()

@@ -193,7 +193,9 @@ class Graph:
         if key not in self.same:
             name = self.same[key] = f"constant_{next(self.numbers)}"
             self.constants.append(numpy_helper.from_array(array, name))
-            self.is_of[name] = next((n for n, kind in PRECISIONS.items() if kind == array.dtype), "")
+            self.is_of[name] = next(
+                (n for n, kind in PRECISIONS.items() if kind == array.dtype), ""
+            )
         return self.same[key]
 
     def real(self, value):

@@ -81,7 +81,7 @@ def _member(learnt, share):
 
 
 def precision_of(parts, dtype):
-    """"float" or "double": what is asked for, or None for that of training."""
+    """ "float" or "double": what is asked for, or None for that of training."""
     if dtype is None:
         return next(name for name, known in PRECISIONS.items() if known == parts.dtype)
     if dtype not in PRECISIONS:
