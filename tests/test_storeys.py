@@ -47,6 +47,11 @@ WINGS = [
     ),
     ("export", [{"parts"}, {"c", "onnx"}]),
     ("", [{"persistence"}, {"estimator"}, {"ensemble", "warmup"}, {"__init__"}, {"plotting"}]),
+    (
+        "lessons",
+        [{"names"}, {"step"}, {"lines", "chain", "diagnosis"}, {"text", "mathml", "picture"}],
+    ),
+    ("", [{"explain"}]),
     ("app", [{"tables"}, {"job"}]),
     ("", [{"__main__"}]),
 ]
