@@ -1,7 +1,7 @@
 """A trained network as an ONNX model; it needs the package onnx, the extra ``fastbp[onnx]``.
 
-A new activation or link is a row in `ACTIVATIONS` or `LINKS`. As in `c.py`, scaling is calculated in
-double, and so are the places within bins and the turns of waves.
+A new activation or link is a row in `ACTIVATIONS` or `LINKS`. As in `c.py`, scaling is calculated
+in double, and so are the places within bins and the turns of waves.
 """
 
 from itertools import count

@@ -26,13 +26,13 @@ ALIKE = 0.9999
 VANISHED = 1e-4
 
 ADVICE = {
-    "saturated": "Standardize X, or begin with smaller weights: at the ends σ′ is next to 0, and so "
-    "is the gradient.",
+    "saturated": "Standardize X, or begin with smaller weights: where σ is flat, there is hardly a "
+    "gradient.",
     "dead": "Lower learning_rate_init, or take another activation: they get no gradient, and will "
     "not come back.",
     "duplicate": "Fewer units would do, or more regularly drawn first weights: init='auto'.",
-    "vanishing": "Fewer layers, relu or silu, or standardize=True: hardly anything of the loss comes "
-    "back so far.",
+    "vanishing": "Fewer layers, relu or silu, or standardize=True: hardly anything of the loss "
+    "comes back so far.",
 }
 
 

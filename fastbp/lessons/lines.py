@@ -1,7 +1,7 @@
 """A step in writing: each quantity as its formula, the formula with its numbers, and its value.
 
-Of a network with one small hidden layer every quantity is a number; of others, and of batches, there
-are matrices, layer by layer, of which the middle is left out.
+Of a network with one small hidden layer every quantity is a number; of others, and of batches,
+there are matrices, layer by layer, of which the middle is left out.
 """
 
 from typing import NamedTuple
@@ -65,7 +65,7 @@ def sections_of(step):
 def values_of(sections):
     """Every quantity by its name, as numbers and lists of numbers."""
     return {
-        line.name: float(line.value) if np.ndim(line.value) == 0 else np.asarray(line.value).tolist()
+        line.name: np.asarray(line.value, np.float64).tolist()
         for section in sections
         for line in section.lines
     }  # fmt: skip

@@ -36,7 +36,7 @@ def _element(match):
     if kind == "power":
         return f"<msup><mi>e</mi><mrow>{mathml(text[2:].strip('()'))}</mrow></msup>"
     if kind == "square":
-        return "<msup><mo>)</mo><mn>2</mn></msup>"
+        return "<msup><mo stretchy='false'>)</mo><mn>2</mn></msup>"
     if kind == "ten":
         return f"<msup><mn>10</mn><mn>{text[2:].translate(_DIGITS)}</mn></msup>"
     if kind == "word":
@@ -49,7 +49,8 @@ def _element(match):
         return f"<mn>{text}</mn>"
     if kind == "space":
         return ""
-    return f"<mo>{escape(text)}</mo>"
+    stretchy = " stretchy='false'" if text in "()" else ""
+    return f"<mo{stretchy}>{escape(text)}</mo>"
 
 
 def _name(text):
@@ -102,7 +103,7 @@ def _row(line):
     parts = [*map(mathml, line.formulas), value]
     formula = "".join(f"<mo>=</mo>{part}" for part in parts)
     return (
-        f"<tr><td><math>{mathml(line.name)}</math></td>"
+        f"<tr><td><math displaystyle='true'>{mathml(line.name)}</math></td>"
         f"<td><math displaystyle='true'>{formula}</math></td></tr>"
     )
 

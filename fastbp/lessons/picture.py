@@ -13,39 +13,46 @@ __all__ = ["as_svg", "can_draw", "draw", "save"]
 
 #: Of numbers above 0 and below: told apart by the colour-blind, and dashed in print.
 ABOVE, BELOW, FRAME = "#0072B2", "#D55E00", "0.35"
+PAPER = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}
 
 #: Units of a layer that are drawn, at most, and its inputs where all numbers are written.
 MOST = 6
 
-#: Widths of the thinnest and the widest line, in points.
-THIN, WIDE = 0.6, 4.5
+#: Widths of the thinnest and the widest line, in points; the latter where there are many, too.
+THIN, WIDE, WIDE_OF_MANY = 0.6, 4.5, 2.2
 
-#: The radius of a unit, where neighbours are at a distance of 1.
-RADIUS = 0.19
+#: In inches: the radius of a unit, the distances between units of a layer and between layers.
+RADIUS, GAP, APART = 0.34, 1.45, 3.4
+#: The same where layers are wide or many.
+SMALL_RADIUS, SMALL_GAP, LEAST_APART = 0.25, 0.75, 1.3
+#: In inches: at the sides of a panel, above and below its units, from ŷ to L, and for a title.
+MARGIN, ABOVE_UNITS, TO_LOSS, TITLE = 0.65, 0.85, 1.9, 0.45
 
 
 def draw(step, figure=None):
-    """The three panels.
+    """The three panels, one below the other.
 
     Parameters
     ----------
     step : Step
     figure : matplotlib Figure or None
+        It gets the size that the network needs.
     """
     check_matplotlib("Explanation.plot")
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(15, 6.2)) if figure is None else figure
-    figure.suptitle(title_of(step), y=0.98)
-    axes = figure.subplots(1, 3, gridspec_kw={
-        "left": 0.01, "right": 0.99, "bottom": 0.1, "top": 0.86, "wspace": 0.03,
-    })  # fmt: skip
-    for ax, panel in zip(axes, (_Forward(step), _Backward(step), _Update(step)), strict=True):
-        panel.draw(ax)
-    figure.text(
-        0.5, 0.02, "Lines: the wider, the larger.  Solid and blue: above 0.  "
-        "Dashed and orange: below 0.", ha="center", fontsize=10, color=FRAME,
-    )  # fmt: skip
+    figure = Figure() if figure is None else figure
+    panels = _Forward(step), _Backward(step), _Update(step)
+    width, height = panels[0].size
+    whole = 3 * (height + TITLE) + 2 * TITLE
+    title = title_of(step) + ("" if step.n == 1 else f"; means over {step.n} samples")
+    figure.set_size_inches(width, whole)
+    figure.text(0.5, 1 - 0.25 / whole, title, ha="center", va="center", fontsize=13)
+    for place, panel in enumerate(panels, start=1):
+        bottom = whole - TITLE - place * (height + TITLE)
+        panel.draw(figure.add_axes((0, bottom / whole, 1, height / whole)))
+    told = "Lines: the wider, the larger. Solid and blue: above 0. Dashed and orange: below 0."
+    figure.text(0.5, 0.2 / whole, told, ha="center", va="center", fontsize=9, color=FRAME)
     return figure
 
 
@@ -77,17 +84,24 @@ class _Panel:
     def __init__(self, step):
         self.step, self.names = step, Names(step.widths)
         self.m = len(step.widths) - 1
-        self.written = max(step.widths) <= FEW and self.m == 2  # every number
+        self.written = max(step.widths) <= FEW and self.m <= 2  # every number
         self.shown = [_shown(width) for width in step.widths]
+        self.many = max(map(len, self.shown)) > FEW
+        self.radius, self.gap = (SMALL_RADIUS, SMALL_GAP) if self.many else (RADIUS, GAP)
+        self.apart = max(LEAST_APART, min(APART, 2 * APART / self.m))
+        self.size = (
+            2 * MARGIN + self.m * self.apart + TO_LOSS,
+            2 * ABOVE_UNITS + self.gap * (max(map(len, self.shown)) - 1),
+        )
 
     def place(self, l, at):
-        """Of the unit that is drawn as number `at` of layer l."""
-        n = len(self.shown[l])
-        gap = min(1.0, 2.6 / max(n - 1, 1))
-        return 1.35 * l, gap * ((n - 1) / 2 - at)
+        """Of the unit that is drawn as number `at` of layer l, in inches."""
+        below = (len(self.shown[l]) - 1) / 2 - at
+        return MARGIN + self.apart * l, self.size[1] / 2 + self.gap * below
 
     def draw(self, ax):
-        ax.set(title=self.title, xlim=(-0.45, 1.35 * (self.m + 0.85) + 0.4), ylim=(-1.75, 1.6))
+        ax.set(xlim=(0, self.size[0]), ylim=(0, self.size[1]))
+        ax.set_title(self.title, fontsize=11, loc="left", x=MARGIN / 2 / self.size[0])
         ax.axis("off")
         sizes = [np.abs(self.lines(l)).max(initial=0) for l in range(1, self.m + 1)]
         largest = max(sizes) or 1.0
@@ -104,25 +118,25 @@ class _Panel:
             for to_at, k in enumerate(self.shown[l]):
                 if j is None or k is None:
                     continue
-                value = values[j - 1, k - 1]
                 ends = self.place(l - 1, from_at), self.place(l, to_at)
-                self.arrow(ax, *ends, value, largest)
+                self.arrow(ax, *ends, values[j - 1, k - 1], largest)
                 if self.written:
-                    n_to = len(self.shown[l])
-                    self.label(ax, *ends, self.on_line(l, j, k), 0.36 if n_to > 1 else 0.5)
+                    # Where lines cross, those from a unit and from the next are told apart.
+                    crossing = min(len(self.shown[l]), len(self.shown[l - 1])) > 1
+                    part = (0.27, 0.6)[from_at % 2] if crossing else 0.5
+                    self.label(ax, *ends, self.on_line(l, j, k), part)
 
     def arrow(self, ax, start, end, value, largest):
-        (x0, y0), (x1, y1) = start, end
-        part = RADIUS / np.hypot(x1 - x0, y1 - y0)
-        cut = [x0 + part * (x1 - x0), x1 - part * (x1 - x0)]
-        cut_y = [y0 + part * (y1 - y0), y1 - part * (y1 - y0)]
-        ends = [(cut[0], cut_y[0]), (cut[1], cut_y[1])]
+        start, end = np.array(start), np.array(end)
+        off = self.radius * (end - start) / np.hypot(*(end - start))
+        ends = [start + off, end - off]
         start, end = ends if self.forward else ends[::-1]
+        wide = WIDE_OF_MANY if self.many else WIDE
         ax.annotate(
             "", end, start,
             arrowprops={
                 "arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9,
-                "linewidth": THIN + (WIDE - THIN) * abs(value) / largest,
+                "linewidth": THIN + (wide - THIN) * abs(value) / largest,
                 "color": ABOVE if value >= 0 else BELOW,
                 "linestyle": "-" if value >= 0 else (0, (4, 1.5)),
             },
@@ -130,8 +144,7 @@ class _Panel:
 
     def label(self, ax, start, end, text, part):
         x, y = (a + part * (b - a) for a, b in zip(start, end, strict=True))
-        box = {"boxstyle": "square,pad=0.12", "facecolor": "white", "edgecolor": "none"}
-        ax.text(x, y, text, ha="center", va="center", fontsize=8.5, bbox=box, zorder=4)
+        ax.text(x, y, text, ha="center", va="center", fontsize=9, bbox=PAPER, zorder=4)
 
     def draw_unit(self, ax, l, at, k):
         from matplotlib.patches import Circle
@@ -140,31 +153,32 @@ class _Panel:
         if k is None:
             ax.text(x, y, "⋮", ha="center", va="center", fontsize=14)
             return
-        crowded = len(self.shown[l]) > 4
-        radius = RADIUS if not crowded else 0.75 * RADIUS
-        ax.add_patch(Circle((x, y), radius, facecolor="white", edgecolor=FRAME, zorder=5))
-        name, value = self.on_unit(l, k)
-        size = 9 if not crowded else 7
-        ax.text(x, y + 0.4 * radius, name, ha="center", va="center", fontsize=size, zorder=6)
-        ax.text(x, y - 0.35 * radius, value, ha="center", va="center", fontsize=size, zorder=6)
-        below = self.below_unit(l, k) if self.written else ""
-        if below:
-            ax.text(x, y - radius - 0.05, below, ha="center", va="top", fontsize=8.5, zorder=6,
-                    bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"})  # fmt: skip
+        ax.add_patch(Circle((x, y), self.radius, facecolor="white", edgecolor=FRAME, zorder=5))
+        text = "\n".join(self.on_unit(l, k)).strip()
+        size = 7 if self.many else 9
+        ax.text(x, y, text, ha="center", va="center", fontsize=size, zorder=6, linespacing=1.3)
+        beside = self.beside_unit(l, k) if self.written else ""
+        if beside:
+            # Where no lines are: above the first unit, else below; right of the middle at the end.
+            above = at == 0 and len(self.shown[l]) > 1
+            y += (self.radius + 0.06) * (1 if above else -1)
+            ends = {"ha": "left" if l == self.m else "center", "va": "bottom" if above else "top"}
+            ax.text(x, y, beside, **ends, fontsize=9, zorder=6, bbox=PAPER)
 
     def draw_loss(self, ax):
         """L, where ŷ goes to."""
-        x, y = 1.35 * self.m, 0.0
-        there = 1.35 * (self.m + 0.78)
-        style = "-|>" if self.forward else "<|-"
+        there = MARGIN + self.m * self.apart + TO_LOSS
+        middle = self.size[1] / 2
+        half = 0.12 + 0.038 * max(map(len, self.on_loss().split("\n")))
         for at, k in enumerate(self.shown[self.m]):
             if k is not None:
                 x, y = self.place(self.m, at)
-                ax.annotate("", (there - 0.2, 0.0), (x + RADIUS, y),
-                            arrowprops={"arrowstyle": style, "color": FRAME, "linewidth": 0.8,
-                                        "shrinkA": 0, "shrinkB": 0})  # fmt: skip
+                ends = [(x + self.radius, y), (there - half, middle)]
+                start, end = ends if self.forward else ends[::-1]
+                arrow = {"arrowstyle": "-|>", "color": FRAME, "shrinkA": 0, "shrinkB": 0}
+                ax.annotate("", end, start, arrowprops=arrow)
         box = {"boxstyle": "square,pad=0.35", "facecolor": "white", "edgecolor": FRAME}
-        ax.text(there, 0.0, self.on_loss(), ha="center", va="center", fontsize=9, bbox=box)
+        ax.text(there, middle, self.on_loss(), ha="center", va="center", fontsize=9, bbox=box)
 
     # ------------------------------------------------------- what subclasses write
 
@@ -177,7 +191,7 @@ class _Panel:
 
 
 class _Forward(_Panel):
-    title = "Forward: values on units, weights on lines, biases below"
+    title = "Forward: values in units, weights on lines"
 
     def lines(self, l):
         return self.step.before[0][l - 1]
@@ -185,7 +199,7 @@ class _Forward(_Panel):
     def on_line(self, l, j, k):
         return f"{self.names.weight(l, j, k)}  {number(self.lines(l)[j - 1, k - 1], 3)}"
 
-    def below_unit(self, l, k):
+    def beside_unit(self, l, k):
         if l == 0:
             return ""
         return f"{self.names.bias(l, k)}  {number(self.step.before[1][l - 1][k - 1], 3)}"
@@ -195,7 +209,7 @@ class _Forward(_Panel):
 
 
 class _Backward(_Panel):
-    title = "Backward: dL/d… of units, of weights on lines, of biases below"
+    title = "Backward: the way of the gradient (dO is dL/dO, dw is dL/dw)"
     forward = False
 
     def lines(self, l):
@@ -211,7 +225,7 @@ class _Backward(_Panel):
         name = self.names.o(l, k) if self.step.link == "identity" or l < self.m else f"Z{down(k)}"
         return f"d{name}", number(d[k - 1].sum(), 3)
 
-    def below_unit(self, l, k):
+    def beside_unit(self, l, k):
         if l == 0:
             return ""
         gradient = f"d{self.names.bias(l, k)}  {number(self.step.gradient[1][l - 1][k - 1], 3)}"
@@ -224,7 +238,7 @@ class _Backward(_Panel):
 
 
 class _Update(_Panel):
-    title = "Update: before → after; lines: the step −η dL/dw"
+    title = "Update: before → after; lines show the step −η dL/dw"
 
     def lines(self, l):
         return self.step.after[0][l - 1] - self.step.before[0][l - 1]
@@ -241,7 +255,7 @@ class _Update(_Panel):
             return (name, number(self.step.O[0][k - 1].mean(), 3)) if l == 0 else (name, "")
         return name, number(self.step.y_after[k - 1].mean(), 3)
 
-    def below_unit(self, l, k):
+    def beside_unit(self, l, k):
         if l == 0:
             return ""
         before, after = (each[1][l - 1][k - 1] for each in (self.step.before, self.step.after))
