@@ -52,7 +52,7 @@ WINGS = [
         [{"names"}, {"step"}, {"lines", "chain", "diagnosis"}, {"text", "mathml", "picture"}],
     ),
     ("", [{"explain"}]),
-    ("app", [{"tables"}, {"job"}]),
+    ("app", [{"tables"}, {"job"}, {"explaining", "exporting"}]),
     ("", [{"__main__"}]),
 ]
 

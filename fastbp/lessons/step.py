@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastbp import encodings, parameters, scaling
 from fastbp.estimator import BackpropRegressor
 from fastbp.fitting.learnt import Learnt
+from fastbp.kernels.formulas.network import network
 
 
 class Step(NamedTuple):
@@ -81,22 +82,22 @@ def step_of(model, X, y, eta, raw_units):
     link = learnt.link.out_activation
     W, b = weights_of(learnt, units)
 
-    def network(W, b, kinds, **given):
+    def layers(W, b, kinds, **given):
         return bare(W, b, kinds, eta, len(seen), **given)
 
     of_loss = loss_of(model, learnt)
-    whole = network(W, b, learnt.activations, **of_loss)
+    whole = layers(W, b, learnt.activations, **of_loss)
     loss, *gradient = whole.loss_gradient(seen, targets)
     Z, O, slopes = [], [seen.T], []
     for l, kind in enumerate(learnt.activations):
         o_before = O[-1].T
         eye = np.eye(W[l].shape[1])
         unchanged, nothing = [W[l], eye], np.zeros(len(eye))
-        Z.append(rows(network([W[l]], [b[l]], ()).predict(o_before)).T)
-        O.append(rows(network(unchanged, [b[l], nothing], (kind,)).predict(o_before)).T)
-        slopes.append(slopes_of(network, unchanged, b[l], kind, o_before, O[-1].T))
+        Z.append(rows(layers([W[l]], [b[l]], ()).predict(o_before)).T)
+        O.append(rows(layers(unchanged, [b[l], nothing], (kind,)).predict(o_before)).T)
+        slopes.append(slopes_of(layers, unchanged, b[l], kind, o_before, O[-1].T))
     O.append(rows(whole.predict(seen)).T)
-    Z.append(rows(network([W[-1]], [b[-1]], ()).predict(O[-2].T)).T)
+    Z.append(rows(layers([W[-1]], [b[-1]], ()).predict(O[-2].T)).T)
 
     n = len(seen)
     D, dO = [[] for _ in W], [[] for _ in slopes]
@@ -106,7 +107,7 @@ def step_of(model, X, y, eta, raw_units):
             D[l].append(d / n)
         for l in range(len(dO)):
             eye = np.eye(W[l].shape[1])
-            rest = network(
+            rest = layers(
                 [eye, *W[l + 1 :]], [np.zeros(len(eye)), *b[l + 1 :]],
                 ("identity", *learnt.activations[l + 1 :]), **of_loss,
             )  # fmt: skip
@@ -175,15 +176,54 @@ def bare(W, b, activations, eta, n, **given):
     return model
 
 
-def slopes_of(network, W, b, kind, X, O):
+def slopes_of(layers, W, b, kind, X, O):
     """σ′ of each unit (n_units, n): the gradient by its bias, where ∂L/∂O is 1."""
     slopes = []
     for x, o in zip(X, O, strict=True):
-        model = network(W, [b, -o], (kind,), loss="half_squared_error")
+        model = layers(W, [b, -o], (kind,), loss="half_squared_error")
         # It predicts 0, and is to predict −1: the slope of half the squared error is 1.
         targets = -np.ones((1, len(o)))
         slopes.append(model.loss_gradient(x[None], targets)[2][0])
     return np.transpose(slopes)
+
+
+def untrained(X, y, hidden, activation, seed):
+    """A model with scikit-learn's first weights, which has only measured its table.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+    y : ndarray of shape (n_samples,)
+    hidden, activation, seed : see `BackpropRegressor`
+    """
+    model = BackpropRegressor(hidden, activation, solver="sgd", init="glorot", random_state=seed)
+    model._validate_params()
+    settings = model._settings()
+    widths = X.shape[1], *settings.hidden, 1
+    net, kinds = network(widths, settings.activations), settings.activations
+    theta = parameters.initialize(net, kinds, np.random.RandomState(seed))
+    units = scaling.measure(X, y[:, None])
+    model._learnt = Learnt.of(theta, net, kinds, model.loss, units)
+    model.n_features_in_, model.n_outputs_ = X.shape[1], 1
+    return model
+
+
+def mean_loss(model, X, y):
+    """L of all rows, in the units of a step."""
+    learnt = model._learnt
+    seen, targets = seen_by_network(X, np.reshape(y, (len(X), -1)), learnt, learnt.scaling)
+    whole = bare(
+        *weights_of(learnt, learnt.scaling), learnt.activations, 1.0, 1, **loss_of(model, learnt)
+    )
+    return whole.loss_gradient(seen, targets)[0]
+
+
+def after_step(model, step):
+    """Let a model be what it is after the step."""
+    learnt = model._learnt
+    link = "identity" if step.link == "identity" else "log"
+    coefs, intercepts = scaling.to_raw_units(*step.after, step.units, link)
+    model._learnt = learnt._replace(coefs=list(coefs), intercepts=list(intercepts))
 
 
 def rows(a):
