@@ -14,12 +14,12 @@ def run(args):
     path = Path(args.out or Path(args.model).with_suffix(SUFFIXES[args.to]).name)
     if path.exists() and path.samefile(args.model):
         raise ValueError(f"{path} is the model itself: it will not be overwritten.")
+    if args.name and args.to != "c":
+        raise ValueError("--name is for C: it names the function.")
     tables.check_writable(path)
     if args.to == "c":
         model.to_c(path, name=args.name, dtype=args.dtype)
     else:
-        if args.name:
-            raise ValueError("--name is for C: it names the function.")
         model.to_onnx(path, dtype=args.dtype)
     print(f"Written: {path} ({path.stat().st_size:,} bytes)")
 

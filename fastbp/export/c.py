@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastbp import __version__
-from fastbp.export.parts import PRECISIONS, known, parts_of, precision_of
+from fastbp.export.parts import PRECISIONS, known, parts_of, precision_of, version
 
 #: σ(z) as an expression, or "" for none. A name with @ after it is a function of math.h, and a
 #: number with @ after it a constant, both of the network's precision.
@@ -148,7 +147,7 @@ class _Source:
         names = ", ".join(re.sub(r"[^\w .%()-]", "_", name) for name in parts.names)
         link = {"identity": ""}.get(parts.link, f"; link: {parts.link}")
         told = [
-            f"{parts.shape}{link}. Written by fastbp {__version__}.",
+            f"{parts.shape}{link}. Written by fastbp {version()}.",
             f"    void {self.name}_predict(const {real} x[{parts.n_features}], "
             f"{real} y[{parts.n_outputs}]);",
             "x and y are in the units of the table that the network was trained on; it scales them "

@@ -8,8 +8,7 @@ from itertools import count
 
 import numpy as np
 
-from fastbp import __version__
-from fastbp.export.parts import PRECISIONS, known, parts_of, precision_of
+from fastbp.export.parts import PRECISIONS, known, parts_of, precision_of, version
 
 #: (graph, z): the name of σ(z), from operators that runtimes have in both precisions. None: z.
 ACTIVATIONS = {
@@ -98,7 +97,7 @@ def proto(model, dtype=None):
     made = helper.make_model(
         graph,
         producer_name="fastbp",
-        producer_version=__version__,
+        producer_version=version(),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
     )

@@ -1,5 +1,6 @@
 """What a trained model consists of, as the exporters take it."""
 
+from importlib import import_module
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -87,6 +88,11 @@ def precision_of(parts, dtype):
     if dtype not in PRECISIONS:
         raise ValueError(f"dtype must be one of {list(PRECISIONS)} or None, got {dtype!r}.")
     return dtype
+
+
+def version():
+    """Of fastbp, which is above here."""
+    return import_module("fastbp").__version__
 
 
 def known(table, name, what, language):

@@ -271,20 +271,38 @@ def title_of(step):
 
 
 def given_of(step):
-    """The sample, and its units where they are not the table's."""
+    """The sample, and how it comes from the table where it is standardized."""
     lines = []
-    if step.n == 1 and step.widths[0] <= FEW:
-        inputs = [f"i{down(j)} = {number(i)}" for j, i in enumerate(step.O[0][:, 0], start=1)]
-        names = [f" ({name})" for name in step.columns] or [""] * len(inputs)
-        both = [i + name for i, name in zip(inputs, names, strict=True)]
-        targets = ", ".join(number(y) for y in step.y[:, 0])
-        lines.append(f"{', '.join(both)}; y = {targets}")
+    if step.n == 1 and max(step.widths[0], step.widths[-1]) <= FEW:
+        i, y = step.O[0][:, 0], step.y[:, 0]
+        names = step.columns or [""] * len(i)
+        of_x, of_y = [(0.0, 1.0)] * len(i), [(0.0, 1.0)] * len(y)
+        if step.units is not None:
+            of_x = list(zip(step.units.X_mean, step.units.X_scale, strict=True))
+            of_y = list(zip(step.units.y_mean, step.units.y_scale, strict=True))
+        known = Names(step.widths)
+        ends = [known.y(k) for k in known.units(len(step.widths) - 1)]
+        told = [_from_table(f"i{down(j)}", *each) for j, each in enumerate(
+            zip(names, i, of_x, strict=True), start=1)]  # fmt: skip
+        told += [_from_table(name, "", *each) for name, each in zip(
+            ends, zip(y, of_y, strict=True), strict=True)]  # fmt: skip
+        lines += [", ".join(told)] if step.units is None else told
     if step.units is not None:
-        lines.append("Columns and y are standardized, as training sees them: (x − mean)/deviation.")
+        lines.append("Standardized, as training sees them: less the mean, by the deviation.")
         if step.n == 1 and step.widths[-1] == 1:
             lines.append(
-                f"In the table's units y is {number(step.in_table(step.y)[0, 0])}, ŷ "
-                f"{number(step.prediction[0, 0])}, and after the step "
+                f"In the table's units ŷ is {number(step.prediction[0, 0])}, and after the step "
                 f"{number(step.in_table(step.y_after)[0, 0])}."
             )
     return lines
+
+
+def _from_table(name, column, value, units):
+    """A value, from that of the table."""
+    mean, scale = units
+    column = f" ({column})" if column else ""
+    if (mean, scale) == (0.0, 1.0):
+        return f"{name}{column} = {number(value)}"
+    before = number(value * scale + mean)
+    told = f"({before} − {factor(mean)})/{number(scale)}" if mean else f"{before}/{number(scale)}"
+    return f"{name}{column} = {told} = {number(value)}"

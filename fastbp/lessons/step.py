@@ -114,13 +114,14 @@ def step_of(model, X, y, eta, raw_units):
             dO[l].append(rest.loss_gradient(O[l + 1].T[i : i + 1], targets[i : i + 1])[2][0] / n)
 
     whole.partial_fit(seen, targets)
-    if whole.learning_rate_init_ != eta:
+    loss_after = whole.loss_gradient(seen, targets)[0]
+    if whole.learning_rate_init_ != eta or not np.isfinite(loss_after):
         raise ValueError(f"A step with learning_rate={eta:g} diverges: choose a smaller one.")
     return Step(
         [seen.shape[1], *(len(each) for each in b)], list(learnt.activations), learnt.loss, link,
         float(eta), rows(targets).T, O, Z, slopes,
         [np.transpose(each) for each in dO], [np.transpose(each) for each in D],
-        float(loss), float(whole.loss_gradient(seen, targets)[0]), rows(whole.predict(seen)).T,
+        float(loss), float(loss_after), rows(whole.predict(seen)).T,
         (W, b), tuple(gradient), (whole.coefs_, whole.intercepts_), units,
         names_of_inputs(model, learnt),
     )  # fmt: skip

@@ -29,15 +29,15 @@ def line_of(line, width):
     indent = " " * (len(head) - 2) + "= "
     if np.ndim(line.value):
         return _matrix(head, line)
-    parts = [*line.formulas, number(line.value)]
-    lines, now = [], head + parts[0]
-    for part in parts[1:]:
-        if len(now) + 3 + len(part) <= WIDTH:
-            now += f" = {part}"
-        else:
-            lines.append(now)
-            now = indent + part
-    return [*lines, now]
+    lines, start = [], head
+    for part in [*line.formulas, number(line.value)]:
+        if lines and len(lines[-1]) + 3 + len(part) <= WIDTH:
+            lines[-1] += f" = {part}"
+        else:  # a sum that is longer than a line goes on in the next one
+            ends = {"initial_indent": start, "subsequent_indent": " " * len(head)}
+            lines += textwrap.wrap(part, WIDTH, **ends)
+        start = indent
+    return lines
 
 
 def _matrix(head, line):
