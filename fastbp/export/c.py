@@ -180,10 +180,11 @@ class _Source:
     def layer(self):
         """One product of a matrix with a vector."""
         real, name = self.real, self.name
+        start = f"static const {real} *{name}_layer("
         return f"""\
 /* out = b + W in. theta: of each unit its bias, then its weights. Returns what comes after. */
-static const {real} *{name}_layer(const {real} *theta, int n_in, int n_out,
-                                  const {real} *in, {real} *out)
+{start}const {real} *theta, int n_in, int n_out,
+{" " * len(start)}const {real} *in, {real} *out)
 {{
     for (int k = 0; k < n_out; k++) {{
         {real} sum = *theta++;
@@ -291,7 +292,8 @@ static void {name}_encode(const {real} *x, {real} *c)
         self.of_members(f"{name}_theta", thetas, self.kind)
 
         columns = "x" if parts.encoding is None else "c"
-        first = f"({columns}[j] - {name}_x_mean{m}[j]) * {name}_x_factor{m}[j]"
+        exact = "(double)" if real == "float" else ""
+        first = f"({exact}{columns}[j] - {name}_x_mean{m}[j]) * {name}_x_factor{m}[j]"
         body = [f"    const {real} *theta = {name}_theta{m};"]
         body += [f"    for (int j = 0; j < {n_columns}; j++)"]
         body += [f"        o0[j] = ({real})({first});" if self.scaled else
@@ -305,7 +307,11 @@ static void {name}_encode(const {real} *x, {real} *c)
             if plain.get(kind):
                 body += [f"    {name}_{kind}({here}, {n_out});"]
         o = f"o{len(kinds) % 2}"
-        value = f"{name}_y_scale{m}[k] * {o}[k] + {name}_y_mean{m}[k]" if self.scaled else f"{o}[k]"
+        value = (
+            f"{name}_y_scale{m}[k] * {exact}{o}[k] + {name}_y_mean{m}[k]"
+            if self.scaled
+            else f"{o}[k]"
+        )
         body += [f"    for (int k = 0; k < {n_outputs}; k++)"]
         if self.many:
             body += [f"        sum[k] += {name}_share[m] * ({value});"]
