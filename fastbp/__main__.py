@@ -282,7 +282,8 @@ def add_export(commands):
     add("--to", choices=["c", "onnx"], required=True)
     add("--out", metavar="FILE", help="default: MODEL.c or MODEL.onnx, here; MODEL.h is C, too")
     add("--name", help="in C the function is NAME_predict; default: the file's name")
-    add("--dtype", choices=["float", "double"], help="default: that of training")
+    kinds = ["float", "double", "int8", "int16"]
+    add("--dtype", choices=kinds, help="default: that of training; rounded weights are for C")
 
 
 def _plain(error):

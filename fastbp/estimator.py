@@ -686,8 +686,10 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             ``model.c``; or ``model.h``, whose function is static.
         name : str or None, default=None
             The function is called so, with ``_predict``; None is the file's name.
-        dtype : {"float", "double"} or None, default=None
-            Of the function; None is that of training.
+        dtype : {"float", "double", "int8", "int16"} or None, default=None
+            Of the function; None is that of training. "int8" and "int16": weights are rounded to
+            a quarter or a half of the room, and the file tells by how much predictions change; x
+            and y are float.
 
         Raises
         ------

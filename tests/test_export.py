@@ -12,13 +12,15 @@ import pytest
 from founding import founding
 
 from fastbp import BackpropEnsembleRegressor
-from fastbp.export import c, onnx
+from fastbp.export import c, integers, onnx
+from fastbp.export.constants import Constants
 from fastbp.kernels.formulas import activations, losses
 
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="needs a C compiler")
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
 REALS = {"float": (ctypes.c_float, np.float32), "double": (ctypes.c_double, np.float64)}
+INTEGERS = {"int8": REALS["float"], "int16": REALS["float"]}
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal([100.0, -2.0, 0.0], [30.0, 0.5, 1.0], (60, 3))
@@ -59,7 +61,7 @@ def compiled(model, folder, *flags, real=None, name="model"):
     command = [COMPILER, *STRICT, "-O2", "-shared", "-fPIC", *flags, str(source), "-lm", "-o"]
     subprocess.run([*command, str(library)], check=True)
     predict = getattr(ctypes.CDLL(str(library)), f"{name}_predict")
-    kind, dtype = REALS[real or "float"]
+    kind, dtype = (REALS | INTEGERS)[real or "float"]
     predict.argtypes, predict.restype = [ctypes.POINTER(kind)] * 2, None
 
     def of_rows(rows):
@@ -92,7 +94,7 @@ def test_every_activation_has_an_exporter(table):
     assert set(activations.TABLE) <= set(table)
 
 
-@pytest.mark.parametrize("table", [c.LINKS, onnx.LINKS], ids=["C", "ONNX"])
+@pytest.mark.parametrize("table", [c.LINKS, onnx.LINKS, integers.LINKS])
 def test_every_link_has_an_exporter(table):
     assert set(losses.LINKS) <= set(table)
 
@@ -139,6 +141,32 @@ def test_every_activation_is_its_formula_in_c(name, monkeypatch, tmp_path):
     model, expected = of_other_activation(name, monkeypatch, c)
     got = compiled(model, tmp_path, real="double")(ROWS)
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-13 * np.abs(expected).max())
+
+
+@needs_compiler
+@pytest.mark.parametrize(("kind", "within"), [("int8", 0.1), ("int16", 5e-4)])
+@pytest.mark.parametrize("name", ["one of each", "both", "log"])
+def test_rounded_weights_change_predictions_as_little_as_is_told(name, kind, within, tmp_path):
+    model = trained(**MODELS[name])
+    units, encoding = model._learnt.scaling, model._learnt.encoding
+    rows = units.X_mean[:3] + units.X_scale[:3] * RANDOM.normal(size=(1000, 3))
+    if encoding is not None:
+        rows = RANDOM.uniform(encoding.low, encoding.high, (1000, 3))
+    got = compiled(model, tmp_path, real=kind)(rows)
+    error = (got - model.predict(rows)) / units.y_scale
+    text = (tmp_path / "model.c").read_text(encoding="utf-8").replace("\n *", "")
+    told, most = map(float, re.search(r"change by (\S+) of .*?, (\S+) at most", text).groups())
+    assert np.sqrt(np.mean(error**2)) == pytest.approx(told, rel=0.5)
+    assert 0 < told < within and np.abs(error).max() < 2 * most
+
+
+def test_rounded_weights_are_within_half_a_step():
+    W = RANDOM.normal(size=(20, 5)) * [1e-3, 1, 10, 0, 1e5]
+    for kind in ("int8", "int16"):
+        whole, steps = integers.rounded(W, kind)
+        assert whole.dtype == kind
+        assert (np.abs(W - whole * steps.astype(float)) <= 0.51 * steps).all()
+        assert (np.abs(whole[:, [0, 1, 2, 4]]).max(axis=0) == np.iinfo(kind).max).all()
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +273,7 @@ def test_wrong_names_are_refused(wrong, tmp_path):
 
 
 def test_numbers_are_read_as_the_same_numbers():
-    source = c._Source.__new__(c._Source)
+    source = Constants(False)
     for kind in (np.dtype("float32"), np.dtype("float64")):
         bits = np.random.default_rng(1).integers(0, 2**62, 500, np.int64)
         values = bits.view(kind)

@@ -45,7 +45,7 @@ WINGS = [
             {"unseen"},
         ],
     ),
-    ("export", [{"parts"}, {"c", "onnx"}]),
+    ("export", [{"parts"}, {"integers"}, {"constants"}, {"c", "onnx"}]),
     ("", [{"persistence"}, {"estimator"}, {"ensemble", "warmup"}, {"__init__"}, {"plotting"}]),
     (
         "lessons",

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fastbp.export.constants import WORDS, Constants
+from fastbp.export.integers import KINDS, measured_loss, rounded
 from fastbp.export.parts import PRECISIONS, known, parts_of, precision_of, version
 
 #: σ(z) as an expression, or "" for none. A name with @ after it is a function of math.h, and a
@@ -61,26 +63,28 @@ def source(model, name, dtype=None, *, is_header=False):
         Fitted.
     name : str
         The function is called so, with ``_predict``.
-    dtype : {"float", "double"} or None
+    dtype : {"float", "double", "int8", "int16"} or None
     is_header : bool
         Its function is ``static``, to be included where it is called.
     """
     if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) or name in NOT_NAMES:
         raise ValueError(f"{name!r} can't be the name of a function in C.")
     parts = parts_of(model)
-    return _Source(parts, name, precision_of(parts, dtype), is_header).text()
+    integers = dtype if dtype in KINDS else None
+    real = "float" if integers else precision_of(parts, dtype, *KINDS)
+    return _Source(parts, name, real, is_header, integers).text()
 
 
-class _Source:
+class _Source(Constants):
     """The pieces of the file, for one model."""
 
-    def __init__(self, parts, name, real, is_header):
+    def __init__(self, parts, name, real, is_header, integers):
         self.parts, self.name, self.real, self.is_header = parts, name, real, is_header
+        self.integers = integers  # the kind of weights, or None
+        super().__init__(len(parts.members) > 1)
         self.kind = PRECISIONS[real]
-        self.many = len(parts.members) > 1
         self.of_member = "[m]" if self.many else ""
         self.scaled = parts.members[0].units is not None
-        self.constants, self.n_bytes = [], 0  # what `constant` adds to
 
     def text(self):
         """All of it."""
@@ -93,44 +97,6 @@ class _Source:
         return "\n".join([self.head(), "#include <math.h>\n", declared, *pieces]).replace(
             "\n\n\n", "\n\n"
         )
-
-    # ------------------------------------------------------------------ numbers
-
-    def number(self, value, kind):
-        """A constant that is read as the very same number."""
-        value = kind.type(value)
-        text = f"{float(value):.9g}" if kind == PRECISIONS["float"] else repr(float(value))
-        text = text if re.search(r"[.en]", text) else f"{text}.0"
-        return text + ("f" if kind == PRECISIONS["float"] else "")
-
-    def constant(self, name, of_members, kind=PRECISIONS["double"]):
-        """An array, of one row for each member where there are several."""
-        rows, kind = np.asarray(of_members), np.dtype(kind)
-        self.n_bytes += rows.size * kind.itemsize
-        many = rows.ndim > 1
-        if kind.kind == "u":
-            word, written = (
-                {1: "unsigned char", 2: "unsigned short"}.get(kind.itemsize, "unsigned"),
-                str,
-            )
-        else:
-            word = "float" if kind.itemsize == 4 else "double"
-
-            def written(value):
-                return self.number(value, kind)
-
-        lists = [", ".join(map(written, row)) for row in np.atleast_2d(rows)]
-        lists = [textwrap.fill(row, 96, initial_indent="    ", subsequent_indent="    ")
-                 for row in lists]  # fmt: skip
-        lengths = "".join(f"[{n}]" for n in rows.shape)
-        body = "\n}, {\n".join(lists)
-        body = f"{{{{\n{body}\n}}}}" if many else f"{{\n{body}\n}}"
-        self.constants.append(f"static const {word} {name}{lengths} = {body};\n")
-
-    def of_members(self, name, rows, kind=PRECISIONS["double"]):
-        """A constant that each member has its own of."""
-        rows = list(rows)
-        self.constant(name, rows if self.many else rows[0], kind)
 
     def spelt(self, expression):
         """An expression of a table, in the network's precision."""
@@ -157,6 +123,13 @@ class _Source:
         ]
         if names:
             told.insert(2, f"x: {names}.")
+        if self.integers:
+            error, most = measured_loss(parts, self.integers)
+            told.append(
+                f"Weights are rounded to {self.integers}: predictions change by {error:.2g} of y's "
+                f"standard deviation (root of the mean square), {most:.2g} at most, on 1,000 rows "
+                "drawn at random."
+            )
         lines = []
         for paragraph in told:
             keep = paragraph.startswith("    ")
@@ -180,6 +153,21 @@ class _Source:
     def layer(self):
         """One product of a matrix with a vector."""
         real, name = self.real, self.name
+        if self.integers:
+            start = f"static void {name}_layer("
+            return f"""\
+/* out = b + W in. weights: integers, unit by unit; units: of each unit its bias, and its step. */
+{start}const {WORDS[self.integers]} *weights, const float *units, int n_in, int n_out,
+{" " * len(start)}const float *in, float *out)
+{{
+    for (int k = 0; k < n_out; k++) {{
+        float sum = 0.0f;
+        for (int j = 0; j < n_in; j++)
+            sum += (float)*weights++ * in[j];
+        out[k] = units[2 * k] + units[2 * k + 1] * sum;
+    }}
+}}
+"""
         start = f"static const {real} *{name}_layer("
         return f"""\
 /* out = b + W in. theta: of each unit its bias, then its weights. Returns what comes after. */
@@ -265,6 +253,21 @@ static void {name}_encode(const {real} *x, {real} *c)
 }}
 """
 
+    def weights(self):
+        """The constants that layers read."""
+        members, name = self.parts.members, self.name
+        if self.integers is None:
+            thetas = [[np.vstack([b, W]).T.ravel() for W, b in each.layers] for each in members]
+            self.of_members(f"{name}_theta", map(np.concatenate, thetas), self.kind)
+            return
+        integers, units = [], []
+        for member in members:
+            both = [(b, *rounded(W, self.integers)) for W, b in member.layers]
+            integers.append(np.concatenate([whole.T.ravel() for _, whole, _ in both]))
+            units.append(np.concatenate([np.column_stack([b, s]).ravel() for b, _, s in both]))
+        self.of_members(f"{name}_weights", integers, np.dtype(self.integers))
+        self.of_members(f"{name}_units", units, self.kind)
+
     def room(self):
         """The lengths of the two arrays between which layers go to and fro."""
         even, odd = self.parts.widths[::2], self.parts.widths[1::2]
@@ -287,23 +290,25 @@ static void {name}_encode(const {real} *x, {real} *c)
             self.of_members(f"{name}_y_scale", [each.y_scale for each in units])
         if self.many:
             self.constant(f"{name}_share", [member.share for member in members])
-        thetas = [np.concatenate([np.vstack([b, W]).T.ravel() for W, b in member.layers])
-                  for member in members]  # fmt: skip
-        self.of_members(f"{name}_theta", thetas, self.kind)
+        self.weights()
 
         columns = "x" if parts.encoding is None else "c"
         exact = "(double)" if real == "float" else ""
         first = f"({exact}{columns}[j] - {name}_x_mean{m}[j]) * {name}_x_factor{m}[j]"
-        body = [f"    const {real} *theta = {name}_theta{m};"]
+        body = [] if self.integers else [f"    const {real} *theta = {name}_theta{m};"]
         body += [f"    for (int j = 0; j < {n_columns}; j++)"]
         body += [f"        o0[j] = ({real})({first});" if self.scaled else
                  f"        o0[j] = {columns}[j];"]  # fmt: skip
-        kinds = [*parts.activations, "link"]
+        kinds, at = [*parts.activations, "link"], (0, 0)
         plain = ACTIVATIONS | {"link": LINKS.get(parts.link)}
         for l, ((n_in, n_out), kind) in enumerate(zip(pairwise(parts.widths), kinds, strict=True)):
             before, here = f"o{l % 2}", f"o{(l + 1) % 2}"
             after = "theta = " if l < len(kinds) - 1 else ""
-            body += [f"    {after}{name}_layer(theta, {n_in}, {n_out}, {before}, {here});"]
+            begin = f"{after}{name}_layer(theta"
+            if self.integers:
+                begin = f"{name}_layer({name}_weights{m} + {at[0]}, {name}_units{m} + {at[1]}"
+                at = at[0] + n_in * n_out, at[1] + 2 * n_out
+            body += [f"    {begin}, {n_in}, {n_out}, {before}, {here});"]
             if plain.get(kind):
                 body += [f"    {name}_{kind}({here}, {n_out});"]
         o = f"o{len(kinds) % 2}"

@@ -81,12 +81,13 @@ def _member(learnt, share):
     return Member(float(share), layers, learnt.scaling)
 
 
-def precision_of(parts, dtype):
-    """ "float" or "double": what is asked for, or None for that of training."""
+def precision_of(parts, dtype, *others):
+    """What is asked for, or None for that of training, as "float" or "double"; an error tells of
+    others, too."""
     if dtype is None:
         return next(name for name, known in PRECISIONS.items() if known == parts.dtype)
     if dtype not in PRECISIONS:
-        raise ValueError(f"dtype must be one of {list(PRECISIONS)} or None, got {dtype!r}.")
+        raise ValueError(f"dtype must be one of {[*PRECISIONS, *others]} or None, got {dtype!r}.")
     return dtype
 
 
