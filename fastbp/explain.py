@@ -36,7 +36,7 @@ def explain_step(model, x, y, *, learning_rate=0.1, raw_units=False):
     >>> from fastbp import BackpropRegressor
     >>> from fastbp.explain import explain_step
     >>> X = np.linspace(-3, 3, 40).reshape(-1, 2)
-    >>> model = BackpropRegressor(2, max_iter=5, random_state=0).fit(X, np.sin(X[:, 0]))
+    >>> model = BackpropRegressor(2, random_state=0).partial_fit(X, np.sin(X[:, 0]))
     >>> step = explain_step(model, X[0], np.sin(X[0, 0]), learning_rate=0.5)
     >>> step.loss_after < step.loss
     True

@@ -54,25 +54,33 @@ def precision_of(real):
     return {"dtype": REALS[real][1].__name__}
 
 
+#: Predicts many rows.
+LOOP = """
+#include "{name}.c"
+void rows(const {real} *x, {real} *y, int n)
+{{
+    for (int i = 0; i < n; i++)
+        {name}_predict(x + i * {inputs}, y + i * {outputs});
+}}
+"""
+
+
 def compiled(model, folder, *flags, real=None, name="model"):
     """f(X) -> y, by the C compiler."""
-    source, library = folder / f"{name}.c", folder / f"{name}.so"
-    model.to_c(source, dtype=real)
-    command = [COMPILER, *STRICT, "-O2", "-shared", "-fPIC", *flags, str(source), "-lm", "-o"]
-    subprocess.run([*command, str(library)], check=True)
-    predict = getattr(ctypes.CDLL(str(library)), f"{name}_predict")
+    model.to_c(folder / f"{name}.c", dtype=real)
+    source, library = folder / f"{name}_rows.c", folder / f"{name}.so"
+    ends = {"inputs": model.n_features_in_, "outputs": model.n_outputs_}
     kind, dtype = (REALS | INTEGERS)[real or "float"]
-    predict.argtypes, predict.restype = [ctypes.POINTER(kind)] * 2, None
+    source.write_text(LOOP.format(name=name, real=kind.__name__.removeprefix("c_"), **ends))
+    command = [COMPILER, *STRICT, "-O1", "-shared", "-fPIC", *flags, str(source), "-lm", "-o"]
+    subprocess.run([*command, str(library)], check=True)
+    predict = ctypes.CDLL(str(library)).rows
+    predict.argtypes, predict.restype = [*[np.ctypeslib.ndpointer(dtype)] * 2, ctypes.c_int], None
 
     def of_rows(rows):
         rows = np.ascontiguousarray(rows, dtype)
         y = np.full((len(rows), model.n_outputs_), np.nan, dtype)
-        x_at, y_at = (a.ctypes.data_as(ctypes.POINTER(kind)) for a in (rows, y))
-        for i in range(len(rows)):
-            predict(
-                ctypes.cast(ctypes.addressof(x_at.contents) + i * rows.strides[0], type(x_at)),
-                ctypes.cast(ctypes.addressof(y_at.contents) + i * y.strides[0], type(y_at)),
-            )
+        predict(rows, y, len(rows))
         return y.ravel() if model.n_outputs_ == 1 else y
 
     return of_rows

@@ -1,6 +1,7 @@
 """The explanation of a step: its numbers are the worked step's and central differences, and text,
 page, picture and dictionary show the same ones."""
 
+import doctest
 import json
 import re
 from html.parser import HTMLParser
@@ -16,7 +17,7 @@ from numpy.testing import assert_allclose
 import fastbp
 from fastbp.explain import diagnose, explain_step
 from fastbp.kernels.formulas import activations, losses
-from fastbp.lessons import lines, mathml, names
+from fastbp.lessons import diagnosis, lines, mathml, names
 from fastbp.lessons.names import number
 from fastbp.lessons.step import after_step, bare, untrained
 
@@ -353,13 +354,13 @@ def test_saturated_units_are_found():
 
 def test_a_gradient_that_vanishes_is_found():
     model = untrained(X, Y, (4,) * 9, "logistic", 0)
-    diagnosis = diagnose(model, X, Y)
+    diagnosis = diagnose(model, X[:4], Y[:4])
     vanishing = [each.layer for each in diagnosis.findings if each.kind == "vanishing"]
     assert vanishing and vanishing == list(range(1, len(vanishing) + 1))
     sizes = np.array(diagnosis.gradients)
     assert_allclose(vanishing, 1 + np.flatnonzero(sizes[:-1] < 1e-4 * sizes[-1]))
-    step = explain_step(model, X, Y).step  # D of a mean, n times as small
-    expected = [np.sqrt(np.mean((len(Y) * D) ** 2)) for D in step.D]
+    step = explain_step(model, X[:4], Y[:4]).step  # D of a mean, n times as small
+    expected = [np.sqrt(np.mean((4 * D) ** 2)) for D in step.D]
     assert_allclose(sizes, expected, rtol=1e-9)
 
 
@@ -367,6 +368,12 @@ def test_of_a_good_network_nothing_is_said():
     diagnosis = diagnose(trained(), X, Y)
     assert not diagnosis.findings
     assert str(diagnosis) == "Nothing conspicuous on 20 rows."
+
+
+@pytest.mark.parametrize("module", [fastbp.explain, diagnosis], ids=["explain", "diagnose"])
+def test_the_examples_in_the_documentation_run(module):
+    results = doctest.testmod(module)
+    assert results.attempted > 5 and results.failed == 0
 
 
 def test_it_is_imported_when_it_is_asked_for():

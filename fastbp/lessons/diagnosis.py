@@ -90,7 +90,7 @@ def diagnose(model, X, y):
     >>> from fastbp import BackpropRegressor
     >>> from fastbp.explain import diagnose
     >>> X = np.linspace(-3, 3, 400).reshape(-1, 1)
-    >>> model = BackpropRegressor(4, random_state=0).fit(X, np.sin(X).ravel())
+    >>> model = BackpropRegressor(4, random_state=0).partial_fit(X, np.sin(X).ravel())
     >>> print(diagnose(model, X, np.sin(X).ravel()))
     Nothing conspicuous on 200 rows.
     """

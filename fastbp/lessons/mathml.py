@@ -82,7 +82,7 @@ STYLE = """
 .fastbp-step table { border-collapse: collapse; margin: 0 0 1em; }
 .fastbp-step td { text-align: left; padding: 0.35em 0.3em; vertical-align: middle;
                   background: none; border: 0; }
-.fastbp-step h2, .fastbp-step h3 { line-height: 1.3; margin: 1em 0 0.4em; }
+.fastbp-step h2, .fastbp-step h3 { font-size: 1.15em; line-height: 1.3; margin: 1em 0 0.4em; }
 .fastbp-step svg, .fastbp-step img { max-width: 100%; height: auto; }
 @media print { .fastbp-step table { break-inside: avoid; } }
 """
