@@ -1,8 +1,16 @@
 """Small neural networks for regression, trained in compiled kernels."""
 
+from importlib import import_module
+
 from fastbp.ensemble import BackpropEnsembleRegressor
 from fastbp.estimator import BackpropRegressor
 from fastbp.warmup import warm_up
 
 __all__ = ["BackpropEnsembleRegressor", "BackpropRegressor", "warm_up"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name):
+    if name == "explain":  # imported when it is first asked for
+        return import_module("fastbp.explain")
+    raise AttributeError(f"module 'fastbp' has no attribute {name!r}")

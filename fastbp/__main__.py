@@ -1,7 +1,8 @@
 """The command line: ``python -m fastbp``.
 
 Without a command it trains on the tables that come with the package and compares; ``train``
-and ``predict`` do the same for any CSV file. Whatever is wrong with a table, a model or an
+and ``predict`` do the same for any CSV file; ``explain`` shows a step of it, ``export`` writes a
+model in other languages. Whatever is wrong with a table, a model or an
 option is told in one line, with exit code 2.
 """
 
@@ -29,7 +30,7 @@ from fastbp.kernels.formulas.optimizers import SOLVERS
 
 def run_train(args):
     """Train on a CSV file, report and save the model."""
-    features, X, y = read_samples(args)
+    features, X, y = tables.read_samples(args.table, args.target, args.features)
     split = tables.split_rows(X, y, args.test_fraction, args.seed)
     if np.ptp(split.y) == 0:
         raise ValueError(f"The target {args.target!r} is {split.y[0]:g} in all rows to train on.")
@@ -42,7 +43,7 @@ def run_train(args):
     model.set_callbacks(ProgressBar() if bars() else Lines())
     result = evaluate("BackpropRegressor", model, split)
     report_training(model, result, split, args.target)
-    model.feature_names_in_ = np.array(features, dtype=object)
+    model.feature_names_in_ = tables.names_as_array(features)
     model.save(path)
     tested = "as tested: the test rows took no part" if args.test_fraction else "of all rows"
     print(f"Model: {path} ({tested})")
@@ -50,18 +51,6 @@ def run_train(args):
         y_pred = result.y_pred
         plotting.save_picture(picture, model, split.y_test, y_pred, args.table, args.target)
         print(f"Picture: {picture}")
-
-
-def read_samples(args):
-    """Names of the features, X and y of `train`'s table."""
-    table = tables.read(args.table)
-    table.require([args.target])
-    features = args.features or [name for name in table.names if name != args.target]
-    if args.target in features:
-        raise ValueError(f"The target {args.target!r} is among the features.")
-    if not features:
-        raise ValueError(f"{args.table} has no column besides the target {args.target!r}.")
-    return features, table.numbers(features), table.numbers([args.target]).ravel()
 
 
 def report_training(model, result, split, target):
@@ -138,6 +127,23 @@ def inputs_of(model, table):
     return table.numbers(table.names)
 
 
+# -------------------------------------------------------------------- explain, export
+
+
+def run_explain(args):
+    """Explain one step, or watch many."""
+    from fastbp.app import explaining
+
+    explaining.run(args)
+
+
+def run_export(args):
+    """Write a model as C or ONNX."""
+    from fastbp.app import exporting
+
+    exporting.run(args)
+
+
 # ----------------------------------------------------------------------- the command line
 
 
@@ -184,6 +190,8 @@ def parser():
     commands = main.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
     add_train(commands)
     add_predict(commands)
+    add_explain(commands)
+    add_export(commands)
     return main
 
 
@@ -234,6 +242,49 @@ def add_predict(commands):
     predict.add_argument("model", metavar="MODEL.npz")
     predict.add_argument("table", metavar="TABLE.csv", help="columns are chosen by their names")
     predict.add_argument("--out", metavar="PREDICTIONS.csv", help="default: print them")
+
+
+def add_explain(commands):
+    explain = commands.add_parser(
+        "explain",
+        help="show one step of backpropagation, with all of its numbers",
+        description="One row through one step of gradient descent: every formula with its numbers, "
+        "as text, as a picture and as a page. Without a table: a car, and the first weights of a "
+        "network 2-2-1.",
+    )
+    explain.set_defaults(run=run_explain)
+    add = explain.add_argument
+    add("table", metavar="TABLE.csv", nargs="?", help="default: cars that come with fastbp")
+    add("--target", metavar="COLUMN", help="the column to predict")
+    add("--features", type=columns, metavar="A,B,C", help="default: all columns but the target")
+    add("--row", type=int, default=1, metavar="N", help="of the table, from 1; default 1")
+    add("--model", metavar="MODEL.npz", help="default: first weights of a new network")
+    hidden = {"dest": "hidden_layer_sizes", "type": layers, "metavar": "2"}
+    add("--hidden", **hidden, default=(2,), help="hidden layers of a new network; default 2")
+    add("--activation", type=activations, help="of a new network; default logistic")
+    add("--learning-rate", type=float, default=0.1, metavar="X", help="step size; default 0.1")
+    add_seed(explain)
+    add("--out", default=".", metavar="DIR", help="for picture and page; default: here")
+    add("--watch", action="store_true", help="train row by row from there, and show each step")
+    add("--steps", type=int, default=50, metavar="N", help="how many to watch; default 50")
+    add("--delay", type=float, default=0.2, metavar="S", help="between them; default 0.2 s")
+
+
+def add_export(commands):
+    export = commands.add_parser(
+        "export",
+        help="write a model as C or ONNX",
+        description="Write a saved model, or an ensemble, as one C file without dependencies, or "
+        "as ONNX. It scales its columns itself.",
+    )
+    export.set_defaults(run=run_export)
+    add = export.add_argument
+    add("model", metavar="MODEL.npz")
+    add("--to", choices=["c", "onnx"], required=True)
+    add("--out", metavar="FILE", help="default: MODEL.c or MODEL.onnx, here; MODEL.h is C, too")
+    add("--name", help="in C the function is NAME_predict; default: the file's name")
+    kinds = ["float", "double", "int8", "int16"]
+    add("--dtype", choices=kinds, help="default: that of training; rounded weights are for C")
 
 
 def _plain(error):

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbp import callers, encodings, inputs, persistence, scaling
 from fastbp.estimator import OF_COLUMNS, BackpropRegressor, mean_d2
+from fastbp.export.methods import Exported
 from fastbp.fitting import members, unseen
 from fastbp.fitting.fit import prepare
 from fastbp.fitting.observer import words_of_pilot
@@ -24,7 +25,7 @@ from fastbp.kernels.training.surrogate import function_of_row
 ROWS_AT_A_TIME = 2**16
 
 
-class BackpropEnsembleRegressor(persistence.Saved, inputs.Scored, BaseEstimator):
+class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, BaseEstimator):
     """Several neural networks, whose mean predicts better than one.
 
     They differ in their first weights, the orders of the samples and, with `resample`, the rows

@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp import callers, encodings, inputs, parameters, persistence, scaling
+from fastbp.export.methods import Exported
 from fastbp.fitting.fit import Table, fit
 from fastbp.fitting.loop import RESTART_DIVISOR, jacobian, loss_and_gradient, predictions
 from fastbp.fitting.schedules import SCHEDULES
@@ -68,7 +69,9 @@ def _learnt_list(name):
 
 
 @documented
-class BackpropRegressor(persistence.Saved, CallbackSupportMixin, inputs.Scored, BaseEstimator):
+class BackpropRegressor(
+    persistence.Saved, Exported, CallbackSupportMixin, inputs.Scored, BaseEstimator
+):
     """Neural-network regression, trained by backpropagation in compiled kernels.
 
     Minimises ``L = (1/n) Σ |ŷ − y|²``, or another loss, by stochastic gradient descent, for a

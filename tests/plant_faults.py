@@ -85,7 +85,8 @@ def verdict_on(fault, folder):
             first = [quick, "-k", stem if stem in ("narrow", "online", "large") else "tiled"]
             rest = [quick]
         else:
-            own = [f"tests/test_{name}.py" for name in (stem, *LIKELY)]
+            wing = Path(fault.file).parent.name
+            own = [f"tests/test_{name}.py" for name in (stem, wing, *LIKELY)]
             first = list(dict.fromkeys(test for test in own if (folder / test).exists()))
             rest = [f"--ignore={test}" for test in first]
         rest += ["tests", "--ignore=tests/test_plant_faults.py"]

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 import fastbp
-from fastbp import BackpropRegressor, __version__
+from fastbp import BackpropEnsembleRegressor, BackpropRegressor, __version__
 from fastbp.__main__ import main
 from fastbp.app.job import SAME_WORK, Lines, peer, prepare_kernels, same_settings, step_of
 from fastbp.fitting import loop
@@ -190,6 +191,62 @@ def test_a_model_without_names_needs_as_many_columns(samples, capsys):
     assert main(["predict", "m.npz", "inputs.csv"]) == 0
 
 
+# ------------------------------------------------------------------------ explain, export
+
+
+def test_explain_shows_a_step_of_a_car_and_writes_page_and_picture(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    assert main(["explain", "--learning-rate", "0.1", "--out", "shown"]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "i₁ (horsepower) = (130 − 104.469)/38.442 = 0.664133" in out
+    assert "2-2-1, logistic; squared error; η = 0.1" in out
+    for name in ("w¹₁₁", "w¹₂₁", "b₁₁", "w¹₁₂", "w¹₂₂", "b₁₂", "w²₁₁", "w²₂₁", "b₂₁"):
+        assert re.search(rf"{name}\(new\) += {name} − η dL/d{name} = .*= −?[\d.]+\n", out)
+    assert (tmp_path / "shown" / "fastbp-explain.png").read_bytes().startswith(b"\x89PNG")
+    page = (tmp_path / "shown" / "fastbp-explain.html").read_text(encoding="utf-8")
+    assert "<svg" in page and "<math" in page and "http://" not in page.split("</svg>")[1]
+
+
+def test_explain_takes_a_table_and_a_model(capsys):
+    train("--model", "m.npz")
+    capsys.readouterr()
+    given = ["explain", "table.csv", "--target", "y", "--row", "7", "--model", "m.npz"]
+    assert main(given) == 0
+    out = capsys.readouterr().out
+    assert "2-5-1, logistic" in out and "i₁ (a) = " in out
+
+
+def test_watching_shows_each_step_of_training(capsys, samples):
+    assert (
+        main(["explain", "table.csv", "--target", "y", "--watch", "--steps", "25", "--row", "40"])
+        == 0
+    )
+    out = capsys.readouterr().out
+    losses = [float(text) for text in re.findall(r"L of all rows ([\d.]+)", out)]
+    assert len(losses) == 25 and losses[-1] < 0.9 * losses[0]
+    assert "step 12, row 1:" in out
+    first, *_ = re.findall(r"w¹₁₁ +(−?[\d.]+) \((−?[\d.]+)\)", out)
+    second = re.findall(r"w¹₁₁ +(−?[\d.]+) \(", out)[1]
+    before, gradient, after = (float(x.replace("−", "-")) for x in (*first, second))
+    assert after == pytest.approx(before - 0.1 * gradient, abs=2e-4)
+
+
+def test_export_writes_what_the_model_writes(tmp_path, capsys, samples):
+    train("--model", "m.npz")
+    assert main(["export", "m.npz", "--to", "c", "--name", "cars", "--dtype", "double"]) == 0
+    BackpropRegressor.load("m.npz").to_c(tmp_path / "own.c", name="cars", dtype="double")
+    assert (tmp_path / "m.c").read_bytes() == (tmp_path / "own.c").read_bytes()
+    assert "Written: m.c (" in capsys.readouterr().out
+    one = BackpropRegressor(2, max_iter=1, n_iter_no_change=np.inf, early_stopping=False)
+    BackpropEnsembleRegressor(one, 2, resample=None, random_state=0).fit(*samples).save("e.npz")
+    assert main(["export", "e.npz", "--to", "c", "--out", "e.h"]) == 0
+    assert "static void e_predict" in (tmp_path / "e.h").read_text()
+    if find_spec("onnx"):
+        assert main(["export", "e.npz", "--to", "onnx"]) == 0
+        assert (tmp_path / "e.onnx").stat().st_size > 100
+
+
 # ------------------------------------------------------------------------------ mistakes
 
 TRAIN = ("train", "table.csv", "--target", "y")
@@ -225,6 +282,16 @@ MISTAKES = [
     (("predict", "m.npz", "only.csv"), "no column 'a', 'b'"),
     (("predict", "m.npz", "table.csv", "--out", "table.csv"), "the table itself"),
     (("predict", "m.npz", "table.csv", "--out", "no/such/folder.csv"), "No such file"),
+    (("explain", "table.csv"), "needs a --target"),
+    (("explain", "--target", "y"), "need a TABLE.csv"),
+    (("explain", "table.csv", "--target", "y", "--row", "51"), "from 1 to 50, got 51"),
+    (("explain", "table.csv", "--target", "y", "--learning-rate", "0"), "above 0"),
+    (("explain", "table.csv", "--target", "y", "--hidden", "0"), "hidden_layer_sizes"),
+    (("export", "none.npz", "--to", "c"), "none.npz: No such file"),
+    (("export", "m.npz", "--to", "java"), "--to"),
+    (("export", "m.npz", "--to", "c", "--out", "m.npz"), "the model itself"),
+    (("export", "m.npz", "--to", "c", "--name", "2"), "name of a function"),
+    (("export", "m.npz", "--to", "onnx", "--name", "cars"), "--name is for C"),
     (("--out", "table.csv"), "table.csv"),
     (("forecast",), "forecast"),
     (("train", "--colour"), "required"),

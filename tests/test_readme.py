@@ -7,8 +7,12 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language, text=README):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def section(title):
+    return re.search(rf"^## {title}\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)[1]
 
 
 def test_the_first_example_prints_nine_parameters_under_their_names(monkeypatch, capsys):
@@ -26,3 +30,22 @@ def test_the_two_commands_are_one_line_each_and_come_first():
     assert first.count("\n") == second.count("\n") == 1
     assert first.rstrip().endswith("python -m fastbp")
     assert second.rstrip().endswith("python -m pytest")
+
+
+def test_the_lesson_prints_what_it_shows_and_shipping_writes_what_it_says(
+    monkeypatch, tmp_path, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    lesson, names = section("Backpropagation in ten minutes"), {}
+    programs, outputs = blocks("python", lesson), blocks("text", lesson)
+    assert len(programs) == len(outputs) == 6
+    for program, promised in zip(programs, outputs, strict=True):
+        exec(program, names)
+        assert capsys.readouterr().out == promised
+
+    (program,) = blocks("python", section("Ship it"))
+    exec(program, names)
+    written = (tmp_path / "model.c").read_text(encoding="utf-8")
+    for path, comment in re.findall(r'"(model\S+?)".*?# (.*)', program):
+        assert (tmp_path / path).exists()
+        assert "(" not in comment or comment in written

@@ -46,6 +46,7 @@ WINGS = [
             {"unseen"},
         ],
     ),
+    ("export", [{"parts"}, {"integers"}, {"constants"}, {"c", "onnx"}, {"methods"}]),
     (
         "",
         [
@@ -56,7 +57,12 @@ WINGS = [
             {"plotting"},
         ],
     ),
-    ("app", [{"tables"}, {"job"}]),
+    (
+        "lessons",
+        [{"names"}, {"step"}, {"lines", "chain", "diagnosis"}, {"text", "mathml", "picture"}],
+    ),
+    ("", [{"explain"}]),
+    ("app", [{"tables"}, {"job"}, {"explaining", "exporting"}]),
     ("", [{"__main__"}]),
 ]
 
@@ -134,4 +140,4 @@ def test_extras_are_imported_only_where_they_are_used():
         body = ast.parse(path.read_text(encoding="utf-8")).body
         top = [n for n in body if isinstance(n, ast.Import | ast.ImportFrom)]
         names = {getattr(n, "module", None) or n.names[0].name for n in top}
-        assert not {name.split(".")[0] for name in names} & {"matplotlib", "rich", "pandas"}
+        assert not {name.split(".")[0] for name in names} & {"matplotlib", "rich", "pandas", "onnx"}

@@ -101,6 +101,23 @@ class Table:
         return TableError(f"{self.path}, line {self.lines[i]}, column {name!r}: {problem}{hint}.")
 
 
+def read_samples(path, target, features=None):
+    """Names of the features, X and y of a CSV file; by default all columns but the target."""
+    table = read(path)
+    table.require([target])
+    features = list(features or [name for name in table.names if name != target])
+    if target in features:
+        raise ValueError(f"The target {target!r} is among the features.")
+    if not features:
+        raise ValueError(f"{path} has no column besides the target {target!r}.")
+    return features, table.numbers(features), table.numbers([target]).ravel()
+
+
+def names_as_array(names):
+    """Names of columns, as estimators keep them."""
+    return np.array(names, dtype=object)
+
+
 def read(path):
     """Read a CSV file with a header.
 

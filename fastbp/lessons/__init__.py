@@ -1,0 +1,1 @@
+"""What `fastbp.explain` is made of: a step's numbers, and how they are written and drawn."""
