@@ -210,7 +210,7 @@ def untrained(X, y, hidden, activation, seed):
     net, kinds = network(widths, settings.activations), settings.activations
     theta = parameters.initialize(net, kinds, np.random.RandomState(seed))
     units = scaling.measure(X, y[:, None])
-    model._learnt = Learnt.of(theta, net, kinds, model.loss, units)
+    model._learnt = Learnt.of(theta, net, settings, units)
     model.n_features_in_, model.n_outputs_ = X.shape[1], 1
     return model
 
