@@ -115,10 +115,14 @@ def step_of(model, X, y, eta, raw_units):
             )  # fmt: skip
             dO[l].append(rest.loss_gradient(O[l + 1].T[i : i + 1], targets[i : i + 1])[2][0] / n)
 
-    whole.partial_fit(seen, targets)
+    diverges = f"A step with learning_rate={eta:g} diverges: choose a smaller one."
+    try:
+        whole.partial_fit(seen, targets)
+    except ValueError as error:
+        raise ValueError(diverges) from error
     loss_after = whole.loss_gradient(seen, targets)[0]
     if whole.learning_rate_init_ != eta or not np.isfinite(loss_after):
-        raise ValueError(f"A step with learning_rate={eta:g} diverges: choose a smaller one.")
+        raise ValueError(diverges)
     return Step(
         [seen.shape[1], *(len(each) for each in b)], list(learnt.activations), learnt.loss, link,
         float(eta), rows(targets).T, O, Z, slopes,
