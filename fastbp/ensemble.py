@@ -17,7 +17,7 @@ from fastbp.estimator import BackpropRegressor
 from fastbp.fitting import members, unseen
 from fastbp.fitting.fit import prepare
 from fastbp.fitting.observer import words_of_pilot
-from fastbp.kernels.training.surrogate import function_of_row
+from fastbp.kernels.training.surrogate import function_of_row, weighted_mean
 
 #: Rows that all members predict before their mean is taken.
 ROWS_AT_A_TIME = 2**16
@@ -28,7 +28,9 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
 
     They differ in their first weights, the orders of the samples and, with `resample`, the rows
     that they see. One search finds for all how long to train, and what of the columns; one
-    standardised copy of the table serves all, and they are trained side by side in threads.
+    standardised copy of the table serves all, and they are trained side by side in threads. A
+    second search, with the same rows set aside, finds whether some or all of them had better see
+    encoded columns.
 
     Parameters
     ----------
@@ -44,6 +46,15 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
         have not seen, tell `oob_score_` and `predict_interval`. "bootstrap": as many as there are,
         drawn with replacement; the rows not drawn, a third, serve instead. None: all rows, and
         nothing is told.
+    encoding : "auto" or None, default="auto"
+        Whether members see encoded columns; see `BackpropRegressor`. "auto", where `estimator` says
+        nothing of it and searches with ``early_stopping="refit"``: a network that does and one that
+        does not are tried on the same rows set aside. If a weighted mean of both has at most 0.97
+        of the error of the plain one there, half of the members are of either kind, or all of one
+        whose best weight is over 0.85; else all are plain. One member is of the better kind. It is
+        not tried on tables of more than some thirty columns, for which it would take too long. A
+        fit takes three times as long if half of the members see encoded columns. None:
+        as `estimator` has it.
     random_state : int, RandomState instance or None, default=None
         Draws the members' own random states and the rows of each.
     n_threads : int or None, default=None
@@ -56,11 +67,15 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
     ----------
     estimators_ : list of BackpropRegressor
         The members. Their parameters are those that they were trained with, "auto" no more: fitted
-        on all rows, a clone of one is that member again, if it had all rows and nothing was found
-        out about the columns.
+        on all rows, a clone of one is that member again, if it had all rows, nothing was found out
+        about the columns, and none are encoded.
+    estimator_weights_ : ndarray of shape (n_members,)
+        The weight of each in the mean of their predictions, and in all that is made of it; they sum
+        to 1. Members of one kind have the same: that of their kind, as the rows set aside had it,
+        over their number. All are equal where there is one kind.
     oob_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_outputs), or None
-        For each sample of `fit` the mean prediction of the members that have not seen it; NaN where
-        there are none.
+        For each sample of `fit` the weighted mean prediction of the members that have not seen it;
+        NaN where there are none.
     oob_score_ : float or None
         R² of it.
     residuals_ : ndarray of shape (n_rows_held_out, n_outputs) or None
@@ -69,7 +84,7 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
     residual_weights_ : ndarray of shape (n_rows_held_out,) or None
         Their sample weights.
     max_iter_ : int
-        How many epochs each member was to be trained.
+        How many epochs each member was to be trained; of two kinds, the first, which is plain.
     n_outputs_, n_features_in_ : int
     feature_names_in_ : ndarray of str
         If X had names for its columns.
@@ -99,6 +114,7 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
         "estimator": [BackpropRegressor, None],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
         "resample": [StrOptions({name for name in unseen.RESAMPLES if name}), None],
+        "encoding": [StrOptions({"auto"}), None],
         "random_state": ["random_state"],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
         "verbose": ["verbose"],
@@ -110,6 +126,7 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
         n_estimators=8,
         *,
         resample="folds",
+        encoding="auto",
         random_state=None,
         n_threads=None,
         verbose=False,
@@ -117,6 +134,7 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
         self.estimator = estimator
         self.n_estimators = n_estimators
         self.resample = resample
+        self.encoding = encoding
         self.random_state = random_state
         self.n_threads = n_threads
         self.verbose = verbose
@@ -152,27 +170,38 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
         random_state = check_random_state(self.random_state)
         of_search, of_rows, *seeds = random_state.randint(2**31 - 1, size=2 + self.n_estimators)
 
-        prepared = self._prepare(one, table, int(of_search))
-        rows = prepared.task.rows
+        kinds = self._prepare(one, table, int(of_search))
+        weights = np.array([weight for weight, _ in kinds])
+        kind_of = shared_out(weights, self.n_estimators)
+        rows = kinds[0][1].task.rows
         deal, random_state = unseen.RESAMPLES[self.resample], np.random.RandomState(of_rows)
-        orders = deal(rows, self.n_estimators, random_state)
+        orders = deal(rows, self.n_estimators, random_state, len(kinds))
+        prepared = [kinds[kind][1] for kind in kind_of]
         done = self._say_done if self.verbose else None
         fitted = members.train(prepared, orders, seeds, self.n_threads, done)
 
         kept = whole_members(fitted)
         self._note(one, [(fitted[number], int(seeds[number])) for number in kept])
+        self.estimator_weights_ = weights_of(kind_of[kept], weights)
         self._judge(table, [np.setdiff1d(rows, orders[number]) for number in kept])
         self._warn(one, [fitted[number] for number in kept])
         return self
 
     def _prepare(self, one, table, random_state):
-        """What all members share, and what was found out for all of them."""
+        """What all members of a kind share, and what was found out for all of them: each kind with
+        its weight."""
         settings = one._settings()
         settings.random_state, settings.n_threads = random_state, self.n_threads
-        prepared = prepare(settings, table, None)
-        if self.verbose and prepared.pilot is not None:
-            print(words_of_pilot(prepared.pilot, settings.max_iter), flush=True)
-        return prepared
+        settings.tries_encoding |= self.encoding == "auto" and not settings.encoding
+        mixes = self.encoding == "auto" and self.n_estimators > 1
+        kinds = prepare(settings, table, None, mixes=mixes)
+        for weight, prepared in kinds:
+            if self.verbose and prepared.pilot is not None:
+                encoded = "encoded " if prepared.task.encoding else ""
+                part = f", weight {weight:.2f}" if len(kinds) > 1 else ""
+                words = words_of_pilot(prepared.pilot, prepared.task.settings.max_iter)
+                print(f"{encoded}{words}{part}", flush=True)
+        return kinds
 
     def _say_done(self, number, fitted):
         history, width = fitted.history, len(str(self.n_estimators))
@@ -195,15 +224,18 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
         self.residuals_ = self.residual_weights_ = None
         if not any(rows.size for rows in left_out):
             return
-        count, mean, variance = unseen.predict_unseen(self._learnt, table, left_out, self.n_threads)
+        kinds, weights, n_members = self._kinds
+        count, mean, variance = unseen.predict_unseen(
+            self._learnt, kinds, weights, table, left_out, self.n_threads
+        )
         self.oob_prediction_ = self._shaped(mean)
-        rows = np.flatnonzero(count)
+        rows = np.flatnonzero(count.any(axis=0))
         weight = np.ones(len(rows)) if table.sample_weight is None else table.sample_weight[rows]
         if len(rows) >= 2:
             self.oob_score_ = float(r2_score(table.y[rows], mean[rows], sample_weight=weight))
         residuals = np.abs(table.y[rows] - mean[rows])
         residuals *= unseen.shrinkage(
-            residuals, count[rows], variance[rows], weight, len(self.estimators_)
+            residuals, count[:, rows], variance[:, rows], weight, weights, n_members
         )
         self.residuals_, self.residual_weights_ = residuals, weight
 
@@ -235,19 +267,28 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
         """What each member has learnt."""
         return [member._learnt for member in self.estimators_]
 
+    @property
+    def _kinds(self):
+        """Of each member the number of its kind; of each kind a member's weight, and how many."""
+        encoded = [learnt.encoding is not None for learnt in self._learnt]
+        _, first, kinds, n_members = np.unique(
+            encoded, return_index=True, return_inverse=True, return_counts=True
+        )
+        return kinds, self.estimator_weights_[first], n_members
+
     def _shaped(self, y):
         """(n_samples, n_outputs), as scikit-learn has it."""
         return y.ravel() if self.n_outputs_ == 1 else y
 
     def predict(self, X, return_std=False):
-        """Predict y: the mean of what the members predict.
+        """Predict y: the weighted mean of what the members predict.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         return_std : bool, default=False
             Also return how far the members differ: the standard deviation of their predictions,
-            noise of y not included.
+            weighted as the mean; noise of y not included.
 
         Returns
         -------
@@ -258,14 +299,17 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
-        learnt, ddof = self._learnt, min(1, len(self.estimators_) - 1)
+        learnt, weights = self._learnt, self.estimator_weights_
+        left = 1 - np.sum(weights**2) or 1.0  # of the variance; (n − 1)/n of n equal members
         mean = np.empty((X.shape[0], self.n_outputs_), np.result_type(X.dtype, learnt[0].dtype))
         std = np.empty_like(mean)
-        for rows in scaling.slices(X.shape[0], learnt[0].rows_at_a_time(ROWS_AT_A_TIME)):
+        at_a_time = min(each.rows_at_a_time(ROWS_AT_A_TIME) for each in learnt)
+        for rows in scaling.slices(X.shape[0], at_a_time):
             each = members.predict(learnt, X[rows], self.n_threads)
-            mean[rows] = each.mean(axis=0, dtype=np.float64)
+            center = np.einsum("m,mio->io", weights, each)
+            mean[rows] = center
             if return_std:
-                std[rows] = each.std(axis=0, dtype=np.float64, ddof=ddof)
+                std[rows] = np.sqrt(np.einsum("m,mio->io", weights, (each - center) ** 2) / left)
         mean, std = self._shaped(mean), self._shaped(std)
         return (mean, std) if return_std else mean
 
@@ -336,8 +380,13 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
         True
         """
         check_is_fitted(self)
-        models = [learnt.model() for learnt in self._learnt]
-        return function_of_row(*models, encoding=self._learnt[0].encoding)
+        kinds, weights, n_members = self._kinds
+        functions = []
+        for kind in range(len(weights)):
+            alike = [each for each, its in zip(self._learnt, kinds, strict=True) if its == kind]
+            models = [learnt.model() for learnt in alike]
+            functions.append(function_of_row(*models, encoding=alike[0].encoding))
+        return weighted_mean(functions, weights * n_members)
 
     # ------------------------------------------------------------------ files
 
@@ -396,11 +445,28 @@ def whole_members(fitted):
     return kept
 
 
+def shared_out(weights, n_members):
+    """The number of each member's kind: of two kinds as many of either, and of an odd number one
+    more of that with the larger weight."""
+    n_second = 0
+    if len(weights) == 2:
+        n_second = (n_members + int(weights[1] > weights[0])) // 2
+    return np.repeat([0, 1], [n_members - n_second, n_second])
+
+
+def weights_of(kinds, weights):
+    """The weight of each member, of the number of its kind and the weight of each kind, which is
+    shared by its members."""
+    weights = weights[kinds] / np.bincount(kinds)[kinds]
+    return weights / weights.sum()
+
+
 def member_of(one, fitted, seed):
     """A member as an estimator: as `one`, but that nothing needs to be found out any more."""
     settings, member = fitted.settings, clone(one)
     found = ("max_iter", "batch_size", "learning_rate_init", "weight_decay")
     member.set_params(random_state=seed, **{name: getattr(settings, name) for name in found})
+    member.encoding = fitted.learnt.encoding_names or None
     if settings.refits:
         member.early_stopping = False
     copy_columns(one, member)

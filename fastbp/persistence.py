@@ -11,7 +11,7 @@ from fastbp.fitting.learnt import Learnt
 from fastbp.scaling import Scaling
 
 #: Written into each file, and refused where unknown: by what a file holds.
-FORMAT, ENSEMBLE = "fastbp-model-2", "fastbp-ensemble-1"
+FORMAT, ENSEMBLE = "fastbp-model-2", "fastbp-ensemble-2"
 
 #: What is written besides coefs_ and intercepts_: what a model needs to predict and resume.
 SAVED = (
@@ -42,6 +42,7 @@ def save_ensemble(model, path):
     arrays = {name: getattr(model, name) for name in ARRAYS_OF_ENSEMBLE}
     arrays = {name: array for name, array in arrays.items() if array is not None}
     fields["arrays"] = list(arrays)
+    arrays["estimator_weights_"] = model.estimator_weights_
     for number, member in enumerate(model.estimators_):
         of_member, weights = contents(member)
         fields["members"].append(of_member)
@@ -111,7 +112,7 @@ def _restored_ensemble(cls, of_members, fields, arrays):
     for name in ARRAYS_OF_ENSEMBLE:
         setattr(model, name, arrays.pop(name) if name in saved else None)
     _restore_names_of_columns(model, fields)
-    model.estimators_ = []
+    model.estimators_, model.estimator_weights_ = [], arrays.pop("estimator_weights_")
     for number, of_member in enumerate(members):
         prefix = f"{number}_"
         names = [name for name in arrays if name.startswith(prefix)]
@@ -121,6 +122,8 @@ def _restored_ensemble(cls, of_members, fields, arrays):
         raise KeyError(unknown)
     model._validate_params()
     model.estimators_[0]._learnt.model()
+    if model.estimator_weights_.shape != (len(model.estimators_),):
+        raise ValueError("An ensemble has a weight for each member.")
     return model
 
 

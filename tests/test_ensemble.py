@@ -31,7 +31,8 @@ SMALL = {"hidden_layer_sizes": 12, "max_iter": 30, "early_stopping": False}
 
 def ensemble(n_estimators=3, member=None, **params):
     member = BackpropRegressor(**SMALL | (member or {}))
-    return BackpropEnsembleRegressor(member, n_estimators, **{"random_state": 0} | params)
+    params = {"random_state": 0, "encoding": None} | params
+    return BackpropEnsembleRegressor(member, n_estimators, **params)
 
 
 def noisy(n, random_state=0, noise=0.3):
@@ -73,6 +74,7 @@ def test_it_is_scored_searched_and_cloned_as_others_are(table):
     [
         ({"n_estimators": 0}, "n_estimators"),
         ({"resample": "jackknife"}, "resample"),
+        ({"encoding": "periodic"}, "encoding"),
         ({"estimator": "mlp"}, "estimator"),
         ({"estimator": BackpropRegressor(alpha=-1)}, "alpha"),
         ({"estimator": BackpropRegressor(loss="quantile", loss_parameter=-1)}, "loss_parameter"),
@@ -271,10 +273,45 @@ def test_variance_of_members_is_taken_off_their_errors():
     random = np.random.default_rng(0)
     shared, own = random.normal(size=(20_000, 1)), random.normal(size=(2, 20_000, 1))
     errors = (shared + own).mean(axis=0)
-    count, weight = np.full(20_000, 2), np.ones(20_000)
-    factor = unseen.shrinkage(errors, count, own.var(axis=0, ddof=1), weight, 8)
+    count, weight = np.full((1, 20_000), 2), np.ones(20_000)
+    variance, of_all = own.var(axis=0, ddof=1)[None], (np.array([1 / 8]), np.array([8]))
+    factor = unseen.shrinkage(errors, count, variance, weight, *of_all)
     assert_allclose(factor, np.sqrt((1 + 1 / 8) / (1 + 1 / 2)), rtol=0.02)
-    assert unseen.shrinkage(errors, count - 1, own[0] * np.nan, weight, 8) == 1
+    assert unseen.shrinkage(errors, count - 1, own[None, 0] * np.nan, weight, *of_all) == 1
+
+
+def test_of_two_kinds_each_has_its_variance():
+    """Four members of variance 4 and weight 0.1, four of 1 and 0.15. Two and one of them, or one
+    and two, have not seen a row."""
+    random = np.random.default_rng(0)
+    shared, own = random.normal(size=(40_000, 1)), random.normal(size=(8, 40_000, 1))
+    own[:4] *= 2
+    weights, n_members = np.array([0.1, 0.15]), np.array([4, 4])
+    of_rows = np.repeat([[2, 1], [1, 2]], 20_000, axis=0).T
+    variance = np.full((2, 40_000, 1), np.nan)
+    variance[0, :20_000] = own[:2, :20_000].var(axis=0, ddof=1)
+    variance[1, 20_000:] = own[4:6, 20_000:].var(axis=0, ddof=1)
+    errors = shared + np.concatenate([
+        (0.1 * own[:2, :20_000].sum(axis=0) + 0.15 * own[4, :20_000]) / 0.35,
+        (0.1 * own[0, 20_000:] + 0.15 * own[4:6, 20_000:].sum(axis=0)) / 0.4,
+    ])  # fmt: skip
+    expected = 1 + 4 * 0.01 * 4 + 4 * 0.0225
+    seen = np.mean(errors**2)
+    factor = unseen.shrinkage(errors, of_rows, variance, np.ones(40_000), weights, n_members)
+    assert_allclose(factor, np.sqrt(expected / seen), rtol=0.02)
+
+
+@pytest.mark.parametrize("n_members", [4, 5, 6, 7, 8, 11])
+def test_rows_left_out_are_unseen_by_both_kinds(n_members):
+    orders = unseen.folds(np.arange(400), n_members, np.random.RandomState(0), n_kinds=2)
+    unseen_by = np.array([~np.isin(np.arange(400), order) for order in orders])
+    n_plain = n_members - n_members // 2
+    counts = np.array([unseen_by[:n_plain].sum(axis=0), unseen_by[n_plain:].sum(axis=0)])
+    rows = unseen_by.any(axis=0)
+    assert 50 < rows.sum() <= 160
+    assert counts[:, rows].min() >= 1
+    if n_members in (6, 8, 11):
+        assert (counts.max(axis=1) >= 2).all()
 
 
 def test_the_quantile_is_that_of_conformal_prediction():
@@ -349,6 +386,8 @@ def test_a_loaded_ensemble_is_the_same(resample, table, tmp_path):
         lambda header, arrays: header["members"][1].update(predict=9),
         lambda header, arrays: arrays.pop("1_coefs_0"),
         lambda header, arrays: arrays.pop("residuals_"),
+        lambda header, arrays: arrays.pop("estimator_weights_"),
+        lambda header, arrays: arrays.update(estimator_weights_=np.ones(1)),
         lambda header, arrays: arrays.update(more=np.zeros(3)),
     ],
 )
@@ -405,6 +444,7 @@ def test_after_ctrl_c_the_members_that_are_done_are_the_model(
     n_threads, table, monkeypatch, ctrl_c_is_heard
 ):
     X, y = table
+    before = threading.active_count()
     whole = ensemble(4, n_threads=1).fit(X, y)
     train_one, done = members.train_one, threading.Event()
 
@@ -424,7 +464,7 @@ def test_after_ctrl_c_the_members_that_are_done_are_the_model(
     assert 1 <= len(model.estimators_) < 4
     assert_array_equal(model.estimators_[0].coefs_[0], whole.estimators_[0].coefs_[0])
     assert np.isfinite(model.predict_interval(X, 0.5)).all()
-    assert threading.active_count() == 1
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
@@ -455,7 +495,7 @@ def test_ctrl_c_before_any_epoch_leaves_no_model(table, monkeypatch, ctrl_c_is_h
 
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_an_error_in_a_member_is_the_callers(n_threads, table, monkeypatch):
-    train_one = members.train_one
+    train_one, before = members.train_one, threading.active_count()
 
     def failing(prepared, number, *rest):
         if number == 1:
@@ -465,7 +505,7 @@ def test_an_error_in_a_member_is_the_callers(n_threads, table, monkeypatch):
     monkeypatch.setattr(members, "train_one", failing)
     with pytest.raises(MemoryError, match="no room"):
         ensemble(4, n_threads=n_threads).fit(*table)
-    assert threading.active_count() == 1
+    assert threading.active_count() == before
 
 
 def test_without_more_threads_the_caller_does_it_all(table, monkeypatch):

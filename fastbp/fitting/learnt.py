@@ -44,6 +44,11 @@ class Learnt(NamedTuple):
         """How ŷ comes from the linear output: a row of `losses.LINKS`."""
         return LINKS[LOSS_TABLE[self.loss].link]
 
+    @property
+    def encoding_names(self):
+        """Those of the encodings that it sees."""
+        return self.encoding.names if self.encoding else ()
+
     def network(self, *, trained=False):
         """The network of the weights, or an error if they are none of these inputs and outputs."""
         widths = [len(self.coefs[0]), *(len(b) for b in self.intercepts)]

@@ -23,7 +23,8 @@ def train(prepared, orders, seeds, n_threads, done=None):
 
     Parameters
     ----------
-    prepared : fit.Prepared
+    prepared : list of fit.Prepared
+        Of each member; those of one kind share it.
     orders : list of ndarray of uint32
         The samples of each member, some perhaps more than once.
     seeds : list of int
@@ -37,12 +38,15 @@ def train(prepared, orders, seeds, n_threads, done=None):
     list of Fitted, or of None for a member that had no whole epoch before Ctrl-C
     """
     n_threads = n_threads or processors()
-    prepared.task.settings.n_threads = max(1, n_threads // len(orders))  # of one member
-    for size in {order.size for order in orders}:
-        compile_for(prepared, size)
+    compiled = set()
+    for kind, order in zip(prepared, orders, strict=True):
+        kind.task.settings.n_threads = max(1, n_threads // len(orders))  # of one member
+        if (id(kind), order.size) not in compiled:
+            compile_for(kind, order.size)
+            compiled.add((id(kind), order.size))
     jobs = [
-        partial(train_one, prepared, number, order.copy(), seed, done)
-        for number, (order, seed) in enumerate(zip(orders, seeds, strict=True))
+        partial(train_one, kind, number, order.copy(), seed, done)
+        for number, (kind, order, seed) in enumerate(zip(prepared, orders, seeds, strict=True))
     ]
     return in_threads(jobs, n_threads)
 

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from fastbp import parameters
+from fastbp import parameters, scaling
 from fastbp.encodings import Encoding
 from fastbp.fitting import loop, recipe
+from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.plan import aligned, held_out_of
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
@@ -86,6 +87,15 @@ class Task(NamedTuple):
         curvature = recipe.curvature(*weights, settings.activations, X, scale, batch_size)
         return recipe.sgd_step(curvature, settings.momentum, settings.nesterovs_momentum)
 
+    def predict(self, plan, theta, rows):
+        """ŷ for some of the samples, in the units of training."""
+        settings = self.settings
+        learnt = Learnt.of(theta, self.net, settings.activations, settings.loss, None)
+        X = scaling.converted(scaled(self.samples.X[rows], plan), theta.dtype)
+        y = np.empty((len(rows), learnt.n_outputs), theta.dtype)
+        loop.predictions(learnt.model(), X, y, settings.n_threads)
+        return y
+
     def try_out(self, plan, theta, seed, rows, held_out=None, **changes):
         """Train θ in place on some rows as planned, with some settings changed, and watch the loss.
 
@@ -160,7 +170,7 @@ class Trial(NamedTuple):
     plan: Plan  # that it speaks for
     loss: float  # on the rows held out
     history: loop.History  # with the mean curves on the rows held out
-    theta: np.ndarray  # the network of the last
+    thetas: list  # the network of each part
 
 
 class Search:
@@ -171,10 +181,10 @@ class Search:
     the rest is for noisy tables, and for those with columns that mean nothing.
     """
 
-    def __init__(self, task):
+    def __init__(self, task, parts=None):
         settings = task.settings
         self.task, n_parts = task, recipe.n_pilots(len(task.rows), settings.hidden)
-        self.parts = [
+        self.parts = parts or [
             train_test_split(
                 task.rows, test_size=settings.validation_fraction, random_state=task.random_state
             )
@@ -217,7 +227,7 @@ class Search:
 
     def trial(self, plan, most_parts=2):
         """Train for as long as planned, and see how that ends."""
-        task, losses, scores = self.task, [], []
+        task, losses, scores, thetas = self.task, [], [], []
         for train, rest in self.parts[:most_parts]:
             theta = aligned(task.start(plan), task.samples.X.dtype)
             history = task.try_out(
@@ -226,11 +236,12 @@ class Search:
             )  # fmt: skip
             losses.append(history.validation_losses)
             scores.append(history.validation_scores)
+            thetas.append(theta)
             if history.ended_by == "max_time":  # no two curves need be equally long
-                return Trial(plan, np.inf, history, theta)
+                return Trial(plan, np.inf, history, thetas)
         history.validation_losses = np.mean(losses, axis=0).tolist()
         history.validation_scores = np.mean(scores, axis=0).tolist()
-        return Trial(plan, history.validation_losses[-1], history, theta)
+        return Trial(plan, history.validation_losses[-1], history, thetas)
 
     def pilot(self, plan):
         """Train for half as long as planned, and see how long it does good."""
@@ -244,6 +255,13 @@ class Search:
         epochs = recipe.chosen_epochs(losses, plan.max_iter, self.is_planned)
         return trial._replace(plan=plan._replace(max_iter=epochs), loss=recipe.smooth(losses).min())
 
+    def predict(self, trial, n_parts):
+        """What the networks of a trial say of the rows held out, of the first parts, in turn."""
+        pairs = zip(trial.thetas[:n_parts], self.parts, strict=False)
+        return np.concatenate([
+            self.task.predict(trial.plan, theta, rest) for theta, (_, rest) in pairs
+        ])  # fmt: skip
+
     def scale_of(self, trial):
         """The scale of the columns by what they are worth to the network of a trial, or None."""
         rest, task = self.parts[:2][-1][1], self.task
@@ -251,7 +269,7 @@ class Search:
         if n_features > recipe.MOST_SCALED:
             return None
         X = np.float64(scaled(task.samples.X[rest[: recipe.rows_permuted(n_features)]], trial.plan))
-        coefs, intercepts = parameters.unpack(np.float64(trial.theta), task.net)
+        coefs, intercepts = parameters.unpack(np.float64(trial.thetas[-1]), task.net)
         return recipe.column_scale(
             coefs, intercepts, task.settings.activations, X, task.random_state,
             task.encoding and task.encoding.column_of,

@@ -96,6 +96,33 @@ def quantile_of_quantile(y, w, a):
     return w @ np.where(error > 0, (1 - a) * error, -a * error).sum(axis=1)
 
 
+# ------------------------------------------------------------- of predictions, in NumPy
+#
+# Of ŷ, y (n, n_outputs) and the parameter: what each has more than ŷ = y would have.
+
+
+def squares(prediction, y, a):
+    """(ŷ − y)²."""
+    return (prediction - y) ** 2
+
+
+def half_squares(prediction, y, a):
+    """Half of it."""
+    return squares(prediction, y, a) / 2
+
+
+def half_deviance(prediction, y, a):
+    """y log(y / ŷ) − y + ŷ."""
+    prediction = np.maximum(prediction, np.finfo(float).tiny)
+    return y * np.log(np.where(y > 0, y / prediction, 1.0)) - y + prediction
+
+
+def pinball(prediction, y, a):
+    """As `quantile`."""
+    error = prediction - y
+    return np.where(error > 0, (1 - a) * error, -a * error)
+
+
 # ------------------------------------------------------------------------- the table
 
 
@@ -122,6 +149,7 @@ class Loss(NamedTuple):
     value: Callable
     slope: Callable
     constant_loss: Callable
+    excess: Callable
     link: str = "identity"
     degree: int = 1  # it is as this power of y's unit
     curvature: float = 2.0  # its second derivative by z, at the minimum of a standardised y
@@ -136,18 +164,25 @@ LINKS = {
 }
 
 TABLE = {
-    "squared_error": Loss(squared_error, squared_error_slope, variance, degree=2),
+    "squared_error": Loss(squared_error, squared_error_slope, variance, squares, degree=2),
     "half_squared_error": Loss(
         half_squared_error,
         half_squared_error_slope,
         half_variance,
+        half_squares,
         degree=2,
         curvature=1.0,
         reported_by_output=True,
     ),
-    "poisson": Loss(poisson, poisson_slope, poisson_of_mean, link="log", curvature=1.0),
+    "poisson": Loss(
+        poisson, poisson_slope, poisson_of_mean, half_deviance, link="log", curvature=1.0
+    ),
     "quantile": Loss(
-        quantile, quantile_slope, quantile_of_quantile, parameter=Parameter("level", 0.5, 0.0, 1.0)
+        quantile,
+        quantile_slope,
+        quantile_of_quantile,
+        pinball,
+        parameter=Parameter("level", 0.5, 0.0, 1.0),
     ),
 }
 
