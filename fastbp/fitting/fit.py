@@ -205,30 +205,56 @@ def encoded_on(ground, settings, random_state):
 
 
 def kinds_of(plain, search, found, encoded, mixes):
-    """The plain network as its search has found it, the encoded one, or both, by the rows that were
+    """The plain network as its search has found it, the encoded one, or both, by rows that were
     held out of both; as `prepare`."""
-    settings, samples = plain.task.settings, plain.samples
-    search_encoded = trials.Search(encoded.task, search.parts)
+    settings, share = plain.task.settings, 0.0
     try:
-        other = search_encoded.run()
+        other = trials.Search(encoded.task, search.parts).run()
+        firsts, second = contest(plain.task, found, encoded.task, other, mixes)
     except ValueError:  # it diverged, and nobody has asked for it
         return [(1.0, plain.following(found))]
     settings.max_time = encoded.task.settings.max_time  # what is left of it
-    if other.history.ended_by == "max_time":
-        return [(1.0, plain.following(found))]
-    n_parts = min(len(found.thetas), len(other.thetas))
-    rows = np.concatenate([rest for _, rest in search.parts[:n_parts]])
-    share = mixture.share_of_second(
-        search.predict(found, n_parts),
-        search_encoded.predict(other, n_parts),
-        samples.y[rows],
-        samples.sample_weight[rows] if samples.sample_weight.size else None,
-        settings.loss,
-        settings.loss_parameter,
-        mixes=mixes,
-    )
+    if all(trial.history.ended_by != "max_time" for trial in (other, *firsts, second)):
+        rows = np.concatenate([rest for _, rest in second.parts])
+        samples = plain.samples
+        share = mixture.share_of_second(
+            np.mean([plain.task.predict(first) for first in firsts], axis=0),
+            encoded.task.predict(second),
+            samples.y[rows],
+            samples.sample_weight[rows] if samples.sample_weight.size else None,
+            settings.loss,
+            settings.loss_parameter,
+            mixes=mixes,
+        )
     kinds = (1 - share, plain, found), (share, encoded, other)
     return [(weight, kind.following(trial)) for weight, kind, trial in kinds if weight > 0]
+
+
+def contest(plain, found, encoded, other, mixes):
+    """Trials of both kinds on the same parts: on that of the searches, or on more of a small table.
+
+    A mixture is to be better than the mean of several plain networks, not than one: of these there
+    are two.
+
+    Returns
+    -------
+    list of Trial, Trial
+    """
+    random_state, n_parts = encoded.random_state, mixture.n_parts(len(plain.rows))
+    plain = plain._replace(random_state=random_state)  # as if there were no contest
+    parts = found.parts
+    if n_parts > 1:
+        parts = trials.parts_of(plain, n_parts, random_state)
+        plain.settings.max_time = encoded.settings.max_time
+        found = trials.Search(plain, parts).trial(found.trained, n_parts)
+        encoded.settings.max_time = plain.settings.max_time
+        other = trials.Search(encoded, parts).trial(other.trained, n_parts)
+    firsts = [found]
+    if mixes:
+        plain.settings.max_time = encoded.settings.max_time
+        firsts.append(trials.Search(plain, parts).trial(found.trained, n_parts))
+        encoded.settings.max_time = plain.settings.max_time
+    return firsts, other
 
 
 def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):

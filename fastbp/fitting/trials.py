@@ -87,14 +87,17 @@ class Task(NamedTuple):
         curvature = recipe.curvature(*weights, settings.activations, X, scale, batch_size)
         return recipe.sgd_step(curvature, settings.momentum, settings.nesterovs_momentum)
 
-    def predict(self, plan, theta, rows):
-        """ŷ for some of the samples, in the units of training."""
-        settings = self.settings
-        learnt = Learnt.of(theta, self.net, settings.activations, settings.loss, None)
-        X = scaling.converted(scaled(self.samples.X[rows], plan), theta.dtype)
-        y = np.empty((len(rows), learnt.n_outputs), theta.dtype)
-        loop.predictions(learnt.model(), X, y, settings.n_threads)
-        return y
+    def predict(self, trial):
+        """What the networks of a trial say of the rows held out of each, in the units of training:
+        ŷ, part after part."""
+        settings, said = self.settings, []
+        for theta, (_, rest) in zip(trial.thetas, trial.parts, strict=True):
+            learnt = Learnt.of(theta, self.net, settings.activations, settings.loss, None)
+            X = scaling.converted(scaled(self.samples.X[rest], trial.trained), theta.dtype)
+            y = np.empty((len(rest), learnt.n_outputs), theta.dtype)
+            loop.predictions(learnt.model(), X, y, settings.n_threads)
+            said.append(y)
+        return np.concatenate(said)
 
     def try_out(self, plan, theta, seed, rows, held_out=None, **changes):
         """Train θ in place on some rows as planned, with some settings changed, and watch the loss.
@@ -164,13 +167,24 @@ def best_start(task, plan):
     return starts[int(np.nanargmin(losses))]
 
 
+def parts_of(task, n_parts, random_state):
+    """Rows to train on and rows held out, so many times."""
+    share = task.settings.validation_fraction
+    return [
+        train_test_split(task.rows, test_size=share, random_state=random_state)
+        for _ in range(n_parts)
+    ]
+
+
 class Trial(NamedTuple):
     """Trainings with a part of the rows held out."""
 
     plan: Plan  # that it speaks for
     loss: float  # on the rows held out
     history: loop.History  # with the mean curves on the rows held out
-    thetas: list  # the network of each part
+    trained: Plan  # by which its networks were
+    parts: list  # the rows that each was trained on, and those held out
+    thetas: list  # the networks
 
 
 class Search:
@@ -184,12 +198,7 @@ class Search:
     def __init__(self, task, parts=None):
         settings = task.settings
         self.task, n_parts = task, recipe.n_pilots(len(task.rows), settings.hidden)
-        self.parts = parts or [
-            train_test_split(
-                task.rows, test_size=settings.validation_fraction, random_state=task.random_state
-            )
-            for _ in range(n_parts)
-        ]
+        self.parts = parts or parts_of(task, n_parts, task.random_state)
         # A third of the time is theirs.
         self.seconds = settings.max_time and settings.max_time / (3 * n_parts)
         self.is_planned = SCHEDULES[settings.learning_rate].is_planned
@@ -238,10 +247,11 @@ class Search:
             scores.append(history.validation_scores)
             thetas.append(theta)
             if history.ended_by == "max_time":  # no two curves need be equally long
-                return Trial(plan, np.inf, history, thetas)
+                return Trial(plan, np.inf, history, plan, self.parts[: len(thetas)], thetas)
         history.validation_losses = np.mean(losses, axis=0).tolist()
         history.validation_scores = np.mean(scores, axis=0).tolist()
-        return Trial(plan, history.validation_losses[-1], history, thetas)
+        loss, parts = history.validation_losses[-1], self.parts[: len(thetas)]
+        return Trial(plan, loss, history, plan, parts, thetas)
 
     def pilot(self, plan):
         """Train for half as long as planned, and see how long it does good."""
@@ -254,13 +264,6 @@ class Search:
         losses = np.array(trial.history.validation_losses)
         epochs = recipe.chosen_epochs(losses, plan.max_iter, self.is_planned)
         return trial._replace(plan=plan._replace(max_iter=epochs), loss=recipe.smooth(losses).min())
-
-    def predict(self, trial, n_parts):
-        """What the networks of a trial say of the rows held out, of the first parts, in turn."""
-        pairs = zip(trial.thetas[:n_parts], self.parts, strict=False)
-        return np.concatenate([
-            self.task.predict(trial.plan, theta, rest) for theta, (_, rest) in pairs
-        ])  # fmt: skip
 
     def scale_of(self, trial):
         """The scale of the columns by what they are worth to the network of a trial, or None."""
