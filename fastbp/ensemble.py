@@ -52,7 +52,7 @@ class BackpropEnsembleRegressor(RegressorMixin, BaseEstimator):
         does not are tried on the same rows set aside. If a weighted mean of both has at most 0.97
         of the error of the plain one there, half of the members are of either kind, or all of one
         whose best weight is over 0.85; else all are plain. One member is of the better kind. It is
-        not tried on tables of more than some thirty columns, for which it would take too long. A
+        not tried on tables of more than some twenty columns, for which it would take too long. A
         fit takes three times as long if half of the members see encoded columns. None:
         as `estimator` has it.
     random_state : int, RandomState instance or None, default=None

@@ -3,7 +3,8 @@ rows that neither have been trained on. Pure functions.
 
 They take turns in being better: sharp edges are learnt better with encoded columns, smooth
 functions without. What they predict differs more than what two networks of one kind do, so that
-both together are often better than either.
+both together are often better than either. So it is tried on clean tables, too: energy efficiency
+and airfoil noise are, and have 0.83 of the error with both.
 """
 
 import numpy as np
@@ -11,8 +12,8 @@ from scipy.optimize import minimize_scalar
 
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 
-#: Smaller a share is not worth training networks for: at a tenth of the best mixture's gain or
-#: less, it may as well be chance. Likewise what is left of the others.
+#: A smaller share is not worth training networks for: what it gains goes by its square. Likewise
+#: what is left for the plain ones.
 LEAST, MOST = 0.15, 0.85
 
 #: The part of the plain networks' error that must not be left: for less, three times as long a
@@ -27,9 +28,10 @@ SURE = 2
 #: of a thousand rows the gain on concrete is not sure: 0.96 of the error is left, else 0.90.)
 MANY_ROWS, PARTS_OF_FEW = 1000, 3
 
-#: Most columns with all encoded ones, some thirty of a table: there an epoch takes ten times as
-#: long as without. And most values of all rows: half a gigabyte in float32.
-MOST_COLUMNS, MOST_VALUES = 2000, 2**27
+#: Most columns with all encoded ones, some twenty of a table: there an epoch takes ten times as
+#: long as without (of eight columns 3.5 times, of thirty 15). And most values of all rows: half a
+#: gigabyte in float32.
+MOST_COLUMNS, MOST_VALUES = 1500, 2**27
 
 
 def n_parts(n_rows):
