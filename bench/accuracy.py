@@ -1,5 +1,5 @@
-"""Test RMSE of `BackpropRegressor` and of scikit-learn's regressors, all untuned, on tables with
-splits.
+"""Test RMSE of `BackpropRegressor`, its ensembles and scikit-learn's regressors, all untuned, on
+tables with splits.
 
     python bench/accuracy.py [--tables FOLDER] [--only SUBSTRING] [--splits N]
 
@@ -26,7 +26,7 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fastbp import BackpropRegressor
+from fastbp import BackpropEnsembleRegressor, BackpropRegressor
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 
@@ -67,6 +67,9 @@ MODELS = {
         encoding=("piecewise_linear", "periodic"), random_state=seed
     ),
     "MLPRegressor": lambda seed: MLPRegressor(random_state=seed),
+    "the better of the two": lambda seed: BackpropRegressor(encoding="auto", random_state=seed),
+    "two networks": lambda seed: BackpropEnsembleRegressor(n_estimators=2, random_state=seed),
+    "eight": lambda seed: BackpropEnsembleRegressor(n_estimators=8, random_state=seed),
     "MLPRegressor, scaled": scaled_mlp,
     "HistGradientBoosting": lambda seed: HistGradientBoostingRegressor(random_state=seed),
     **dict(peer for module, peer in OPTIONAL.items() if find_spec(module)),

@@ -19,7 +19,7 @@ from fastbp.export.methods import Exported
 from fastbp.fitting import members, unseen
 from fastbp.fitting.fit import prepare
 from fastbp.fitting.observer import words_of_pilot
-from fastbp.kernels.training.surrogate import function_of_row
+from fastbp.kernels.training.surrogate import function_of_row, weighted_mean
 
 #: Rows that all members predict before their mean is taken.
 ROWS_AT_A_TIME = 2**16
@@ -30,7 +30,9 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
 
     They differ in their first weights, the orders of the samples and, with `resample`, the rows
     that they see. One search finds for all how long to train, and what of the columns; one
-    standardised copy of the table serves all, and they are trained side by side in threads.
+    standardised copy of the table serves all, and they are trained side by side in threads. A
+    second search, with the same rows set aside, finds whether some or all of them had better see
+    encoded columns.
 
     Parameters
     ----------
@@ -46,6 +48,15 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         have not seen, tell `oob_score_` and `predict_interval`. "bootstrap": as many as there are,
         drawn with replacement; the rows not drawn, a third, serve instead. None: all rows, and
         nothing is told.
+    encoding : "auto" or None, default="auto"
+        Whether members see encoded columns; see `BackpropRegressor`. "auto", where `estimator` says
+        nothing of it and searches with ``early_stopping="refit"``: a network that does and one that
+        does not are tried on the same rows set aside. If a weighted mean of both has at most 0.97
+        of the error of the plain one there, half of the members are of either kind, or all of one
+        whose best weight is over 0.85; else all are plain. One member is of the better kind. It is
+        not tried on tables of more than some twenty columns, for which it would take too long. A
+        fit takes three times as long if half of the members see encoded columns. None:
+        as `estimator` has it.
     random_state : int, RandomState instance or None, default=None
         Draws the members' own random states and the rows of each.
     n_threads : int or None, default=None
@@ -58,11 +69,15 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
     ----------
     estimators_ : list of BackpropRegressor
         The members. Their parameters are those that they were trained with, "auto" no more: fitted
-        on all rows, a clone of one is that member again, if it had all rows and nothing was found
-        out about the columns.
+        on all rows, a clone of one is that member again, if it had all rows, nothing was found out
+        about the columns, and none are encoded.
+    estimator_weights_ : ndarray of shape (n_members,)
+        The weight of each in the mean of their predictions, and in all that is made of it; they sum
+        to 1. Members of one kind have the same: that of their kind, as the rows set aside had it,
+        over their number. All are equal where there is one kind.
     oob_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_outputs), or None
-        For each sample of `fit` the mean prediction of the members that have not seen it; NaN where
-        there are none.
+        For each sample of `fit` the weighted mean prediction of the members that have not seen it;
+        NaN where there are none.
     oob_score_ : float or None
         R² of it.
     residuals_ : ndarray of shape (n_rows_held_out, n_outputs) or None
@@ -71,7 +86,7 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
     residual_weights_ : ndarray of shape (n_rows_held_out,) or None
         Their sample weights.
     max_iter_ : int
-        How many epochs each member was to be trained.
+        How many epochs each member was to be trained; of two kinds, the first, which is plain.
     n_outputs_, n_features_in_ : int
     feature_names_in_ : ndarray of str
         If X had names for its columns.
@@ -103,6 +118,7 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         "estimator": [BackpropRegressor, None],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
         "resample": [StrOptions({name for name in unseen.RESAMPLES if name}), None],
+        "encoding": [StrOptions({"auto"}), None],
         "random_state": ["random_state"],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
         "verbose": ["verbose"],
@@ -114,6 +130,7 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         n_estimators=8,
         *,
         resample="folds",
+        encoding="auto",
         random_state=None,
         n_threads=None,
         verbose=False,
@@ -121,6 +138,7 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         self.estimator = estimator
         self.n_estimators = n_estimators
         self.resample = resample
+        self.encoding = encoding
         self.random_state = random_state
         self.n_threads = n_threads
         self.verbose = verbose
@@ -159,10 +177,13 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         random_state = check_random_state(self.random_state)
         of_search, of_rows, *seeds = random_state.randint(2**31 - 1, size=2 + self.n_estimators)
 
-        prepared = self._prepare(one, table, int(of_search))
-        rows = prepared.task.rows
+        kinds = self._prepare(one, table, int(of_search))
+        weights = np.array([weight for weight, _ in kinds])
+        kind_of = shared_out(weights, self.n_estimators)
+        rows = kinds[0][1].task.rows
         deal, random_state = unseen.RESAMPLES[self.resample], np.random.RandomState(of_rows)
-        orders = deal(rows, self.n_estimators, random_state)
+        orders = deal(rows, self.n_estimators, random_state, len(kinds))
+        prepared = [kinds[kind][1] for kind in kind_of]
         done = self._say_done if self.verbose else None
         with np.errstate(all="ignore"):
             fitted = members.train(prepared, orders, seeds, self.n_threads, done)
@@ -170,21 +191,30 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         kept = whole_members(fitted)
         if not all(map(is_whole, fitted)) and callers.is_one_of_many():
             raise KeyboardInterrupt
-        self._note(one, [(fitted[number], int(seeds[number])) for number in kept])
+        of_members = [(fitted[number], int(seeds[number])) for number in kept]
+        self._note(one, of_members, weights_of(kind_of[kept], weights))
         self._judge(table, [np.setdiff1d(rows, orders[number]) for number in kept])
         self._warn(one, [fitted[number] for number in kept])
         return self
 
     def _prepare(self, one, table, random_state):
-        """What all members share, and what was found out for all of them."""
+        """What all members of a kind share, and what was found out for all of them: each kind with
+        its weight."""
         settings = one._settings()
         settings.random_state, settings.n_threads = random_state, self.n_threads
-        prepared = prepare(settings, table, None)
-        if prepared.interrupted is not None:  # there is no member yet
-            raise KeyboardInterrupt
-        if self.verbose and prepared.pilot is not None:
-            print(words_of_pilot(prepared.pilot, settings.max_iter), flush=True)
-        return prepared
+        settings.tries_encoding |= self.encoding == "auto" and not settings.encoding
+        mixes = self.encoding == "auto" and self.n_estimators > 1
+        with np.errstate(all="ignore"):
+            kinds = prepare(settings, table, None, mixes=mixes)
+        if any(prepared.interrupted is not None for _, prepared in kinds):
+            raise KeyboardInterrupt  # there is no member yet
+        for weight, prepared in kinds:
+            if self.verbose and prepared.pilot is not None:
+                encoded = "encoded " if prepared.task.encoding else ""
+                part = f", weight {weight:.2f}" if len(kinds) > 1 else ""
+                words = words_of_pilot(prepared.pilot, prepared.task.settings.max_iter)
+                print(f"{encoded}{words}{part}", flush=True)
+        return kinds
 
     def _say_done(self, number, fitted):
         history, width = fitted.history, len(str(self.n_estimators))
@@ -194,14 +224,15 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
             flush=True,
         )
 
-    def _note(self, one, fitted):
-        """The learned attributes, of the Fitted and the seed of each member."""
+    def _note(self, one, fitted, weights):
+        """The learned attributes, of the Fitted, the seed and the weight of each member."""
         estimators = [member_of(one, *each) for each in fitted]
         known = {name: value for name, value in vars(one).items() if name in OF_COLUMNS}
         # At once: another thread may be predicting, see `BackpropRegressor._note`.
         vars(self).update(
             known,
             estimators_=estimators,
+            estimator_weights_=weights,
             n_outputs_=estimators[0].n_outputs_,
             max_iter_=estimators[0].max_iter_,
         )
@@ -214,16 +245,19 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         self.residuals_ = self.residual_weights_ = None
         if not any(rows.size for rows in left_out):
             return
-        count, mean, variance = unseen.predict_unseen(self._learnt, table, left_out, self.n_threads)
+        kinds, weights, n_members = self._kinds
+        count, mean, variance = unseen.predict_unseen(
+            self._learnt, kinds, weights, table, left_out, self.n_threads
+        )
         self.oob_prediction_ = self._shaped(mean)
-        rows = np.flatnonzero(count)
+        rows = np.flatnonzero(count.any(axis=0))
         weight = np.ones(len(rows)) if table.sample_weight is None else table.sample_weight[rows]
         if len(rows) >= 2:
             ratios = scaling.relative(weight)
             self.oob_score_ = self._score_of(table.y[rows], mean[rows], ratios)
         residuals = np.abs(table.y[rows] - mean[rows])
         residuals *= unseen.shrinkage(
-            residuals, count[rows], variance[rows], weight, len(self.estimators_)
+            residuals, count[:, rows], variance[:, rows], weight, weights, n_members
         )
         self.residuals_, self.residual_weights_ = residuals, weight
 
@@ -255,19 +289,28 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         """What each member has learnt."""
         return [member._learnt for member in self.estimators_]
 
+    @property
+    def _kinds(self):
+        """Of each member the number of its kind; of each kind a member's weight, and how many."""
+        encoded = [learnt.encoding is not None for learnt in self._learnt]
+        _, first, kinds, n_members = np.unique(
+            encoded, return_index=True, return_inverse=True, return_counts=True
+        )
+        return kinds, self.estimator_weights_[first], n_members
+
     def _shaped(self, y):
         """(n_samples, n_outputs), as scikit-learn has it."""
         return y.ravel() if self.n_outputs_ == 1 else y
 
     def predict(self, X, return_std=False):
-        """Predict y: the mean of what the members predict.
+        """Predict y: the weighted mean of what the members predict.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         return_std : bool, default=False
             Also return how far the members differ: the standard deviation of their predictions,
-            noise of y not included.
+            weighted as the mean; noise of y not included.
 
         Returns
         -------
@@ -277,28 +320,33 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         y_std : ndarray of the same shape
             Only with `return_std`; 0 if there is one member.
         """
-        learnt, X = self._learnt_of(X)
-        ddof, shape = min(1, len(learnt) - 1), (X.shape[0], learnt[0].n_outputs)
-        mean = np.empty(shape, learnt[0].precision(X))
-        std = np.empty_like(mean)
+        learnt, weights, X = self._learnt_of(X)
+        shape, precision = (X.shape[0], learnt[0].n_outputs), members.precision(learnt, X)
+        mean, std = np.empty((2, *shape), precision)
+        # Of the variance; (n − 1)/n of n equal members.
+        left = max(1 - np.sum(weights**2), 0.0) or 1.0
+        at_a_time = min(each.rows_at_a_time(ROWS_AT_A_TIME, X) for each in learnt)
         with np.errstate(all="ignore"):
-            for rows in scaling.slices(X.shape[0], learnt[0].rows_at_a_time(ROWS_AT_A_TIME, X)):
+            for rows in scaling.slices(X.shape[0], at_a_time):
                 each = members.predict(learnt, X[rows], self.n_threads)
-                mean[rows] = each.mean(axis=0, dtype=np.float64)
+                center = np.einsum("m,mio->io", weights, each)
+                mean[rows] = center
                 if return_std:
-                    std[rows] = each.std(axis=0, dtype=np.float64, ddof=ddof)
+                    squares = np.einsum("m,mio->io", weights, (each - center) ** 2)
+                    std[rows] = np.sqrt(squares / left)
         if shape[1] == 1:
             mean, std = mean.ravel(), std.ravel()
         return (mean, std) if return_std else mean
 
     def _learnt_of(self, X):
-        """What each member has learnt, and X validated for it, of one and the same fit."""
+        """What each member has learnt, the members' weights, and X validated for them, of one and
+        the same fit."""
         check_is_fitted(self)
         while True:
-            estimators = self.estimators_
+            estimators, weights = self.estimators_, self.estimator_weights_
             validated = inputs.rows(self, X)
-            if self.estimators_ is estimators:
-                return [member._learnt for member in estimators], validated
+            if self.estimators_ is estimators and self.estimator_weights_ is weights:
+                return [member._learnt for member in estimators], weights, validated
 
     def score(self, X, y, sample_weight=None):
         """R² of the predictions; of several quantiles at once, the mean of their D².
@@ -389,17 +437,32 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         True
         """
         check_is_fitted(self)
-        return function_of_row(*self._models(), encoding=self._learnt[0].encoding)
+        functions, weights = [], []
+        for models, encoding, weight in self._kinds_of_models():
+            functions.append(function_of_row(*models, encoding=encoding))
+            weights.append(weight)
+        return weighted_mean(functions, weights)
 
-    def _models(self):
-        """The members as kernels predict with them, if they are alike in all but numbers."""
-        learnt = [each.checked() for each in self._learnt]
-        models, first = [each.model() for each in learnt], learnt[0]
-        for other, model in zip(learnt, models, strict=True):
-            alike = np.array_equal(model.net, models[0].net) and other.loss == first.loss
-            if not alike or not encodings.are_the_same(other.encoding, first.encoding):
-                raise ValueError("The members are not networks of one kind.")
-        return models
+    def _kinds_of_models(self):
+        """Of each kind the members as kernels predict with them, if they are alike in all but
+        numbers; the encoding that they see, and what all of them together weigh."""
+        of_now = copy(self)  # another thread may be fitting
+        learnt = [each.checked() for each in of_now._learnt]
+        kinds, _, n_members = of_now._kinds
+        found = []
+        for kind in range(len(n_members)):
+            weights = of_now.estimator_weights_[kinds == kind]
+            if np.ptp(weights) > 0:
+                raise ValueError("Members of one kind have different weights.")
+            alike = [each for each, its in zip(learnt, kinds, strict=True) if its == kind]
+            models, first = [each.model() for each in alike], alike[0]
+            for other, model in zip(alike, models, strict=True):
+                is_alike = np.array_equal(model.net, models[0].net)
+                is_alike = is_alike and other.loss == learnt[0].loss
+                if not is_alike or not encodings.are_the_same(other.encoding, first.encoding):
+                    raise ValueError("The members are not networks of one kind.")
+            found.append((models, first.encoding, weights.sum()))
+        return found
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -426,11 +489,28 @@ def whole_members(fitted):
     return kept
 
 
+def shared_out(weights, n_members):
+    """The number of each member's kind: of two kinds as many of either, and of an odd number one
+    more of that with the larger weight."""
+    n_second = 0
+    if len(weights) == 2:
+        n_second = (n_members + int(weights[1] > weights[0])) // 2
+    return np.repeat([0, 1], [n_members - n_second, n_second])
+
+
+def weights_of(kinds, weights):
+    """The weight of each member, of the number of its kind and the weight of each kind, which is
+    shared by its members."""
+    weights = weights[kinds] / np.bincount(kinds)[kinds]
+    return weights / weights.sum()
+
+
 def member_of(one, fitted, seed):
     """A member as an estimator: as `one`, but that nothing needs to be found out any more."""
     settings, member = fitted.settings, clone(one)
     found = ("max_iter", "batch_size", "learning_rate_init", "weight_decay")
     member.set_params(random_state=seed, **{name: getattr(settings, name) for name in found})
+    member.encoding = fitted.learnt.encoding_names or None
     if settings.refits:
         member.early_stopping = False
     member._note(one, fitted, False, settings.holds_out)

@@ -139,13 +139,15 @@ class BackpropRegressor(
         column each and bend at its quantiles, the others bend at rows of the table, and layers
         begin with outputs of mean 0; networks of at most 8 units to a layer are started five times.
         "glorot": drawn as scikit-learn does.
-    encoding : {encodings}, list of these or None, default=None
+    encoding : {encodings}, list of these, "auto" or None, default=None
         What the first layer sees of each column of X besides the column itself, for targets with
         sharp edges (Gorishniy, Rubachev & Babenko, 2022). "piecewise_linear": its place within each
         of up to 32 bins between quantiles. "periodic": sine and cosine of 16 random multiples of
         the standardised column. Columns of two values need none. Measured at the first fit, on the
         rows trained on, and kept from there on. With both there are some 65 columns for each: a
-        fit takes about 3 times as long, and as much more memory than X as there are columns.
+        fit takes about 3 times as long, and as much more memory than X as there are columns. "auto"
+        is both, where with ``early_stopping="refit"`` they have at most 0.97 of the error on the
+        rows set aside, else none; `encoding_` says which.
     shuffle : bool, default=True
         Take the samples in a new order each epoch.
     random_state : int, RandomState instance or None, default=None
@@ -198,6 +200,8 @@ class BackpropRegressor(
         which are its inputs. Float64 with `standardize`, else of the precision of training.
     intercepts_ : list of ndarray of shape (n_units of layer l,)
         Biases, likewise.
+    encoding_ : tuple of str
+        The encodings that it sees, by name.
     loss_ : float
         Loss of the last epoch.
     best_loss_ : float or None
@@ -256,7 +260,7 @@ class BackpropRegressor(
         "alpha": [Interval(Real, 0, None, closed="left")],
         "weight_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
-        "encoding": [StrOptions(set(encodings.NAMES)), "array-like", None],
+        "encoding": [StrOptions({*encodings.NAMES, "auto"}), "array-like", None],
         "init": [StrOptions({"auto", "glorot"})],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions(set(SCHEDULES))],
@@ -560,6 +564,10 @@ class BackpropRegressor(
 
     coefs_ = _learnt_list("coefs")
     intercepts_ = _learnt_list("intercepts")
+
+    @property
+    def encoding_(self):
+        return self._learnt.encoding_names
 
     # ------------------------------------------------------------- prediction
 

@@ -14,7 +14,7 @@ from fastbp.fitting.learnt import Learnt
 from fastbp.scaling import Scaling
 
 #: Written into each file, and refused where unknown: by what a file holds.
-FORMAT, ENSEMBLE = "fastbp-model-2", "fastbp-ensemble-1"
+FORMAT, ENSEMBLE = "fastbp-model-2", "fastbp-ensemble-2"
 
 
 def is_count(value):
@@ -54,7 +54,9 @@ SAVED_OF_ENSEMBLE = {
     "n_features_in_": is_count, "n_outputs_": is_count, "max_iter_": is_count,
     "oob_score_": or_none(is_number),
 }  # fmt: skip
-ARRAYS_OF_ENSEMBLE = ("oob_prediction_", "residuals_", "residual_weights_")
+ARRAYS_OF_ENSEMBLE = (
+    "estimator_weights_", "oob_prediction_", "residuals_", "residual_weights_"
+)  # fmt: skip
 
 
 class Saved:
@@ -206,7 +208,8 @@ def _check_ensemble(model):
     ends = model.n_features_in_, model.n_outputs_
     if any((each.n_features_in_, each.n_outputs_) != ends for each in model.estimators_):
         raise ValueError("The members are not of the ensemble's columns.")
-    model._models()  # likewise
+    _check_weights(model)
+    model._kinds_of_models()  # likewise
     residuals, weight = model.residuals_, model.residual_weights_
     if residuals is not None and (
         residuals.shape != (weight.size, model.n_outputs_) or weight.ndim != 1
@@ -214,6 +217,15 @@ def _check_ensemble(model):
         raise ValueError("Residuals and their weights are of different shapes.")
     if residuals is not None and not (np.isfinite(residuals).all() and (weight >= 0).all()):
         raise ValueError("Some residuals are not finite.")
+
+
+def _check_weights(model):
+    """An error, unless there is one for each member, and a mean is made with them."""
+    weights = model.estimator_weights_
+    if weights is None or weights.shape != (len(model.estimators_),):
+        raise ValueError("An ensemble has a weight for each member.")
+    if not (weights >= 0).all() or abs(weights.sum() - 1) > 1e-9:
+        raise ValueError(f"The weights of members are {weights}.")
 
 
 def _with_tuples(params):

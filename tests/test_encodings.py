@@ -317,8 +317,6 @@ def test_members_of_an_ensemble_share_one_encoding(mixed, tmp_path):
     assert_array_equal(columns[0], columns[2])
     each = [member.predict(X) for member in model.estimators_]
     assert_allclose(model.predict(X), np.mean(each, axis=0), rtol=1e-5)
-    f = model.as_njit()
-    assert_allclose([f(x)[0] for x in X[:9]], model.predict(X[:9]), rtol=1e-4)
     model.save(tmp_path / "ensemble.npz")
     loaded = BackpropEnsembleRegressor.load(tmp_path / "ensemble.npz")
     assert_array_equal(loaded.predict(X), model.predict(X))

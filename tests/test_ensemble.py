@@ -7,7 +7,6 @@ import threading
 import time
 import warnings
 
-import numba
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,7 +29,8 @@ SMALL = {"hidden_layer_sizes": 12, "max_iter": 30, "early_stopping": False}
 
 def ensemble(n_estimators=3, member=None, **params):
     member = BackpropRegressor(**SMALL | (member or {}))
-    return BackpropEnsembleRegressor(member, n_estimators, **{"random_state": 0} | params)
+    params = {"random_state": 0, "encoding": None} | params
+    return BackpropEnsembleRegressor(member, n_estimators, **params)
 
 
 def noisy(n, random_state=0, noise=0.3):
@@ -72,6 +72,7 @@ def test_it_is_scored_searched_and_cloned_as_others_are(table):
     [
         ({"n_estimators": 0}, "n_estimators"),
         ({"resample": "jackknife"}, "resample"),
+        ({"encoding": "periodic"}, "encoding"),
         ({"estimator": "mlp"}, "estimator"),
         ({"estimator": BackpropRegressor(alpha=-1)}, "alpha"),
         ({"estimator": BackpropRegressor(loss="quantile", loss_parameter=-1)}, "loss_parameter"),
@@ -270,10 +271,45 @@ def test_variance_of_members_is_taken_off_their_errors():
     random = np.random.default_rng(0)
     shared, own = random.normal(size=(20_000, 1)), random.normal(size=(2, 20_000, 1))
     errors = (shared + own).mean(axis=0)
-    count, weight = np.full(20_000, 2), np.ones(20_000)
-    factor = unseen.shrinkage(errors, count, own.var(axis=0, ddof=1), weight, 8)
+    count, weight = np.full((1, 20_000), 2), np.ones(20_000)
+    variance, of_all = own.var(axis=0, ddof=1)[None], (np.array([1 / 8]), np.array([8]))
+    factor = unseen.shrinkage(errors, count, variance, weight, *of_all)
     assert_allclose(factor, np.sqrt((1 + 1 / 8) / (1 + 1 / 2)), rtol=0.02)
-    assert unseen.shrinkage(errors, count - 1, own[0] * np.nan, weight, 8) == 1
+    assert unseen.shrinkage(errors, count - 1, own[None, 0] * np.nan, weight, *of_all) == 1
+
+
+def test_of_two_kinds_each_has_its_variance():
+    """Four members of variance 4 and weight 0.1, four of 1 and 0.15. Two and one of them, or one
+    and two, have not seen a row."""
+    random = np.random.default_rng(0)
+    shared, own = random.normal(size=(40_000, 1)), random.normal(size=(8, 40_000, 1))
+    own[:4] *= 2
+    weights, n_members = np.array([0.1, 0.15]), np.array([4, 4])
+    of_rows = np.repeat([[2, 1], [1, 2]], 20_000, axis=0).T
+    variance = np.full((2, 40_000, 1), np.nan)
+    variance[0, :20_000] = own[:2, :20_000].var(axis=0, ddof=1)
+    variance[1, 20_000:] = own[4:6, 20_000:].var(axis=0, ddof=1)
+    errors = shared + np.concatenate([
+        (0.1 * own[:2, :20_000].sum(axis=0) + 0.15 * own[4, :20_000]) / 0.35,
+        (0.1 * own[0, 20_000:] + 0.15 * own[4:6, 20_000:].sum(axis=0)) / 0.4,
+    ])  # fmt: skip
+    expected = 1 + 4 * 0.01 * 4 + 4 * 0.0225
+    seen = np.mean(errors**2)
+    factor = unseen.shrinkage(errors, of_rows, variance, np.ones(40_000), weights, n_members)
+    assert_allclose(factor, np.sqrt(expected / seen), rtol=0.02)
+
+
+@pytest.mark.parametrize("n_members", [4, 5, 6, 7, 8, 11])
+def test_rows_left_out_are_unseen_by_both_kinds(n_members):
+    orders = unseen.folds(np.arange(400), n_members, np.random.RandomState(0), n_kinds=2)
+    unseen_by = np.array([~np.isin(np.arange(400), order) for order in orders])
+    n_plain = n_members - n_members // 2
+    counts = np.array([unseen_by[:n_plain].sum(axis=0), unseen_by[n_plain:].sum(axis=0)])
+    rows = unseen_by.any(axis=0)
+    assert 50 < rows.sum() <= 160
+    assert counts[:, rows].min() >= 1
+    if n_members in (6, 8):
+        assert (counts.max(axis=1) >= 2).all()
 
 
 def test_the_quantile_is_that_of_conformal_prediction():
@@ -348,6 +384,8 @@ def test_a_loaded_ensemble_is_the_same(resample, table, tmp_path):
         lambda header, arrays: header["members"][1].update(predict=9),
         lambda header, arrays: arrays.pop("1_coefs_0"),
         lambda header, arrays: arrays.pop("residuals_"),
+        lambda header, arrays: arrays.pop("estimator_weights_"),
+        lambda header, arrays: arrays.update(estimator_weights_=np.ones(1)),
         lambda header, arrays: arrays.update(more=np.zeros(3)),
     ],
 )
@@ -383,20 +421,19 @@ def test_it_can_be_pickled(table):
     assert_same(pickle.loads(pickle.dumps(model)), model, table[0])
 
 
-@numba.njit
-def over_rows(f, X, y):
-    for i in range(len(X)):
-        y[i] = f(X[i])
-
-
-def test_in_a_compiled_loop_it_is_predict(two_outputs):
-    X, Y = two_outputs
-    model, y = ensemble(3).fit(X, Y), np.empty(Y.shape)
-    over_rows(model.as_njit(), X, y)
-    assert_allclose(y, model.predict(X), rtol=1e-4, atol=1e-5)
-
-
 # ------------------------------------------------------------------ ends of all kinds
+
+
+def test_a_prediction_is_as_precise_as_the_most_precise_member(table):
+    X, y = map(np.float32, table)
+    model = ensemble(2).fit(X, y)
+    expected = model.predict(X)
+    assert expected.dtype == np.float32
+    last = model.estimators_[1]
+    last._learnt = last._learnt._replace(y_dtype=np.dtype(np.float64))
+    predicted = model.predict(X)
+    assert predicted.dtype == np.float64
+    assert_allclose(predicted, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])

@@ -45,7 +45,7 @@ BAD_PARAMETERS = {
     "loss": ["mse", None, 1],
     "solver": ["SGD", "", None, 0],
     "init": ["uniform", None, 1],
-    "encoding": ["spline", 1, [], ["periodic", "spline"], [["periodic"]]],
+    "encoding": ["spline", 1, [], ["periodic", "spline"], ["auto"], [["periodic"]]],
     "loss_parameter": ["0.5", np.nan, 0.5],
     "alpha": [-1e-9, "0", None, np.nan],
     "warmup_fraction": [-0.1, 1.0, "0.1", np.nan],

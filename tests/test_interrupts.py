@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from test_training import QUICK, Watcher, assert_same_fit
 
-from fastbp import BackpropEnsembleRegressor, estimator
+from fastbp import BackpropEnsembleRegressor, estimator, inputs
 from fastbp.fitting import interrupts, loop, plan
 from fastbp.fitting.interrupts import CtrlC
 from fastbp.kernels.machine.threads import CALLED_OFF
@@ -293,7 +293,7 @@ def meanwhile(monkeypatch):
     """``meanwhile(act)``: that happens to a model while X is validated for a prediction."""
 
     def meanwhile(act):
-        real, acts = estimator.validate_data, [act]
+        real, acts = inputs.validate_data, [act]
 
         def validate(model, *arguments, **keywords):
             validated = real(model, *arguments, **keywords)
@@ -301,7 +301,7 @@ def meanwhile(monkeypatch):
                 acts.pop()()
             return validated
 
-        monkeypatch.setattr(estimator, "validate_data", validate)
+        monkeypatch.setattr(inputs, "validate_data", validate)
         return acts
 
     return meanwhile
@@ -312,6 +312,17 @@ def test_a_prediction_during_a_refit_is_of_one_model(table, meanwhile):
     model = founding(**QUICK, max_iter=2).fit(X, y)
     new = founding(**QUICK, max_iter=2).fit(X, 1000 * y).predict(X)
     acts = meanwhile(lambda: model.fit(X, 1000 * y))
+    assert_array_equal(model.predict(X), new)
+    assert acts == []
+
+
+def test_an_ensembles_prediction_during_a_refit_is_of_one_ensemble(table, meanwhile):
+    """Its weights, too."""
+    X, y = table
+    member = founding(**QUICK, max_iter=2)
+    new = BackpropEnsembleRegressor(member, 3, random_state=0).fit(X, y).predict(X)
+    model = BackpropEnsembleRegressor(member, 2, random_state=0).fit(X, y)
+    acts = meanwhile(lambda: model.set_params(n_estimators=3).fit(X, y))
     assert_array_equal(model.predict(X), new)
     assert acts == []
 

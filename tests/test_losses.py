@@ -54,6 +54,17 @@ def test_no_prediction_costs_less_than_a_perfect_one_which_moves_nothing(name):
         assert loss(kind, z, float(mean(1.5)), a) > best
 
 
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_excess_is_what_a_prediction_costs_more_than_a_perfect_one(name):
+    value, mean, a = reference.LOSSES[name].value, reference.LOSSES[name].mean, parameter_of(name)
+    z = np.array([[1.4, 1.6, -3.0, 9.0]])
+    expected = [[value(each, mean(1.5)) - value(1.5, mean(1.5)) for each in z[0]]]
+    assert_allclose(TABLE[name].excess(mean(z), mean(1.5), a), expected, rtol=1e-9)
+    assert_allclose(
+        TABLE["poisson"].excess(np.array([2.0, 0.0]), np.zeros(2), 0.0), [2, 0], atol=1e-300
+    )
+
+
 @pytest.mark.parametrize("dtype", PRECISIONS)
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_batch_costs_the_weighted_mean_of_its_samples(name, dtype):

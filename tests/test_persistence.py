@@ -386,12 +386,16 @@ def test_a_list_of_members_that_is_longer_than_it_says_is_refused(tmp_path):
 def test_an_ensemble_of_more_arrays_than_are_read_is_not_written(table, tmp_path, monkeypatch):
     member = BackpropRegressor((4,), max_iter=5)
     model = BackpropEnsembleRegressor(member, 2, random_state=0).fit(*table)
-    monkeypatch.setattr(archive, "MOST_ARRAYS", 19)  # two of 8, three of its own
-    with pytest.raises(ValueError, match="19 arrays are more than a file may hold"):
+    monkeypatch.setattr(archive, "MOST_ARRAYS", 20)  # two of 8, four of its own
+    with pytest.raises(ValueError, match="20 arrays are more than a file may hold"):
         model.save(tmp_path / "model.npz")
-    monkeypatch.setattr(archive, "MOST_ARRAYS", 20)
+    monkeypatch.setattr(archive, "MOST_ARRAYS", 21)
     model.save(tmp_path / "model.npz")
     assert BackpropEnsembleRegressor.load(tmp_path / "model.npz").oob_score_ == model.oob_score_
+
+
+#: Of the members of an ensemble.
+WEIGHTS = "estimator_weights_"
 
 
 @pytest.mark.parametrize(
@@ -404,6 +408,12 @@ def test_an_ensemble_of_more_arrays_than_are_read_is_not_written(table, tmp_path
         ("a negative weight", lambda _, arrays: arrays["residual_weights_"].fill(-1)),
         ("NaN", lambda _, arrays: arrays["residuals_"].fill(np.nan)),
         ("few weights", lambda _, arrays: arrays.update(residual_weights_=np.ones(2))),
+        ("no weights of members", lambda header, arrays: header["arrays"].remove(WEIGHTS)),
+        ("a weight more", lambda _, arrays: arrays.update({WEIGHTS: np.ones(3) / 3})),
+        ("weights that sum to 2", lambda _, arrays: arrays[WEIGHTS].fill(1)),
+        ("weights below 0", lambda _, arrays: arrays.update({WEIGHTS: np.array([1.5, -0.5])})),
+        ("a weight that is NaN", lambda _, arrays: arrays[WEIGHTS].fill(np.nan)),
+        ("weights of one kind", lambda _, arrays: arrays.update({WEIGHTS: np.array([0.6, 0.4])})),
         ("other outputs", lambda header, _: header.update(n_outputs_=2)),
     ],
 )

@@ -1,5 +1,6 @@
 """A fit, from validated samples to what has been learnt."""
 
+from copy import copy, deepcopy
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from fastbp import encodings, parameters, scaling
-from fastbp.fitting import loop, recipe, trials
+from fastbp.fitting import loop, mixture, recipe, trials
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.observer import observe
 from fastbp.fitting.plan import aligned, held_out_of, row_numbers, samples_of
@@ -43,6 +44,16 @@ class Table(NamedTuple):
         return X, scaling.converted(self.y, dtype, y_mean, y_scale), self.sample_weight
 
 
+class Ground(NamedTuple):
+    """What a table comes to before a network is chosen."""
+
+    table: Table  # with y drawn in, if one row rules it
+    order: np.ndarray  # the rows that are trained on
+    held_out: Table | None
+    units: scaling.Scaling | None  # of the table's columns
+    bounds: scaling.Bounds | None
+
+
 class Prepared(NamedTuple):
     """What a training needs, and what several trainings on the same samples share."""
 
@@ -51,8 +62,21 @@ class Prepared(NamedTuple):
     samples: Samples  # as they are planned to be trained on
     scored: HeldOut | None  # that best weights are chosen by
     units: scaling.Scaling | None  # of the samples
-    pilot: loop.History | None
+    pilot: loop.History | None = None
     interrupted: trials.Interrupted | None = None  # and nothing more is to be trained
+
+    def following(self, trial):
+        """As a trial has found best; settings say then what "auto" became."""
+        settings, plan, samples = self.task.settings, trial.plan, self.samples
+        settings.max_iter, settings.weight_decay = plan.max_iter, plan.weight_decay
+        units = scaled_units(self.units, plan)
+        samples = samples._replace(X=trials.scaled(samples.X, plan))
+        return self._replace(plan=plan, samples=samples, units=units, pilot=trial.history)
+
+    def ended_with(self, trial):
+        """As an interrupted trial was trained, whose network is all that comes of it."""
+        units = scaled_units(self.units, trial.plan)
+        return self._replace(plan=trial.plan, units=units, interrupted=trial)
 
 
 class Fitted(NamedTuple):
@@ -88,7 +112,8 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
     -------
     Fitted
     """
-    prepared = prepare(settings, table, held_out, before)
+    ((_, prepared),) = prepare(settings, table, held_out, before, mixes=False)
+    settings = prepared.task.settings
 
     def watch(learnt):
         return None if settings.is_partial else observe(estimator, settings, learnt, table)
@@ -96,20 +121,55 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
     return train(prepared, before=before, optimizer=optimizer, seen=seen, watch=watch)
 
 
-def prepare(settings, table, held_out, before=None):
+def prepare(settings, table, held_out, before=None, *, mixes=True):
     """All that comes before the training that counts; parameters as of `fit`.
 
-    Settings say then what "auto" became.
+    There, trials find how long to train. Where they may, they find too whether networks with
+    encoded columns are better than plain ones, or both together.
+
+    Parameters
+    ----------
+    mixes : bool
+        False: the result is one kind of network.
+
+    Returns
+    -------
+    list of (float, Prepared)
+        Each kind of network, and its weight in the mean of their predictions.
     """
     random_state = check_random_state(settings.random_state)
-    dtype = np.dtype(settings.dtype or table.X.dtype)
     settings.y_dtype = precision_of(table.y)
     if settings.is_partial and before is not None:
         settings.y_dtype = np.result_type(settings.y_dtype, before.y_dtype)
+    # By itself: a plain network is the same whether the other is tried or not.
+    other_state = deepcopy(random_state) if settings.tries_encoding else None
     if before is not None:
         check_encoding(before, settings)
+    first = None
     if not settings.encoding:  # as scikit-learn, which draws first weights before it splits
-        net, drawn = begun(settings, table, table.X.shape[1], before, random_state)
+        first = begun(settings, table, table.X.shape[1], before, random_state)
+    ground = ground_for(settings, table, held_out, before, random_state)
+    other_settings = copy(settings)
+    encoding = encoding_for(ground, settings, before, random_state)
+    plain = prepared_on(ground, settings, encoding, before, random_state, first)
+    searches = before is None and settings.refits and held_out is None
+    if not (searches and recipe.n_pilots(len(plain.task.rows), settings.hidden)):
+        return [(1.0, plain)]
+    search = trials.Search(plain.task)
+    try:
+        found = search.run()
+    except trials.Interrupted as trial:
+        return [(1.0, plain.ended_with(trial))]
+    if settings.tries_encoding and settings.hidden and found.history.ended_by != "max_time":
+        other_settings.max_time = settings.max_time  # what is left of it
+        encoded = encoded_on(ground, other_settings, other_state)
+        if encoded is not None:
+            return kinds_of(plain, search, found, encoded, mixes)
+    return [(1.0, plain.following(found))]
+
+
+def ground_for(settings, table, held_out, before, random_state):
+    """Which rows are trained on, and in which units."""
     order = row_numbers(len(table.y))
     if settings.holds_out and held_out is None:
         if table.sample_weight is not None:  # what has no weight is not there
@@ -121,31 +181,93 @@ def prepare(settings, table, held_out, before=None):
         table, settings.drawn_in = drawn_in(table, order)
     units, bounds = scaling_for(table, order, settings, before)
     settings.alpha = alpha_for(settings, table, order, units)
-    encoding = encoding_for(table, order, settings, before, bounds, random_state)
-    if encoding is not None:
-        units = encodings.widened(units, encoding)
-        net, drawn = begun(settings, table, encoding.n_columns, before, random_state)
+    return Ground(table, order, held_out, units, bounds)
+
+
+def prepared_on(ground, settings, encoding, before, random_state, first=None):
+    """A network as the settings have it, and the samples as it sees them.
+
+    `first` is the network and its first weights, if they have been drawn.
+    """
+    table, order, held_out, units, bounds = ground
+    units = encodings.widened(units, encoding)
+    n_columns = table.X.shape[1] if encoding is None else encoding.n_columns
+    net, drawn = first or begun(settings, table, n_columns, before, random_state)
+    dtype = np.dtype(settings.dtype or table.X.dtype)
     samples = samples_of(*table.converted(dtype, units, bounds, encoding), order)
     scored = None
     if held_out is not None:
         scored = held_out_of(*held_out.converted(dtype, units, encoding=encoding))
-
     task = trials.Task(net, settings, samples, in_use(samples), random_state, drawn, encoding)
     settings.constant_loss, settings.perfect_loss = plain_losses(task)
     resolve(settings, len(task.rows), n_parameters(net))
-    plan, pilot = task.plan, None
-    searches = before is None and settings.refits and held_out is None
-    if searches and recipe.n_pilots(len(task.rows), settings.hidden):
-        try:
-            found = trials.Search(task).run()
-        except trials.Interrupted as trial:
-            return interrupted(Prepared(task, plan, samples, scored, units, None), trial)
-        plan, pilot = found.plan, found.history
-        settings.max_iter, settings.weight_decay = plan.max_iter, plan.weight_decay
-    if plan.scale is not None:  # a part of the columns' scaling, from here on
-        units = scaled_units(units, plan)
-        samples = samples._replace(X=trials.scaled(samples.X, plan))
-    return Prepared(task, plan, samples, scored, units, pilot)
+    return Prepared(task, task.plan, samples, scored, units)
+
+
+def encoded_on(ground, settings, random_state):
+    """A network with encoded columns, as `prepared_on`; None if it is not for such a table."""
+    settings.encoding, (n_rows, n_features) = encodings.NAMES, ground.table.X.shape
+    if n_features > mixture.MOST_COLUMNS:
+        return None
+    encoding = encoding_for(ground, settings, None, random_state)
+    if not mixture.may_be_tried(n_rows, n_features, encoding.n_columns):
+        return None
+    return prepared_on(ground, settings, encoding, None, random_state)
+
+
+def kinds_of(plain, search, found, encoded, mixes):
+    """The plain network as its search has found it, the encoded one, or both, by rows that were
+    held out of both; as `prepare`."""
+    settings, share = plain.task.settings, 0.0
+    try:
+        other = trials.Search(encoded.task, search.parts).run()
+        firsts, second = contest(plain.task, found, encoded.task, other, mixes)
+    except ValueError:  # it diverged, and nobody has asked for it
+        return [(1.0, plain.following(found))]
+    except trials.Interrupted:  # the plain one has been trained for longer
+        return [(1.0, plain.ended_with(found.interrupted()))]
+    settings.max_time = encoded.task.settings.max_time  # what is left of it
+    if all(trial.history.ended_by != "max_time" for trial in (other, *firsts, second)):
+        rows = np.concatenate([rest for _, rest in second.parts])
+        samples = plain.samples
+        share = mixture.share_of_second(
+            np.mean([plain.task.predict(first) for first in firsts], axis=0),
+            encoded.task.predict(second),
+            samples.y[rows],
+            samples.sample_weight[rows] if samples.sample_weight.size else None,
+            settings.loss,
+            settings.loss_parameter,
+            mixes=mixes,
+        )
+    kinds = (1 - share, plain, found), (share, encoded, other)
+    return [(weight, kind.following(trial)) for weight, kind, trial in kinds if weight > 0]
+
+
+def contest(plain, found, encoded, other, mixes):
+    """Trials of both kinds on the same parts: on that of the searches, or on more of a small table.
+
+    A mixture is to be better than the mean of several plain networks, not than one: of these there
+    are two.
+
+    Returns
+    -------
+    list of Trial, Trial
+    """
+    random_state, n_parts = encoded.random_state, mixture.n_parts(len(plain.rows))
+    plain = plain._replace(random_state=random_state)  # as if there were no contest
+    parts = found.parts
+    if n_parts > 1:
+        parts = trials.parts_of(plain, n_parts, random_state)
+        plain.settings.max_time = encoded.settings.max_time
+        found = trials.Search(plain, parts).trial(found.trained, n_parts)
+        encoded.settings.max_time = plain.settings.max_time
+        other = trials.Search(encoded, parts).trial(other.trained, n_parts)
+    firsts = [found]
+    if mixes:
+        plain.settings.max_time = encoded.settings.max_time
+        firsts.append(trials.Search(plain, parts).trial(found.trained, n_parts))
+        encoded.settings.max_time = plain.settings.max_time
+    return firsts, other
 
 
 def scaled_units(units, plan):
@@ -153,12 +275,6 @@ def scaled_units(units, plan):
     if plan.scale is None:
         return units
     return units._replace(X_scale=units.X_scale / plan.scale)
-
-
-def interrupted(prepared, trial):
-    """As prepared, with a trial's network as all that comes of it."""
-    units = scaled_units(prepared.units, trial.plan)
-    return prepared._replace(plan=trial.plan, units=units, interrupted=trial)
 
 
 def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
@@ -208,9 +324,7 @@ def fitted_by(prepared):
     begun_again = trial.history.restarts
     settings.learning_rate_init = trial.optimizer.eta * loop.RESTART_DIVISOR**begun_again
     settings.weight_decay = trial.plan.weight_decay
-    learnt = Learnt.of(
-        trial.theta, task.net, settings.activations, settings.loss, prepared.units, task.encoding
-    )
+    learnt = Learnt.of(trial.theta, task.net, settings, prepared.units, task.encoding)
     n_samples = trial.n_samples
     return Fitted(learnt, trial.optimizer, trial.history, settings, n_samples, None, None, True)
 
@@ -313,7 +427,9 @@ def drawn_in(table, rows):
 
 def check_encoding(before, settings):
     """The present weights must be those of the columns that the parameters ask for."""
-    known = before.encoding.names if before.encoding else ()
+    known = before.encoding_names
+    if settings.tries_encoding:  # it has been
+        settings.encoding = known
     if known != settings.encoding:
         raise ValueError(
             f"The present weights are for the encodings {list(known)}, encoding asks for "
@@ -370,11 +486,12 @@ def scaling_for(table, rows, settings, before):
     return units, bounds
 
 
-def encoding_for(table, rows, settings, before, bounds, random_state):
+def encoding_for(ground, settings, before, random_state):
     """What the network sees of X besides its columns, or None: measured on the rows that are
     trained on, at the first fit; who goes on, keeps it."""
     if before is not None or not settings.encoding:
         return before and before.encoding
+    table, rows, _, _, bounds = ground
     if table.sample_weight is not None:
         rows = rows[table.sample_weight[rows] > 0]
     X = table.X[encodings.rows_looked_at(rows, table.X.shape[1])]

@@ -62,6 +62,11 @@ class Learnt(NamedTuple):
         """Whether the outputs are quantiles of one y, which don't cross."""
         return np.ndim(self.loss_parameter) > 0
 
+    @property
+    def encoding_names(self):
+        """Those of the encodings that it sees."""
+        return self.encoding.names if self.encoding else ()
+
     def raw_loss_parameter(self):
         """The loss's parameter for a loss in the table's units, one or that of each output."""
         parameter = LOSS_TABLE[self.loss].parameter

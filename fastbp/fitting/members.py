@@ -19,7 +19,8 @@ def train(prepared, orders, seeds, n_threads, done=None):
 
     Parameters
     ----------
-    prepared : fit.Prepared
+    prepared : list of fit.Prepared
+        Of each member; those of one kind share it.
     orders : list of ndarray of uint32
         The samples of each member, some perhaps more than once.
     seeds : list of int
@@ -33,12 +34,15 @@ def train(prepared, orders, seeds, n_threads, done=None):
     list of Fitted, or of None for a member that had no whole epoch before Ctrl-C
     """
     n_threads = n_threads or processors()
-    prepared.task.settings.n_threads = max(1, n_threads // len(orders))  # of one member
-    for size in {order.size for order in orders}:
-        compile_for(prepared, size)
+    compiled = set()
+    for kind, order in zip(prepared, orders, strict=True):
+        kind.task.settings.n_threads = max(1, n_threads // len(orders))  # of one member
+        if (id(kind), order.size) not in compiled:
+            compile_for(kind, order.size)
+            compiled.add((id(kind), order.size))
     jobs = [
-        partial(train_one, prepared, number, order.copy(), seed, done)
-        for number, (order, seed) in enumerate(zip(orders, seeds, strict=True))
+        partial(train_one, kind, number, order.copy(), seed, done)
+        for number, (kind, order, seed) in enumerate(zip(prepared, orders, seeds, strict=True))
     ]
     return in_threads(jobs, n_threads)
 
@@ -107,6 +111,11 @@ def in_threads(jobs, n_threads):
     return results
 
 
+def precision(learnt, X):
+    """That of the members' predictions for X."""
+    return np.result_type(*(member.precision(X) for member in learnt))
+
+
 def predict(learnt, X, n_threads):
     """What each member, by what it has learnt, predicts for rows of X, in raw units.
 
@@ -114,9 +123,8 @@ def predict(learnt, X, n_threads):
     -------
     ndarray of shape (n_members, n_rows, n_outputs)
     """
-    first, columns, encoding = learnt[0], None, None
-    shape = len(learnt), X.shape[0], first.n_outputs
-    y = np.empty(shape, first.precision(X))
+    columns = encoding = None
+    y = np.empty((len(learnt), X.shape[0], learnt[0].n_outputs), precision(learnt, X))
     for member, of_member in zip(learnt, y, strict=True):
         if columns is None or not encodings.are_the_same(member.encoding, encoding):
             columns, encoding = member.columns(X), member.encoding

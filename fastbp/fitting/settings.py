@@ -28,13 +28,14 @@ def settings_of(params, *, is_partial=False):
     Returns
     -------
     SimpleNamespace
-        `encoding` is a tuple of names. Also with `hidden` and `activations`, the units and the
-        activation of each hidden layer, `holds_out` and `refits`, the two kinds of early stopping;
-        `finds_step`, whether the step size is "auto"; `searches`, whether trials may scale columns,
-        and `search_decay`, with which decay; and what is known later: `constant_loss`, that of the
-        best constant prediction, `perfect_loss`, that of y itself, `one_row`, the largest part that
-        a single row has in the variance of y, `drawn_in`, the bounds that y was clipped to, and
-        `y_dtype`, the least precision of predictions.
+        `encoding` is a tuple of names; of "auto" an empty one, and `tries_encoding` is set. Also
+        with `hidden` and `activations`, the units and the activation of each hidden layer,
+        `holds_out` and `refits`, the two kinds of early stopping; `finds_step`, whether the step
+        size is "auto"; `searches`, whether trials may scale columns, and `search_decay`, with which
+        decay; and what is known later: `constant_loss`, that of the best constant prediction,
+        `perfect_loss`, that of y itself, `one_row`, the largest part that a single row has in the
+        variance of y, `drawn_in`, the bounds that y was clipped to, and `y_dtype`, the least
+        precision of predictions.
 
     Raises
     ------
@@ -52,7 +53,8 @@ def settings_of(params, *, is_partial=False):
     )
     settings.hidden = hidden_widths(settings.hidden_layer_sizes)
     settings.activations = activation_names(settings.activation, len(settings.hidden))
-    settings.encoding = encodings.names_of(settings.encoding)
+    settings.tries_encoding = isinstance(settings.encoding, str) and settings.encoding == "auto"
+    settings.encoding = encodings.names_of(None if settings.tries_encoding else settings.encoding)
     settings.loss_parameter = loss_parameter(settings.loss, settings.loss_parameter)
     if settings.solver != "sgd" and SCHEDULES[settings.learning_rate].is_sgds:
         settings.learning_rate = "constant"

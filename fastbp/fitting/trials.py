@@ -2,14 +2,16 @@
 the columns."""
 
 from copy import copy
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from fastbp import parameters
+from fastbp import parameters, scaling
 from fastbp.encodings import Encoding
 from fastbp.fitting import loop, recipe
+from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.plan import aligned, held_out_of
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
@@ -95,10 +97,26 @@ class Task(NamedTuple):
         curvature = recipe.curvature(*weights, settings.activations, X, scale, batch_size)
         return recipe.sgd_step(curvature, settings.momentum, settings.nesterovs_momentum)
 
+    def predict(self, trial):
+        """What the networks of a trial say of the rows held out of each, in the units of training:
+        ŷ, part after part."""
+        settings, said = self.settings, []
+        for theta, (_, rest) in zip(trial.thetas, trial.parts, strict=True):
+            learnt = Learnt.of(theta, self.net, settings, None)
+            X = scaling.converted(scaled(self.samples.X[rest], trial.trained), theta.dtype)
+            y = np.empty((len(rest), learnt.n_outputs), theta.dtype)
+            loop.predictions(learnt.model(), X, y, settings.n_threads)
+            said.append(y)
+        return np.concatenate(said)
+
     def try_out(self, plan, theta, seed, rows, held_out=None, **changes):
         """Train θ in place on some rows as planned, with some settings changed, and watch the loss.
 
         Its seconds are taken off those that there are for all trainings together.
+
+        Returns
+        -------
+        History, OptimizerState
         """
         settings = copy(self.settings)
         vars(settings).update(
@@ -116,7 +134,7 @@ class Task(NamedTuple):
             raise Interrupted(plan, theta, optimizer, history, rows.size)
         if self.settings.max_time is not None:
             self.settings.max_time = max(self.settings.max_time - history.seconds, 1e-6)
-        return history
+        return history, optimizer
 
 
 def scaled(X, plan):
@@ -157,10 +175,19 @@ def best_start(task, plan):
     for _ in range(n_starts):
         start, seed = task.start(plan), new_seed(task.random_state)
         theta = aligned(start, task.samples.X.dtype)
-        history = task.try_out(plan, theta, seed, rows, max_time=seconds)
+        history, _ = task.try_out(plan, theta, seed, rows, max_time=seconds)
         starts.append((start, seed))
         losses.append(history.losses[-1])
     return starts[int(np.nanargmin(losses))]
+
+
+def parts_of(task, n_parts, random_state):
+    """Rows to train on and rows held out, so many times."""
+    share = task.settings.validation_fraction
+    return [
+        train_test_split(task.rows, test_size=share, random_state=random_state)
+        for _ in range(n_parts)
+    ]
 
 
 class Trial(NamedTuple):
@@ -169,7 +196,16 @@ class Trial(NamedTuple):
     plan: Plan  # that it speaks for
     loss: float  # on the rows held out, less that of their y itself
     history: loop.History  # with the mean curves on the rows held out
-    theta: np.ndarray  # the network of the last
+    trained: Plan  # by which its networks were
+    parts: list  # the rows that each was trained on, and those held out
+    thetas: list  # the networks
+    optimizer: loop.OptimizerState  # of the last
+
+    def interrupted(self):
+        """As if Ctrl-C had ended the last of its trainings."""
+        history = replace(self.history, ended_by="interrupted")
+        train, _ = self.parts[-1]
+        return Interrupted(self.trained, self.thetas[-1], self.optimizer, history, train.size)
 
 
 class Search:
@@ -180,15 +216,10 @@ class Search:
     the rest is for noisy tables, and for those with columns that mean nothing.
     """
 
-    def __init__(self, task):
+    def __init__(self, task, parts=None):
         settings = task.settings
         self.task, n_parts = task, recipe.n_pilots(len(task.rows), settings.hidden)
-        self.parts = [
-            train_test_split(
-                task.rows, test_size=settings.validation_fraction, random_state=task.random_state
-            )
-            for _ in range(n_parts)
-        ]
+        self.parts = parts or parts_of(task, n_parts, task.random_state)
         # A third of the time is theirs.
         self.seconds = settings.max_time and settings.max_time / (3 * n_parts)
         self.is_planned = SCHEDULES[settings.learning_rate].is_planned
@@ -227,21 +258,24 @@ class Search:
 
     def trial(self, plan, most_parts=2):
         """Train for as long as planned, and see how that ends."""
-        task, losses, scores = self.task, [], []
+        task, losses, scores, thetas = self.task, [], [], []
         for train, rest in self.parts[:most_parts]:
             theta = aligned(task.start(plan), task.samples.X.dtype)
-            history = task.try_out(
+            history, optimizer = task.try_out(
                 plan, theta, new_seed(task.random_state), train, rest,
                 n_iter_no_change=np.inf, max_time=self.seconds,
             )  # fmt: skip
             losses.append(history.validation_losses)
             scores.append(history.validation_scores)
+            thetas.append(theta)
             if history.ended_by == "max_time":  # no two curves need be equally long
-                return Trial(plan, np.inf, history, theta)
+                parts = self.parts[: len(thetas)]
+                return Trial(plan, np.inf, history, plan, parts, thetas, optimizer)
         history.validation_losses = np.mean(losses, axis=0).tolist()
         history.validation_scores = np.mean(scores, axis=0).tolist()
         perfect = np.mean([self.perfect_loss(rest) for _, rest in self.parts[:most_parts]])
-        return Trial(plan, history.validation_losses[-1] - perfect, history, theta)
+        loss, parts = history.validation_losses[-1] - perfect, self.parts[: len(thetas)]
+        return Trial(plan, loss, history, plan, parts, thetas, optimizer)
 
     def pilot(self, plan):
         """Train for half as long as planned, and see how long it does good."""
@@ -269,7 +303,7 @@ class Search:
         if n_features > recipe.MOST_SCALED:
             return None
         X = np.float64(scaled(task.samples.X[rest[: recipe.rows_permuted(n_features)]], trial.plan))
-        coefs, intercepts = parameters.unpack(np.float64(trial.theta), task.net)
+        coefs, intercepts = parameters.unpack(np.float64(trial.thetas[-1]), task.net)
         return recipe.column_scale(
             coefs, intercepts, task.settings.activations, X, task.random_state,
             task.encoding and task.encoding.column_of,

@@ -136,9 +136,7 @@ def huber_of_location(y, w, a):
         middle = (low + high) / 2
         is_below = w @ np.clip(y - middle, -a, a) > 0
         low, high = np.where(is_below, middle, low), np.where(is_below, high, middle)
-    error = y - low
-    inner = np.clip(error, -a, a)
-    return w @ (inner * (error - inner / 2)).sum(axis=1)
+    return w @ clamped_squares(low, y, a).sum(axis=1)
 
 
 def poisson_of_mean(y, w, a):
@@ -167,13 +165,57 @@ def quantile_of_quantile(y, w, a):
     a = np.broadcast_to(a, y.shape[1])
     pairs = zip(y.T, a, strict=True)
     best = [np.quantile(y_k, a_k, weights=w, method="inverted_cdf") for y_k, a_k in pairs]
-    error = np.array(best) - y
-    return w @ np.where(error > 0, (1 - a) * error, -a * error).sum(axis=1)
+    return w @ pinball(np.array(best), y, a).sum(axis=1)
 
 
 def nothing(y, w):
     """A prediction of y itself costs nothing."""
     return 0.0
+
+
+# ------------------------------------------------------------- of predictions, in NumPy
+#
+# Of ŷ, y (n, n_outputs) and the parameter, as above: what each has more than ŷ = y would have.
+
+
+def squares(prediction, y, a):
+    """(ŷ − y)²."""
+    return (prediction - y) ** 2
+
+
+def half_squares(prediction, y, a):
+    """Half of it."""
+    return squares(prediction, y, a) / 2
+
+
+def distances(prediction, y, a):
+    """|ŷ − y|."""
+    return np.abs(prediction - y)
+
+
+def clamped_squares(prediction, y, a):
+    """As `huber`."""
+    error = prediction - y
+    inner = np.clip(error, -a, a)
+    return inner * (error - inner / 2)
+
+
+def half_deviance(prediction, y, a):
+    """y log(y / ŷ) − y + ŷ."""
+    prediction = np.maximum(prediction, np.finfo(float).tiny)
+    return y * np.log(np.where(y > 0, y / prediction, 1.0)) - y + prediction
+
+
+def half_gamma_deviance(prediction, y, a):
+    """y / ŷ − 1 − log(y / ŷ)."""
+    ratio = y / np.maximum(prediction, np.finfo(float).tiny)
+    return ratio - 1 - np.log(ratio)
+
+
+def pinball(prediction, y, a):
+    """As `quantile`."""
+    error, a = prediction - y, np.asarray(a)
+    return np.where(error > 0, (1 - a) * error, -a * error)
 
 
 # ------------------------------------------------------------------------- the table
@@ -205,6 +247,7 @@ class Loss(NamedTuple):
     value: Callable
     slope: Callable
     constant_loss: Callable
+    excess: Callable
     perfect_loss: Callable = nothing  # of y itself
     link: str = "identity"
     above: float = -np.inf  # y must be
@@ -222,25 +265,28 @@ LINKS = {
 }
 
 TABLE = {
-    "squared_error": Loss(squared_error, squared_error_slope, variance, degree=2, is_r2s=True),
+    "squared_error": Loss(
+        squared_error, squared_error_slope, variance, squares, degree=2, is_r2s=True
+    ),
     "half_squared_error": Loss(
-        half_squared_error, half_squared_error_slope, half_variance,
+        half_squared_error, half_squared_error_slope, half_variance, half_squares,
         degree=2, curvature=1.0, reported_by_output=True, is_r2s=True,
     ),
-    "absolute_error": Loss(absolute_error, absolute_error_slope, about_the_median),
+    "absolute_error": Loss(absolute_error, absolute_error_slope, about_the_median, distances),
     "huber": Loss(
-        huber, huber_slope, huber_of_location, degree=2, curvature=1.0,
+        huber, huber_slope, huber_of_location, clamped_squares, degree=2, curvature=1.0,
         parameter=Parameter("delta", 1.0, 0.0, np.inf, degree=1),
     ),
     "poisson": Loss(
-        poisson, poisson_slope, poisson_of_mean, poisson_of_itself, link="log", curvature=1.0
+        poisson, poisson_slope, poisson_of_mean, half_deviance,
+        perfect_loss=poisson_of_itself, link="log", curvature=1.0,
     ),
     "gamma": Loss(
-        gamma, gamma_slope, gamma_of_mean, gamma_of_itself,
-        link="log", above=0.0, degree=0, curvature=1.0,
+        gamma, gamma_slope, gamma_of_mean, half_gamma_deviance,
+        perfect_loss=gamma_of_itself, link="log", above=0.0, degree=0, curvature=1.0,
     ),
     "quantile": Loss(
-        quantile, quantile_slope, quantile_of_quantile,
+        quantile, quantile_slope, quantile_of_quantile, pinball,
         parameter=Parameter("level", 0.5, 0.0, 1.0, by_output=True),
     ),
 }  # fmt: skip

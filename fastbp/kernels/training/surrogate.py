@@ -57,6 +57,19 @@ def function_of_row(*models, encoding=None):
     return f if numba.config.DISABLE_JIT else uninterrupted(f)
 
 
+def weighted_mean(functions, weights):
+    """x -> the weighted mean of one or two such functions."""
+    if len(functions) == 1:
+        return functions[0]
+    (f, g), (of_f, of_g) = functions, map(float, weights)
+
+    @numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})
+    def mean(x):
+        return of_f * f(x) + of_g * g(x)
+
+    return mean
+
+
 def row_encoder(encoding):
     """x -> the columns that a network sees of a row; see `encodings.encode`, which does many."""
     if encoding is None:

@@ -1,0 +1,379 @@
+"""Plain networks, encoded ones, or both: which, by rows held out of either, and what they weigh."""
+
+import signal
+
+import numba
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import ConvergenceWarning
+
+from fastbp import BackpropEnsembleRegressor, BackpropRegressor, encodings
+from fastbp import ensemble as module
+from fastbp.fitting import fit, members, mixture, trials
+
+BOTH = encodings.NAMES
+
+
+def share(first, second, y, weight=None, loss="squared_error", parameter=0.0, **rest):
+    """Of rows that are there so often that no gain is chance."""
+    first, second, y = (np.broadcast_to(a, np.shape(y)) for a in (first, second, y))
+    first, second, y = (np.repeat(a.reshape(len(a), -1), 500, axis=0) for a in (first, second, y))
+    weight = None if weight is None else np.repeat(weight, 500)
+    return mixture.share_of_second(first, second, y, weight, loss, parameter, **rest)
+
+
+def single(**params):
+    """A network that is trained at once, after a pilot."""
+    return BackpropRegressor(
+        **{"hidden_layer_sizes": 12, "max_iter": 20, "random_state": 0} | params
+    )
+
+
+def ensemble(n_estimators=4, member=None, **params):
+    return BackpropEnsembleRegressor(
+        single(**(member or {})), n_estimators, **{"random_state": 0} | params
+    )
+
+
+def with_steps():
+    random = np.random.default_rng(3)
+    X = random.normal(size=(500, 3))
+    return X, (X[:, 0] > 0.2) + (X[:, 1] > -0.3) * np.float64(X[:, 2] > 0)
+
+
+def smooth():
+    random = np.random.default_rng(3)
+    X = random.normal(size=(300, 3))
+    return X, np.tanh(X[:, 0]) + X[:, 1] + random.normal(0, 0.3, 300)
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """Sets the share of encoded networks."""
+
+    def set_to(of_mixture, alone=1.0):
+        monkeypatch.setattr(
+            fit.mixture, "share_of_second", lambda *_, mixes: of_mixture if mixes else alone
+        )
+
+    return set_to
+
+
+# ---------------------------------------------------------------------------- the share
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "y", "expected"),
+    [
+        (0.0, 1.0, [0.0, 1.0], 0.5),
+        (0.0, 1.0, [0.5, 0.8], 0.65),
+        (0.0, 2.0, [0.5, 0.8], 0.325),
+        ([0.0, 4.0], [1.0, 2.0], [1.0, 3.0], (1 + 2) / (1 + 4)),
+        ([[0.0, 4.0]], [[1.0, 2.0]], [[1.0, 3.0]], (1 + 2) / (1 + 4)),  # two outputs
+        (0.0, 1.0, [0.24, 0.24], 0.0),  # too little of it
+        (0.0, 1.0, [0.9, 0.9], 1.0),  # too little of the other
+        (0.0, 1.0, [3.0, 3.0], 1.0),
+        (0.0, 1.0, [-3.0, -3.0], 0.0),
+        (0.0, 1.0, [2.4, -1.4], 0.5),  # 0.967 of the error are left: √(3.61 / 3.86)
+        (0.0, 1.0, [2.6, -1.6], 0.0),  # 0.973
+        (1.0, 1.0, [0.0, 2.0], 0.0),  # no difference
+        (1.0, 0.0, [1.0, 1.0], 0.0),  # nothing to mend
+        (0.0, np.nan, [0.0, 1.0], 0.0),
+    ],
+)
+def test_the_share_is_that_of_least_squares_if_it_is_worth_it(first, second, y, expected):
+    assert_allclose(share(first, second, y), expected, atol=2e-3)
+
+
+def test_rows_count_by_their_weights():
+    assert_allclose(share(0.0, 1.0, [0.0, 1.0], np.array([1.0, 3.0])), 0.75, atol=2e-3)
+
+
+def test_a_gain_that_may_be_chance_is_none():
+    """Of gains of −0.25 and 0.75 in turn the mean is 0.25, with a standard error of 0.5 / √n."""
+    for n, expected in ((14, 0.0), (18, 0.5)):
+        y = np.arange(n)[:, None] % 2.0
+        got = mixture.share_of_second(0 * y, 0 * y + 1, y, None, "squared_error")
+        assert_allclose(got, expected, atol=2e-3)
+
+
+def test_without_a_mixture_it_is_one_of_the_two():
+    assert share(0.0, 1.0, [0.6, 0.6], mixes=False) == 1
+    assert share(0.0, 1.0, [0.4, 0.4], mixes=False) == 0
+    assert share(0.0, 1.0, [2.5, -1.49], mixes=False) == 0  # hardly better
+
+
+def test_other_losses_have_their_least():
+    level = np.linspace(0, 1, 101)
+    assert_allclose(share(0.8, 1.0, level, loss="quantile", parameter=0.9), 0.5, atol=5e-3)
+    assert share(0.9, 1.0, level, loss="quantile", parameter=0.9) == 0
+    assert_allclose(share(1.0, 3.0, [1.0, 3.0], loss="poisson"), 0.5, atol=2e-3)  # its mean
+    assert share(2.0, 3.0, [1.0, 3.0], loss="poisson") == 0
+    assert_allclose(share(1.0, 3.0, [1.0, 3.0], loss="gamma"), 0.5, atol=2e-3)  # likewise
+    assert share(2.0, 3.0, [1.0, 3.0], loss="gamma") == 0
+    levels = {"loss": "quantile", "parameter": (0.1, 0.9)}
+    y, second = np.column_stack([level, level]), np.array([[0.2, 1.0]])
+    assert_allclose(share(second - 0.2, second, y, **levels), 0.5, atol=5e-3)
+    assert_allclose(share(1.0, 3.0, [1.0, 3.0], loss="gamma"), 0.5, atol=2e-3)  # likewise
+    assert share(2.0, 3.0, [1.0, 3.0], loss="gamma") == 0
+    both = np.column_stack([level, level])
+    first, second = np.array([[0.0, 0.8]]), np.array([[0.2, 1.0]])
+    assert_allclose(
+        share(first, second, both, loss="quantile", parameter=(0.1, 0.9)), 0.5, atol=5e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "features", "columns", "expected"),
+    [(100, 8, 520, True), (100, 8, 8, False), (100, 40, 2600, False), (10**6, 8, 520, False)],
+)
+def test_nothing_is_tried_that_is_huge_or_not_there(rows, features, columns, expected):
+    assert mixture.may_be_tried(rows, features, columns) is expected
+
+
+# -------------------------------------------------------------------------- the choice
+
+
+def test_steps_are_learnt_with_encoded_columns_and_smooth_functions_without():
+    assert single(max_iter=60, encoding="auto").fit(*with_steps()).encoding_ == BOTH
+    assert single(max_iter=300, encoding="auto").fit(*smooth()).encoding_ == ()
+    kinds = {
+        each.encoding_ for each in ensemble(2, {"max_iter": 60}).fit(*with_steps()).estimators_
+    }
+    assert BOTH in kinds
+    model = ensemble(2, {"max_iter": 300}).fit(*smooth())
+    assert [each.encoding_ for each in model.estimators_] == [(), ()]
+    assert_array_equal(model.estimator_weights_, [0.5, 0.5])
+
+
+def test_a_plain_network_is_the_same_whether_the_other_was_tried_or_not(given, table):
+    given(0.0, alone=0.0)
+    expected = single().fit(*table)
+    assert_array_equal(single(encoding="auto").fit(*table).coefs_[0], expected.coefs_[0])
+    expected = ensemble(2, encoding=None).fit(*table).predict(table[0])
+    assert_array_equal(ensemble(2).fit(*table).predict(table[0]), expected)
+
+
+def test_both_are_tried_on_the_same_rows_held_out(table, monkeypatch):
+    searches, run = [], trials.Search.run
+    monkeypatch.setattr(trials.Search, "run", lambda search: searches.append(search) or run(search))
+    single(encoding="auto").fit(*table)
+    plain, encoded = searches
+    assert (plain.task.encoding, encoded.task.encoding.names) == (None, BOTH)
+    assert plain.parts is encoded.parts
+    for found in (search.task.settings for search in searches):
+        assert (found.batch_size, found.one_row) == (60, plain.task.settings.one_row)
+
+
+def test_their_predictions_there_are_those_of_the_networks(table, monkeypatch):
+    X, y = table
+    asked = []
+    monkeypatch.setattr(
+        fit.mixture, "share_of_second", lambda *given, mixes: asked.append(given) or 0.0
+    )
+    model = single(encoding="auto", max_iter=100).fit(X, y)
+    plain, encoded, targets, weight, *_ = asked[0]
+    units = model._learnt.scaling
+    assert len(targets) == 3 * 12  # of three parts
+    assert weight is None
+    assert np.isin(np.round(targets * units.y_scale + units.y_mean, 2), np.round(y, 2)).all()
+    assert np.mean((plain - targets) ** 2) < 0.3
+    assert np.mean((encoded - targets) ** 2) < 0.6
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"early_stopping": False}, {"early_stopping": True}, {"hidden_layer_sizes": 3},
+        {"hidden_layer_sizes": ()}, {"max_time": 1e-6},
+    ],
+)  # fmt: skip
+def test_without_rows_held_out_for_it_nothing_is_encoded(params, given, table):
+    given(1.0)
+    assert single(**{"encoding": "auto"} | params).fit(*table).encoding_ == ()
+
+
+def test_tables_of_many_columns_and_of_none_to_encode_are_not_tried(given, monkeypatch):
+    given(1.0)
+    random = np.random.default_rng(0)
+    X, y = random.normal(size=(60, 40)), random.normal(size=60)
+    for columns in (X, np.sign(X)):
+        assert single(encoding="auto").fit(columns, columns[:, 0] + y).encoding_ == ()
+    monkeypatch.setattr(mixture, "MOST_COLUMNS", 39)
+    monkeypatch.setattr(encodings, "measure", None)
+    assert single(encoding="auto").fit(X, X[:, 0] + y).encoding_ == ()
+
+
+def test_an_encoded_network_that_diverges_is_left(given, table, monkeypatch):
+    given(1.0)
+    run = trials.Search.run
+
+    def diverging(search):
+        if search.task.encoding:
+            raise ValueError("Training diverged")
+        return run(search)
+
+    monkeypatch.setattr(trials.Search, "run", diverging)
+    assert single(encoding="auto").fit(*table).encoding_ == ()
+
+
+@pytest.mark.parametrize(("where", "name"), [(trials.Search, "run"), (fit, "contest")])
+def test_after_ctrl_c_while_they_are_compared_there_is_the_plain_trials_network(
+    where, name, table, monkeypatch
+):
+    X, y = table
+    real = getattr(where, name)
+
+    def interrupted(*given):
+        if where is fit or given[0].task.encoding:
+            raise trials.Interrupted(*5 * [None])
+        return real(*given)
+
+    monkeypatch.setattr(where, name, interrupted)
+    model = single(encoding="auto")
+    with pytest.warns(ConvergenceWarning, match="Interrupted after 5 epochs.*of a trial"):
+        model.fit(X, y)
+    assert (model.encoding_, model.n_iter_, model.t_) == ((), 5, 5 * 48)
+    loss = np.mean((model.predict(X) - y) ** 2) / y.var()
+    assert_allclose(loss, model.loss_, rtol=0.3)
+    with pytest.raises(KeyboardInterrupt):
+        ensemble(2).fit(X, y)
+
+
+def test_who_goes_on_keeps_what_was_chosen(given, table):
+    X, y = table
+    for share in (0.0, 1.0):
+        given(0.5, alone=share)
+        model = single(encoding="auto", warm_start=True).fit(X, y)
+        names = model.encoding_
+        assert names == (BOTH if share else ())
+        assert model.partial_fit(X, y).fit(X, y).encoding_ == names
+    assert single(encoding="auto").partial_fit(X, y).encoding_ == ()
+
+
+def test_members_have_the_encodings_that_their_networks_ask_for(given, table):
+    given(0.3)
+    for encoding, expected in ((None, ()), ("periodic", ("periodic",)), ("auto", BOTH)):
+        model = ensemble(2, {"encoding": encoding}, encoding=None).fit(*table)
+        assert {each.encoding_ for each in model.estimators_} == {expected}
+    model = ensemble(2, {"encoding": "periodic"}).fit(*table)
+    assert {each.encoding_ for each in model.estimators_} == {("periodic",)}
+    model = ensemble(2, {"encoding": "auto"}).fit(*table)
+    assert [each.encoding_ for each in model.estimators_] == [(), BOTH]
+    assert [each.encoding for each in model.estimators_] == [None, BOTH]
+
+
+# -------------------------------------------------------------------------- the weights
+
+
+@pytest.mark.parametrize(
+    ("weights", "n_members", "kinds", "expected"),
+    [
+        ([1.0], 3, [0, 0, 0], [1 / 3, 1 / 3, 1 / 3]),
+        ([0.8, 0.2], 4, [0, 0, 1, 1], [0.4, 0.4, 0.1, 0.1]),
+        ([0.8, 0.2], 3, [0, 0, 1], [0.4, 0.4, 0.2]),
+        ([0.2, 0.8], 3, [0, 1, 1], [0.2, 0.4, 0.4]),
+    ],
+)
+def test_kinds_are_shared_out_and_their_weights_too(weights, n_members, kinds, expected):
+    weights = np.array(weights)
+    assert_array_equal(module.shared_out(weights, n_members), kinds)
+    assert_allclose(module.weights_of(np.array(kinds), weights), expected)
+
+
+def test_of_members_that_are_left_the_kinds_keep_their_weights():
+    weights = np.array([0.8, 0.2])
+    assert_allclose(module.weights_of(np.array([0, 0, 1]), weights), [0.4, 0.4, 0.2])
+    assert_allclose(module.weights_of(np.array([0, 0]), weights), [0.5, 0.5])
+    assert_allclose(module.weights_of(np.array([1]), weights), [1.0])
+
+
+@numba.njit
+def over_rows(f, X, y):
+    for i in range(len(X)):
+        y[i] = f(X[i])
+
+
+def test_a_prediction_is_the_weighted_mean(given, two_outputs, tmp_path, monkeypatch):
+    X, Y = two_outputs
+    given(0.3)
+    orders, train = [], members.train
+    monkeypatch.setattr(
+        members, "train", lambda prepared, rows, *rest: orders.extend(map(np.array, rows))
+        or train(prepared, rows, *rest),
+    )  # fmt: skip
+    model = ensemble(5).fit(X, Y)
+    weights = model.estimator_weights_
+    assert_allclose(weights, [0.7 / 3, 0.7 / 3, 0.7 / 3, 0.15, 0.15])
+    assert [each.encoding_ for each in model.estimators_] == [(), (), (), BOTH, BOTH]
+    each = np.array([member.predict(X) for member in model.estimators_])
+    mean, std = model.predict(X, return_std=True)
+    assert_allclose(mean, np.average(each, axis=0, weights=weights), rtol=1e-5, atol=1e-6)
+    squares = np.average((each - mean) ** 2, axis=0, weights=weights)
+    assert_allclose(std, np.sqrt(squares / (1 - np.sum(weights**2))), rtol=1e-3)
+    y = np.empty(Y.shape)
+    over_rows(model.as_njit(), X, y)
+    assert_allclose(y, mean, rtol=1e-4, atol=1e-5)
+    for i in range(len(Y)):
+        has_not = [i not in order for order in orders]
+        if any(has_not):
+            expected = np.average(each[has_not, i], axis=0, weights=weights[has_not])
+            assert_allclose(model.oob_prediction_[i], expected, rtol=1e-4, atol=1e-6)
+    model.save(tmp_path / "model.npz")
+    loaded = BackpropEnsembleRegressor.load(tmp_path / "model.npz")
+    assert_array_equal(loaded.estimator_weights_, weights)
+    assert_array_equal(loaded.predict(X, return_std=True), (mean, std))
+    assert_array_equal(loaded.predict_interval(X, 0.5), model.predict_interval(X, 0.5))
+
+
+def test_counts_are_mixed_behind_the_link(given):
+    random = np.random.default_rng(0)
+    X = random.uniform(-1, 1, (80, 2))
+    given(0.5)
+    model = ensemble(2, {"loss": "poisson"}).fit(X, random.poisson(np.exp(X[:, 0])))
+    one, other = (member.predict(X) for member in model.estimators_)
+    assert_allclose(model.predict(X), (one + other) / 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("resample", [None, "folds", "bootstrap"])
+def test_any_number_of_threads_gives_the_same_bits(resample, given, table):
+    given(0.3)
+    X, y = table
+    one, *others = (ensemble(4, resample=resample, n_threads=n).fit(X, y) for n in (1, 2, 3))
+    for other in others:
+        assert_array_equal(other.predict(X, return_std=True), one.predict(X, return_std=True))
+        assert_array_equal(other.oob_prediction_, one.oob_prediction_)
+
+
+@pytest.mark.parametrize(("done", "weights"), [(1, [0.5, 0.5]), (2, [0.35, 0.35, 0.3])])
+def test_after_ctrl_c_the_weights_are_those_of_members_that_are_done(
+    done, weights, given, table, monkeypatch, ctrl_c_is_heard
+):
+    given(0.3)
+    train_one = members.train_one
+
+    def pressing(prepared, number, *rest):
+        fitted = train_one(prepared, number, *rest)
+        if number == done:
+            signal.raise_signal(signal.SIGINT)
+        return fitted
+
+    monkeypatch.setattr(members, "train_one", pressing)
+    model = ensemble(4, n_threads=1)
+    with pytest.warns(ConvergenceWarning, match=f"the ensemble is {done + 1} of 4"):
+        model.fit(*table)
+    assert_allclose(model.estimator_weights_, weights)
+    assert np.isfinite(model.predict(table[0])).all()
+    assert model.residuals_.shape[1] == 1
+
+
+def test_progress_names_both_kinds(given, table, capsys):
+    given(0.3)
+    ensemble(2, n_threads=1, verbose=True).fit(*table)
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith("pilot: ")
+    assert first.endswith("weight 0.70")
+    assert second.startswith("encoded pilot: ")
+    assert second.endswith("weight 0.30")
