@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_is_fitted,
@@ -22,11 +23,21 @@ from fastbp.fitting.fit import Table, fit
 from fastbp.fitting.loop import RESTART_DIVISOR, loss_and_gradient, predictions
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.fitting.settings import settings_of
+from fastbp.fitting.solvers import SOLVERS
 from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
 from fastbp.kernels.formulas.losses import LINKS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
-from fastbp.kernels.formulas.optimizers import SOLVERS
 from fastbp.kernels.training.surrogate import function_of_row
+
+#: What to say of a training that ended unfinished, by what ended it.
+UNFINISHED = {
+    "max_iter": "Stopped after max_iter={self.max_iter_} epochs, before the loss stopped "
+    "improving.",
+    "max_fun": "Stopped after more than max_fun={self.max_fun} gradients, before the loss stopped "
+    "improving.",
+    "line search": "Stopped after {self.n_iter_} iterations, where no step improved the loss. "
+    "Scale the columns of X and y, unless that is as good as it gets.",
+}
 
 #: Rows predicted in one call of a kernel, which Ctrl-C can't interrupt.
 ROWS_AT_A_TIME = 2**20
@@ -64,6 +75,13 @@ def _columns_kept_if_it_fails(model):
                 vars(model).pop(name, None)
             vars(model).update(before)
         raise
+
+
+def _makes_steps(model):
+    """Whether there is a `partial_fit`; the error says why there is none."""
+    if model.solver == "lbfgs":
+        raise AttributeError("partial_fit needs a solver that makes steps: 'adam' or 'sgd'.")
+    return True
 
 
 def _learnt_list(name):
@@ -106,18 +124,21 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     loss_parameter : float or None, default=None
         The loss's parameter, if it has one: {loss parameters}. None is that default.
     solver : {solvers}, default="adam"
+        "lbfgs", SciPy's, takes all samples in each step, a line search instead of a step size, and
+        float64 whatever `dtype` is; of `early_stopping` it knows "refit" only, and no
+        `partial_fit`. For tables of up to some thousand rows.
     alpha : float, default=0.0
         Strength of the L2 penalty on the weights, not on the biases. As in scikit-learn it
         is divided by the batch's size (its weight, with sample weights), and is added to a loss in
         units of y. With `standardize`, it acts on the weights of the standardised columns.
     weight_decay : float or "auto", default="auto"
-        Decoupled decay (AdamW's, for every solver): each step first takes
+        Decoupled decay (AdamW's, of "adam" and "sgd"): each step first takes
         ``step size * weight_decay`` of each weight away, but not of the biases (Loshchilov &
         Hutter, 2019). Like `alpha`, it sees standardised columns. "auto" is 0.003 with "adam", and
         none with "sgd".
     max_grad_norm : float or None, default=None
-        The longest gradient that is stepped along: a longer one, all parameters together, is
-        shortened to it (Pascanu, Mikolov & Bengio, 2013).
+        The longest gradient that "adam" and "sgd" step along: a longer one, all parameters
+        together, is shortened to it (Pascanu, Mikolov & Bengio, 2013).
     batch_size : int or "auto", default="auto"
         Samples in a step, at most all of them; "auto" is 64, from 4,096 rows on 128; with
         ``init="glorot"`` it is 200, as in scikit-learn. The last, smaller batch of an epoch is
@@ -157,7 +178,8 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         Draws the first weights, the validation split and the orders of the samples.
     tol : float, default=1e-5
         Training ends when more than `n_iter_no_change` epochs in a row did not better the
-        loss (with `early_stopping` the validation score) by `tol`.
+        loss (with `early_stopping` the validation score) by `tol`; with "lbfgs", where no component
+        of the gradient is greater.
     verbose : bool, default=False
         Print a line for each epoch.
     warm_start : bool, default=False
@@ -178,6 +200,9 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     epsilon : float, default=1e-8
         Of "adam".
     n_iter_no_change : int, default=20
+    max_fun : int, default=15000
+        Of "lbfgs": it ends when it has taken more gradients than this. An iteration, which is an
+        epoch, takes one or a few.
     standardize : bool, default=True
         Train on columns of X and y with mean 0 and variance 1, measured on the training
         samples. Outliers of X are drawn in for that: from 40 rows on, to as far beyond the 0.5 %
@@ -216,7 +241,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         R² on the validation samples, likewise.
     best_validation_score_ : float or None
     n_iter_ : int
-        Epochs of the last fit.
+        Epochs of the last fit; iterations of "lbfgs".
     max_iter_, batch_size_, learning_rate_init_, weight_decay_ : int, int, float, float
         What "auto" became, or what was given; with "refit", `max_iter_` is what it chose, and after
         a training that diverged, `learning_rate_init_` is that with which it was begun again.
@@ -279,6 +304,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             Interval(Integral, 1, None, closed="left"),
             Options(Real, {np.inf}),
         ],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
         "standardize": ["boolean"],
         "dtype": [StrOptions({"float32", "float64"}), None],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
@@ -317,6 +343,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         beta_2=0.95,
         epsilon=1e-8,
         n_iter_no_change=20,
+        max_fun=15000,
         standardize=True,
         dtype="float32",
         n_threads=None,
@@ -369,6 +396,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             )
         return self._train(table, held_out, go_on=go_on)
 
+    @available_if(_makes_steps)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch on X and y, going on from the present weights.
@@ -490,17 +518,13 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         """Say what the user should know of how training ended."""
         history, settings = fitted.history, fitted.settings
         as_planned = SCHEDULES[settings.learning_rate].is_planned or fitted.pilot is not None
-        as_planned = as_planned or self.n_iter_no_change == np.inf
         if history.ended_by == "interrupted":
             self._say(
                 f"Interrupted after {self.n_iter_} epochs; the weights are those of the last whole "
                 "epoch."
             )
-        elif history.ended_by == "max_iter" and not as_planned:
-            self._say(
-                f"Stopped after max_iter={self.max_iter_} epochs, before the loss stopped "
-                "improving."
-            )
+        elif history.ended_by in UNFINISHED and not as_planned:
+            self._say(UNFINISHED[history.ended_by].format(self=self))
         if history.losses[-1] >= settings.constant_loss > 0 and history.ended_by != "interrupted":
             self._say(
                 f"The fit learnt nothing: its loss, {history.losses[-1]:.4g}, is no better than "

@@ -39,6 +39,8 @@ WINGS = [
             {"schedules", "team", "interrupts", "observer", "learnt", "recipe"},
             {"plan", "settings"},
             {"loop"},
+            {"lbfgs"},
+            {"solvers"},
             {"trials"},
             {"fit"},
             {"members"},

@@ -8,7 +8,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from fastbp import encodings, parameters, scaling
-from fastbp.fitting import loop, recipe, trials
+from fastbp.fitting import loop, recipe, solvers, trials
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.observer import observe
 from fastbp.fitting.plan import aligned, held_out_of, row_numbers, samples_of
@@ -101,6 +101,8 @@ def prepare(settings, table, held_out, before=None):
     """
     random_state = check_random_state(settings.random_state)
     dtype = np.dtype(settings.dtype or table.X.dtype)
+    if settings.full_batch:  # a line search compares losses that differ in the last digits
+        dtype = np.dtype(np.float64)
     if before is not None:
         check_encoding(before, settings)
     if not settings.encoding:  # as scikit-learn, which draws first weights before it splits
@@ -166,7 +168,7 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
     observer = None if watch is None else watch(learnt)
     if observer is not None and pilot is not None:
         observer.pilot_was(pilot)
-    history = loop.fit(
+    history = solvers.fit(
         net, theta, samples, scored, settings, optimizer, observer=observer, seen=seen
     )
     n_samples = samples.order.size
@@ -201,7 +203,9 @@ def in_use(samples):
 
 def resolve(settings, n, n_parameters):
     """What is "auto" adapts to the n rows that are trained on, and to what else is given."""
-    if settings.batch_size == "auto":
+    if settings.full_batch:
+        settings.batch_size = max(n, 1)
+    elif settings.batch_size == "auto":
         of_recipe = settings.init != "glorot"
         settings.batch_size = min(recipe.batch_size(n) if of_recipe else BATCH_SIZE, max(n, 1))
     if settings.max_iter == "auto":

@@ -56,7 +56,8 @@ class OptimizerState:
     @classmethod
     def start(cls, settings, theta, seed, began=0):
         name = optimizer_of(settings)
-        memory = aligned_zeros((OPTIMIZERS[name].remembers, theta.size), theta.dtype)
+        remembers = OPTIMIZERS[name].remembers if name in OPTIMIZERS else 0  # lbfgs is SciPy's
+        memory = aligned_zeros((remembers, theta.size), theta.dtype)
         state = np.zeros(1, STATE).view(np.recarray)
         state.random = seed
         state.beta_1_to_t = state.beta_2_to_t = 1.0
@@ -72,7 +73,8 @@ class History:
     validation_losses: list = field(default_factory=list)
     validation_scores: list = field(default_factory=list)
     seconds: float = 0.0
-    #: Why training ended: "max_iter", "stalled", "callback", "max_time", "interrupted".
+    #: Why training ended: "max_iter", "stalled", "callback", "max_time", "interrupted"; lbfgs also
+    #: by "max_fun" or "line search".
     ended_by: str = "max_iter"
     kernel: str = ""  # the one that trained
     restarts: int = 0  # after it had diverged
@@ -324,11 +326,39 @@ def predictions(model, X, y, n_threads):
         team.run(predict, model, tile, room, X, y)
 
 
+class FullBatch:
+    """L and ∂L/∂θ over all samples at once, as a function of θ.
+
+    Parameters
+    ----------
+    net : recarray, see `network.network`
+    dtype : numpy.dtype
+        Of θ.
+    samples : Samples
+    settings : see `settings_of`
+    """
+
+    def __init__(self, net, dtype, samples, settings):
+        self.samples, self.theta = samples, aligned_zeros((n_parameters(net),), dtype)
+        n, itemsize = samples.order.size, self.theta.itemsize
+        # Of a large network the tiles that its weights are worth, but a gradient for each thread.
+        kernel = TILED
+        if LARGE.suits(net, n, itemsize):
+            kernel = TILED._replace(cut=lambda *of: LARGE.cut(*of)._replace(parts=2))
+        state = OptimizerState.start(settings, self.theta, seed=0)
+        self.training, self.team = layout(
+            kernel, net, settings, max(n, 1), self.theta, state, self.theta[:0]
+        )
+
+    def __call__(self, theta):
+        """L, and ∂L/∂θ, which the next call overwrites."""
+        self.theta[:] = theta
+        loss = self.team.run(loss_gradient, self.training, self.samples)
+        return loss, self.training.gradients[0]
+
+
 def loss_and_gradient(net, theta, X, y, sample_weight, settings):
     """L and ∂L/∂θ over all samples, without the penalty on the weights."""
-    samples = samples_of(X, y, sample_weight)
-    optimizer = OptimizerState.start(settings, theta, seed=0)
-    kernel = LARGE if LARGE.suits(net, len(y), theta.itemsize) else TILED  # whose tiles it takes
-    training, _ = layout(kernel, net, settings, len(y), theta, optimizer, theta[:0])
-    training.recipe.alpha, training.recipe.loss_scale = 0.0, 1.0
-    return loss_gradient(training, samples), training.gradients[0]
+    function = FullBatch(net, theta.dtype, samples_of(X, y, sample_weight), settings)
+    function.training.recipe.alpha, function.training.recipe.loss_scale = 0.0, 1.0
+    return function(theta)

@@ -38,7 +38,8 @@ def recipe_of(net, settings, batch_size, cut):
     by_output = losses.TABLE[settings.loss].reported_by_output
     recipe.loss_scale = 1 / net["width"][-1] if by_output else 1.0
     recipe.max_grad_norm = settings.max_grad_norm or np.inf
-    recipe.optimizer = optimizers.OPTIMIZERS[optimizer_of(settings)]
+    # Of lbfgs kernels make no steps.
+    recipe.optimizer = optimizers.OPTIMIZERS.get(optimizer_of(settings), optimizers.SGD)
     is_planned = SCHEDULES[settings.learning_rate].is_planned  # then it ends as planned
     recipe.patience = np.inf if is_planned else settings.n_iter_no_change
     recipe.early_stopping = settings.holds_out

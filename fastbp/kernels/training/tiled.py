@@ -226,14 +226,28 @@ def score_of_tile(recipe, Z, held_out, start, stop):
 
 
 @entry
-def loss_gradient(training, samples):
-    """The first gradient ← ∂L/∂θ over all samples; returns L."""
+def loss_gradient(threads, training, samples):
+    """The first gradient ← ∂L/∂θ over all samples; returns L, to each thread."""
+    thread, n_threads, barrier = threads
+    recipe, theta, gradients = training.recipe, training.theta, training.gradients
     n = samples.order.size
     weight = weight_of(samples.sample_weight, samples.order, 0, n)
-    return part_gradient(
-        0, 1, training.net, training.recipe, weight, training.theta, training.gradients[0],
-        training.room[0], samples, 0, n,
-    )  # fmt: skip
+    parts, part = parts_of(recipe, n), thread
+    while part < parts:
+        training.part_losses[part] = part_gradient(
+            part, parts, training.net, recipe, weight, theta, gradients[part],
+            training.room[thread], samples, 0, n,
+        )  # fmt: skip
+        part = next_piece(barrier, part, n_threads)
+    wait(barrier, n_threads)
+    if parts > 1:
+        first, last = share_of(thread, n_threads, theta.size, LINE)
+        sum_of_parts(gradients, parts, first, vector(gradients, first, last - first))
+    total = 0.0
+    for part in range(parts):
+        total += training.part_losses[part]
+    wait(barrier, n_threads)
+    return total
 
 
 @entry
