@@ -18,9 +18,10 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from fastbp import encodings, parameters, persistence, scaling
+from fastbp import encodings, moving, parameters, persistence, scaling
 from fastbp.fitting.fit import Table, fit
-from fastbp.fitting.loop import RESTART_DIVISOR, loss_and_gradient, predictions
+from fastbp.fitting.fullbatch import loss_and_gradient
+from fastbp.fitting.loop import RESTART_DIVISOR, predictions
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.fitting.settings import settings_of
 from fastbp.fitting.solvers import SOLVERS
@@ -33,6 +34,8 @@ from fastbp.kernels.training.surrogate import function_of_row
 UNFINISHED = {
     "max_iter": "Stopped after max_iter={self.max_iter_} epochs, before the loss stopped "
     "improving.",
+    "no end": "Trained for all of max_iter={self.max_iter_} epochs, since n_iter_no_change=inf; "
+    "whether the loss still improved was not looked at.",
     "max_fun": "Stopped after more than max_fun={self.max_fun} gradients, before the loss stopped "
     "improving.",
     "line search": "Stopped after {self.n_iter_} iterations, where no step improved the loss. "
@@ -464,6 +467,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             seen=self.t_ if go_on else 0,
         )
         self._note(fitted, go_on, held_out is not None or fitted.settings.holds_out)
+        self._warn_of_clipping(fitted)
         self._warn_of_restarts(fitted)
         if not is_partial:
             self._warn(fitted)
@@ -506,6 +510,16 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             self.validation_scores_ = pilot.validation_scores
             self.validation_loss_curve_ = pilot.validation_losses
 
+    def _warn_of_clipping(self, fitted):
+        """Say that the batches that were given are larger than the table."""
+        makes_steps = self.batch_size != "auto" and not fitted.settings.full_batch
+        if makes_steps and self.batch_size > fitted.n_samples:
+            self._say(
+                f"Got `batch_size` {self.batch_size}, larger than the sample size. It is going to "
+                f"be clipped to {fitted.n_samples}.",
+                UserWarning,
+            )
+
     def _warn_of_restarts(self, fitted):
         """Say that the step size that was given is not the one trained with."""
         if fitted.history.restarts and self.learning_rate_init != "auto":
@@ -524,7 +538,13 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                 "epoch."
             )
         elif history.ended_by in UNFINISHED and not as_planned:
-            self._say(UNFINISHED[history.ended_by].format(self=self))
+            endless = history.ended_by == "max_iter" and self.n_iter_no_change == np.inf
+            self._say(UNFINISHED["no end" if endless else history.ended_by].format(self=self))
+        if settings.holds_out and not np.isfinite(history.losses[-1]):
+            self._say(
+                f"Training diverged: the loss is {history.losses[-1]:.4g}. The weights are those "
+                "of the best validation score. Lower learning_rate_init, or scale X and y."
+            )
         if history.losses[-1] >= settings.constant_loss > 0 and history.ended_by != "interrupted":
             self._say(
                 f"The fit learnt nothing: its loss, {history.losses[-1]:.4g}, is no better than "
@@ -716,6 +736,43 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             If the file is not one of fastbp's, or of a version that is not known here.
         """
         return persistence.load(cls, path)
+
+    # ------------------------------------------------- from scikit-learn, and back to it
+
+    @classmethod
+    def from_sklearn(cls, mlp):
+        """The same model as an `MLPRegressor`, with its parameters, weights and optimiser.
+
+        Parameters
+        ----------
+        mlp : MLPRegressor
+            Fitted or not.
+
+        Returns
+        -------
+        BackpropRegressor
+            With ``standardize=False``, and what else makes the two equal: it predicts and goes on
+            (`partial_fit`, `warm_start`) as `mlp` would, but that it shuffles otherwise.
+        """
+        return moving.from_sklearn(cls, mlp)
+
+    def to_sklearn(self):
+        """The same model as an `MLPRegressor`: for what knows only that, converters for example.
+
+        Returns
+        -------
+        MLPRegressor
+            Predicts the same. It also goes on as this model would, optimiser included, if that is
+            trained with ``standardize=False``, and without `weight_decay` and `max_grad_norm`; its
+            `alpha`, `tol` and step size are such that its loss, half of "squared_error", makes no
+            difference.
+
+        Raises
+        ------
+        ValueError
+            If there is no such MLPRegressor: with an encoding, or other or several activations.
+        """
+        return moving.to_sklearn(self)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

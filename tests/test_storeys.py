@@ -39,6 +39,7 @@ WINGS = [
             {"schedules", "team", "interrupts", "observer", "learnt", "recipe"},
             {"plan", "settings"},
             {"loop"},
+            {"fullbatch"},
             {"lbfgs"},
             {"solvers"},
             {"trials"},
@@ -47,7 +48,16 @@ WINGS = [
             {"unseen"},
         ],
     ),
-    ("", [{"persistence"}, {"estimator"}, {"ensemble", "warmup"}, {"__init__"}, {"plotting"}]),
+    (
+        "",
+        [
+            {"persistence", "moving"},
+            {"estimator"},
+            {"ensemble", "warmup"},
+            {"__init__"},
+            {"plotting"},
+        ],
+    ),
     ("app", [{"tables"}, {"job"}]),
     ("", [{"__main__"}]),
 ]

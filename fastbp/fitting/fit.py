@@ -107,12 +107,14 @@ def prepare(settings, table, held_out, before=None):
         check_encoding(before, settings)
     if not settings.encoding:  # as scikit-learn, which draws first weights before it splits
         net, drawn = begun(settings, table, table.X.shape[1], before, random_state)
-    order = row_numbers(len(table.y))
+    order, spread_of_constant = row_numbers(len(table.y)), 1.0
     if settings.holds_out and held_out is None:
         if table.sample_weight is not None:  # what has no weight is not there
             order = order[table.sample_weight > 0]
         order, rows = split(order, settings.validation_fraction, random_state)
         held_out = table.rows(rows)
+        if settings.init == "glorot":  # as scikit-learn
+            spread_of_constant = np.inf
     settings.one_row = share_of_one_row(table, order, settings)
     if settings.one_row > RULES and before is None and not settings.is_partial:
         table, settings.drawn_in = drawn_in(table, order)
@@ -126,7 +128,8 @@ def prepare(settings, table, held_out, before=None):
     samples = samples_of(*table.converted(dtype, units, bounds, encoding), order)
     scored = None
     if held_out is not None:
-        scored = held_out_of(*held_out.converted(dtype, units, encoding=encoding))
+        held_out = held_out.converted(dtype, units, encoding=encoding)
+        scored = held_out_of(*held_out, spread_of_constant)
 
     task = trials.Task(net, settings, samples, in_use(samples), random_state, drawn, encoding)
     settings.constant_loss = constant_loss(task)

@@ -10,8 +10,9 @@ from scipy.optimize import minimize
 from threadpoolctl import ThreadpoolController
 
 from fastbp import scaling
+from fastbp.fitting.fullbatch import FullBatch
 from fastbp.fitting.interrupts import CtrlC
-from fastbp.fitting.loop import FullBatch, History, predictions
+from fastbp.fitting.loop import NON_FINITE, History, predictions
 from fastbp.fitting.plan import samples_of
 from fastbp.kernels.formulas.losses import LOSSES
 from fastbp.kernels.machine.compile import compiling
@@ -70,8 +71,7 @@ class _Run:
         if not (np.isfinite(result.fun) and np.isfinite(result.x).all()):
             raise ValueError(
                 f"Training diverged: the loss is {result.fun:.4g} after {result.nit} iterations. "
-                "Solver produced non-finite parameter weights. The input data may contain large "
-                "values and need to be preprocessed: standardize=True does it."
+                f"{NON_FINITE} standardize=True does it."
             )
         if result.nit == 0:  # θ is a minimum as it is
             history.losses.append(float(result.fun))
@@ -117,7 +117,7 @@ class _Run:
         model = Model(self.net, self.theta, LOSSES[self.settings.loss], *units)
         prediction = np.empty(y.shape)
         predictions(model, X, prediction, self.settings.n_threads)
-        score = 1 - float(np.mean(weight @ (prediction - y) ** 2 / spread))
+        score = float(1 - np.mean(weight @ (prediction - y) ** 2 / spread))
         self.history.validation_losses.append(float(self.loss_apart(self.theta)[0]))
         self.history.validation_scores.append(score)
         if score > self.best_score:

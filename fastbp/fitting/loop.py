@@ -20,9 +20,8 @@ from fastbp.kernels.formulas.network import n_parameters, network, step_flops
 from fastbp.kernels.formulas.optimizers import TABLE as OPTIMIZERS
 from fastbp.kernels.machine.compile import compiling
 from fastbp.kernels.training.kernels import kernel_for
-from fastbp.kernels.training.large import LARGE
 from fastbp.kernels.training.records import STATE, Course
-from fastbp.kernels.training.tiled import TILED, loss_gradient, predict
+from fastbp.kernels.training.tiled import TILED, predict
 
 #: Seconds that one call of a kernel should last: short enough for Ctrl-C, long enough that
 #: the call itself costs nothing. The epochs of a small table share a call.
@@ -33,6 +32,12 @@ RESTART_DIVISOR, RESTARTS = 4.0, 4
 
 #: It has diverged, too, if it ends worse than it began, with so many times the loss of a constant.
 HOPELESS = 1.5
+
+#: scikit-learn's words for it, that programs may look for.
+NON_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and "
+    "need to be preprocessed."
+)
 
 #: The part of the loss of a constant from which on nothing has been learnt.
 NOTHING = 0.995
@@ -182,6 +187,8 @@ class _Loop:
     def has_diverged(self):
         """Whether the weights are good for nothing."""
         losses, settings = self.history.losses, self.settings
+        if settings.init == "glorot" and settings.holds_out:  # as MLPRegressor: keep the best
+            return False
         if not (np.isfinite(losses[-1]) and np.isfinite(self.training.theta).all()):
             return True
         worst = max(HOPELESS * (settings.constant_loss or np.inf), losses[0])
@@ -203,7 +210,8 @@ class _Loop:
             raise ValueError(
                 f"Training diverged: the loss is {history.losses[-1]:.4g} in epoch "
                 f"{len(history.losses)}, with learning_rate_init={self.eta_at_first:g} and with "
-                f"{RESTARTS} smaller step sizes, the last {optimizer.eta:.3g}. {self.advice()}"
+                f"{RESTARTS} smaller step sizes, the last {optimizer.eta:.3g}. {NON_FINITE} "
+                f"{self.advice()}"
             )
         history.restarts += 1
         optimizer.eta = self.eta_at_first / RESTART_DIVISOR**history.restarts
@@ -246,6 +254,8 @@ class _Loop:
         self.history.losses += losses[:done].tolist()
         if self.is_validated:
             self.history.validation_losses += losses_val[:done].tolist()
+            # scikit-learn's R² of a constant output is 0.
+            scores -= np.mean(np.isinf(self.held_out.spread))
             self.history.validation_scores += scores[:done].tolist()
         self.is_noted = True
         return done
@@ -324,41 +334,3 @@ def predictions(model, X, y, n_threads):
     room = aligned_zeros(TILED.room(net, tile, team.n_threads), model.theta.dtype)
     with compiling() if not getattr(predict, "overloads", True) else nullcontext():
         team.run(predict, model, tile, room, X, y)
-
-
-class FullBatch:
-    """L and ∂L/∂θ over all samples at once, as a function of θ.
-
-    Parameters
-    ----------
-    net : recarray, see `network.network`
-    dtype : numpy.dtype
-        Of θ.
-    samples : Samples
-    settings : see `settings_of`
-    """
-
-    def __init__(self, net, dtype, samples, settings):
-        self.samples, self.theta = samples, aligned_zeros((n_parameters(net),), dtype)
-        n, itemsize = samples.order.size, self.theta.itemsize
-        # Of a large network the tiles that its weights are worth, but a gradient for each thread.
-        kernel = TILED
-        if LARGE.suits(net, n, itemsize):
-            kernel = TILED._replace(cut=lambda *of: LARGE.cut(*of)._replace(parts=2))
-        state = OptimizerState.start(settings, self.theta, seed=0)
-        self.training, self.team = layout(
-            kernel, net, settings, max(n, 1), self.theta, state, self.theta[:0]
-        )
-
-    def __call__(self, theta):
-        """L, and ∂L/∂θ, which the next call overwrites."""
-        self.theta[:] = theta
-        loss = self.team.run(loss_gradient, self.training, self.samples)
-        return loss, self.training.gradients[0]
-
-
-def loss_and_gradient(net, theta, X, y, sample_weight, settings):
-    """L and ∂L/∂θ over all samples, without the penalty on the weights."""
-    function = FullBatch(net, theta.dtype, samples_of(X, y, sample_weight), settings)
-    function.training.recipe.alpha, function.training.recipe.loss_scale = 0.0, 1.0
-    return function(theta)

@@ -37,6 +37,7 @@ def recipe_of(net, settings, batch_size, cut):
     # scikit-learn's loss is the mean over the outputs, although its gradient is the sum's.
     by_output = losses.TABLE[settings.loss].reported_by_output
     recipe.loss_scale = 1 / net["width"][-1] if by_output else 1.0
+    recipe.by_count = by_output  # and it takes no notice there of weights
     recipe.max_grad_norm = settings.max_grad_norm or np.inf
     # Of lbfgs kernels make no steps.
     recipe.optimizer = optimizers.OPTIMIZERS.get(optimizer_of(settings), optimizers.SGD)
@@ -119,14 +120,17 @@ def samples_of(X, y, sample_weight=None, order=None):
     return Samples(row_numbers(len(y)) if order is None else order, X, y, weight)
 
 
-def held_out_of(X, y, sample_weight=None):
-    """Held-out samples as the kernels take them."""
+def held_out_of(X, y, sample_weight=None, spread_of_constant=1.0):
+    """Held-out samples as the kernels take them.
+
+    R² of a constant target is undefined: the squared error itself takes its place, or with an
+    infinite spread nothing that could improve.
+    """
     weight = np.ones(len(y)) if sample_weight is None else sample_weight.astype(np.float64)
     weight = weight / weight.sum()
     targets = y.astype(np.float64)
     spread = weight @ (targets - weight @ targets) ** 2
-    # R² of a constant target is undefined: the squared error itself takes its place.
-    spread[spread == 0] = 1.0
+    spread[spread == 0] = spread_of_constant
     return HeldOut(row_numbers(len(y)), X, y, weight.astype(X.dtype), spread)
 
 

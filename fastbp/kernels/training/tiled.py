@@ -30,7 +30,13 @@ from fastbp.kernels.products.blocks import LINE
 from fastbp.kernels.products.gradients import outer, sums
 from fastbp.kernels.products.products import back, outputs
 from fastbp.kernels.products.tiles import RESUMED, ZERO
-from fastbp.kernels.training.epoch import BLOCK, sum_blocks, sum_of_parts, train_epochs
+from fastbp.kernels.training.epoch import (
+    BLOCK,
+    part_in_loss,
+    sum_blocks,
+    sum_of_parts,
+    train_epochs,
+)
 from fastbp.kernels.training.records import Cut, Kernel
 from fastbp.kernels.training.samples import (
     ask_for_samples,
@@ -133,9 +139,10 @@ def train_batch(threads, training, samples, eta, start, stop):
             step(training.net, recipe, state, eta, shrink, theta, g, training.memory, first)
             first += g.size
         if thread == 0:
-            state.weight += weight
+            share = part_in_loss(recipe, weight, stop - start)
+            state.weight += share
             for part in range(parts):
-                state.loss += weight * part_losses[part]
+                state.loss += share * part_losses[part]
         wait(barrier, n_threads)
 
 
