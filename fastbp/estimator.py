@@ -19,6 +19,7 @@ from sklearn.utils.validation import (
 )
 
 from fastbp import encodings, moving, parameters, persistence, scaling
+from fastbp.checks import rows_to_predict
 from fastbp.fitting.fit import Table, fit
 from fastbp.fitting.fullbatch import loss_and_gradient
 from fastbp.fitting.loop import RESTART_DIVISOR, predictions
@@ -93,11 +94,11 @@ def _learnt_list(name):
     def get(self):
         if "_learnt" not in vars(self):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute '{name}_'")
-        return getattr(self._learnt, name)
+        return self._learnt.given_away(name)
 
     def replace(self, arrays):
         get(self)  # or an error
-        self._learnt = self._learnt._replace(**{name: list(arrays)})
+        self._learnt = self._learnt._replace(**{name: list(arrays)}, packed=None)
 
     return property(get, replace)
 
@@ -600,8 +601,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             In the units of the y of `fit`. Float32 if X and training are, else float64.
         """
         check_is_fitted(self)
-        learnt = self._learnt
-        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
+        learnt, X = self._learnt, rows_to_predict(self, X)
         model, n_outputs = learnt.model(), learnt.n_outputs
         y = np.empty((X.shape[0], n_outputs), np.result_type(X.dtype, learnt.dtype))
         for rows in scaling.slices(X.shape[0], learnt.rows_at_a_time(ROWS_AT_A_TIME)):
@@ -624,8 +624,7 @@ class BackpropRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             With ``encoding=None`` a copy of X; float64.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
-        encoding = self._learnt.encoding
+        X, encoding = rows_to_predict(self, X), self._learnt.encoding
         if encoding is None:
             return scaling.converted(X, np.float64).copy()
         return encodings.converted(X, np.float64, encoding)

@@ -9,7 +9,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp import parameters
-from fastbp.fitting.learnt import Learnt
+from fastbp.fitting.learnt import Learnt, Packed
 from fastbp.fitting.loop import OptimizerState
 from fastbp.fitting.settings import BATCH_SIZE, settings_of
 from fastbp.fitting.trials import new_seed
@@ -50,7 +50,14 @@ def from_sklearn(cls, mlp):
     coefs, intercepts = ([a.copy() for a in arrays] for arrays in (mlp.coefs_, mlp.intercepts_))
     ends = mlp.n_features_in_, mlp.n_outputs_
     model._learnt = Learnt(
-        coefs, intercepts, tuple(settings.activations), model.loss, None, coefs[0].dtype, *ends
+        coefs,
+        intercepts,
+        tuple(settings.activations),
+        model.loss,
+        None,
+        coefs[0].dtype,
+        *ends,
+        packed=Packed(),
     )
     model._learnt.network()  # or an error, if hidden_layer_sizes was changed meanwhile
     for name in NOTED:

@@ -7,7 +7,7 @@ import numpy as np
 
 from fastbp import encodings
 from fastbp.encodings import Encoding
-from fastbp.fitting.learnt import Learnt
+from fastbp.fitting.learnt import Learnt, Packed
 from fastbp.scaling import Scaling
 
 #: Written into each file, and refused where unknown: by what a file holds.
@@ -153,7 +153,9 @@ def _restored(cls, fields, arrays):
         encodings.check(encoding, n_columns)
         n_columns = encoding.n_columns
     ends = n_columns, model.n_outputs_
-    model._learnt = Learnt(coefs, intercepts, activations, loss, units, dtype, *ends, encoding)
+    model._learnt = Learnt(
+        coefs, intercepts, activations, loss, units, dtype, *ends, encoding, Packed()
+    )
     if unknown := [*fields, *arrays]:
         raise KeyError(unknown)
     model._validate_params()

@@ -51,7 +51,7 @@ WINGS = [
     (
         "",
         [
-            {"persistence", "moving"},
+            {"persistence", "moving", "checks"},
             {"estimator"},
             {"ensemble", "warmup"},
             {"__init__"},

@@ -13,12 +13,27 @@ from fastbp.kernels.formulas.network import network
 from fastbp.kernels.training.records import Model
 
 
+class Packed:
+    """What kernels predict with, made of the weights: good for as long as nobody else has these.
+
+    A copy of what is learnt has weights of its own, and makes its own.
+    """
+
+    __slots__ = ("is_given_away", "model")
+
+    def __init__(self):
+        self.model, self.is_given_away = None, False
+
+    def __reduce__(self):
+        return Packed, ()
+
+
 class Learnt(NamedTuple):
     """All that predicting takes.
 
     An estimator holds one, and replaces it by a single assignment: who reads it once has weights,
     scaling and activations that belong together. The weights are the user's: whoever changes them
-    changes the model, so θ is made from them each time.
+    changes the model. So from when on they have been given away, θ is made from them each time.
     """
 
     coefs: list  # in raw units, as the other
@@ -30,6 +45,7 @@ class Learnt(NamedTuple):
     n_columns: int  # that the network sees
     n_outputs: int
     encoding: Encoding | None = None
+    packed: Packed | None = None  # None: the weights are somebody else's from the beginning
 
     @classmethod
     def of(cls, theta, net, activations, loss, units, encoding=None):
@@ -37,7 +53,14 @@ class Learnt(NamedTuple):
         link = LOSS_TABLE[loss].link
         weights = scaling.to_raw_units(*parameters.unpack(theta, net), units, link)
         ends = (int(net["width"][end]) for end in (0, -1))
-        return cls(*weights, tuple(activations), loss, units, theta.dtype, *ends, encoding)
+        of_table = tuple(activations), loss, units, theta.dtype
+        return cls(*weights, *of_table, *ends, encoding, Packed())
+
+    def given_away(self, name):
+        """One of the lists of arrays, for somebody who may change them at any time."""
+        if self.packed is not None:
+            self.packed.is_given_away = True
+        return getattr(self, name)
 
     @property
     def link(self):
@@ -78,6 +101,12 @@ class Learnt(NamedTuple):
 
     def model(self):
         """What the kernels predict with."""
+        packed = self.packed
+        if packed is not None and packed.model is not None and not packed.is_given_away:
+            return packed.model
         net = self.network()
         units = self.scaling or scaling.no_scaling(self.n_columns, self.n_outputs)
-        return Model(net, self.theta(self.scaling, self.dtype), LOSSES[self.loss], *units)
+        model = Model(net, self.theta(self.scaling, self.dtype), LOSSES[self.loss], *units)
+        if packed is not None:
+            packed.model = model
+        return model
