@@ -14,9 +14,21 @@ def rows_to_predict(model, X):
     model : estimator, fitted
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
     """
+    if type(X) is list or (type(X) is np.ndarray and X.dtype.kind in "iu"):
+        A = as_floats(X)
+        X = X if A is None or not is_valid(model, A) else A
     if is_valid(model, X):
         return X
     return validate_data(model, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
+
+
+def as_floats(X):
+    """Lists of numbers, or integers, as an array of floats; None if that is not what they are."""
+    try:
+        A = np.asarray(X)
+    except (ValueError, TypeError):
+        return None
+    return A.astype(np.float64) if A.dtype.kind in "iuf" else None
 
 
 def is_valid(model, X):
