@@ -6,9 +6,13 @@ under the contract: the settings at which the two are to be equal.
 
 import importlib.util
 import inspect
+import warnings
 
+import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.neural_network import MLPRegressor
+from test_readme import README
 
 from fastbp import BackpropRegressor
 
@@ -19,9 +23,6 @@ CONTRACT = {"init": "glorot", "weight_decay": 0.0, "standardize": False, "dtype"
 
 #: scikit-learn's name of a loss -> ours.
 LOSSES = {"squared_error": "half_squared_error"}
-
-#: What stays different on purpose: the name of a test -> why.
-DIFFERENT = {}
 
 
 def under_contract(**kw):
@@ -77,3 +78,78 @@ def test_scikit_learns_test_of_its_regressor_passes(test, arguments, request):
     given = {"global_random_seed": 42}
     more = {n: given[n] if n in given else request.getfixturevalue(n) for n in fixtures}
     test(**arguments, **more)
+
+
+# ------------------------------------------------------- what stays different on purpose
+
+X, Y = np.random.default_rng(0).normal(size=(2, 40, 3))
+QUICK = {"hidden_layer_sizes": (4,), "max_iter": 3, "random_state": 0, "solver": "sgd"}
+
+
+def fitted(*models, X=X, y=Y[:, 0]):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return [model.fit(X, y) for model in models]
+
+
+def weights_differ():
+    """Of batches that are shuffled; and none of them are, if they aren't."""
+    params = QUICK | {"batch_size": 8}
+    theirs, ours = fitted(MLPRegressor(**params), under_contract(**params))
+    assert not np.allclose(theirs.coefs_[0], ours.coefs_[0])
+    params["shuffle"] = False
+    theirs, ours = fitted(MLPRegressor(**params), under_contract(**params))
+    return np.allclose(theirs.coefs_[0], ours.coefs_[0])
+
+
+def loss_is_double():
+    half = under_contract(**QUICK)
+    whole, half = fitted(clone(half).set_params(loss="squared_error", max_iter=1), half)
+    return np.isclose(whole.loss_, 2 * half.loss_curve_[0])
+
+
+def first_weights_of_raw_columns():
+    params = QUICK | {"learning_rate_init": 1e-12}
+    theirs, ours = fitted(MLPRegressor(**params), under_contract(**params))
+    (scaled,) = fitted(clone(ours).set_params(standardize=True))
+    assert np.allclose(theirs.coefs_[0], ours.coefs_[0])
+    return np.allclose(scaled.coefs_[0], theirs.coefs_[0] / X.std(axis=0)[:, None])
+
+
+def it_begins_again_and_theirs_is_an_error():
+    params = QUICK | {"activation": "identity", "learning_rate_init": 50.0, "max_iter": 300}
+    with pytest.raises(ValueError, match="non-finite"):
+        fitted(MLPRegressor(**params))
+    return fitted(under_contract(**params))[0].learning_rate_init_ < 50
+
+
+def lbfgs_notes_more():
+    params = QUICK | {"solver": "lbfgs"}
+    theirs, ours = fitted(MLPRegressor(**params), under_contract(**params))
+    assert not hasattr(theirs, "loss_curve_")
+    return len(ours.loss_curve_) == 3 and ours.t_ == 120 and theirs.t_ == 0
+
+
+#: In the words of the README's table -> what shows it.
+DIFFERENT = {
+    "defaults": lambda: under_contract().get_params() != BackpropRegressor().get_params(),
+    "first argument": lambda: (
+        (BackpropRegressor(7).hidden_layer_sizes, MLPRegressor(7).loss) == (7, 7)
+    ),
+    '"squared_error"': loss_is_double,
+    "columns": first_weights_of_raw_columns,
+    "precision": lambda: fitted(BackpropRegressor((), max_iter=1))[0]._learnt.dtype == np.float32,
+    "`random_state`": weights_differ,
+    "a training that diverges": it_begins_again_and_theirs_is_an_error,
+    'after "lbfgs"': lbfgs_notes_more,
+    '`partial_fit` with "lbfgs"': lambda: (
+        hasattr(MLPRegressor(solver="lbfgs"), "partial_fit")
+        and not hasattr(BackpropRegressor(solver="lbfgs"), "partial_fit")
+    ),
+}
+
+
+@pytest.mark.parametrize("what", DIFFERENT)
+def test_it_is_different_on_purpose_and_the_readme_says_so(what):
+    assert f"| {what} |" in README
+    assert DIFFERENT[what]()
