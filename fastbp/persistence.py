@@ -153,9 +153,8 @@ def _restored(cls, fields, arrays):
         encodings.check(encoding, n_columns)
         n_columns = encoding.n_columns
     ends = n_columns, model.n_outputs_
-    model._learnt = Learnt(
-        coefs, intercepts, activations, loss, units, dtype, *ends, encoding, Packed()
-    )
+    learnt = Learnt(coefs, intercepts, activations, loss, units, dtype, *ends, encoding)
+    model._learnt = learnt._replace(packed=Packed())
     if unknown := [*fields, *arrays]:
         raise KeyError(unknown)
     model._validate_params()

@@ -62,13 +62,17 @@ def test_refit_finds_how_many_iterations_do_good():
 
 
 def test_held_out_samples_are_scored_and_the_best_weights_kept(table):
-    X, y = table
-    model = founding(**PARAMS | {"max_iter": 40})
-    model.fit(X[:30], y[:30], X_val=X[30:], y_val=y[30:], sample_weight_val=np.linspace(0, 1, 30))
-    assert len(model.validation_scores_) == len(model.validation_loss_curve_) == model.n_iter_
-    assert_allclose(
-        model.best_validation_score_, model.score(X[30:], y[30:], np.linspace(0, 1, 30)), rtol=1e-6
-    )
+    (X, y), weight = table, np.linspace(0, 1, 30)
+    X, y = (X - X.mean(axis=0)) / X.std(axis=0), (y - y.mean()) / y.std()
+    params = {"max_iter": 40, "alpha": 1.0, "standardize": False}
+    model = founding(**PARAMS | params)
+    model.fit(X[:30], y[:30], X_val=X[30:], y_val=y[30:], sample_weight_val=weight)
+    scores, losses = model.validation_scores_, model.validation_loss_curve_
+    assert len(scores) == len(losses) == model.n_iter_
+    assert model.best_validation_score_ == max(scores) > scores[-1]
+    assert_allclose(max(scores), model.score(X[30:], y[30:], weight), rtol=1e-9)
+    loss = np.average((model.predict(X[30:]) - y[30:]) ** 2, weights=weight)
+    assert_allclose(losses[int(np.argmax(scores))], loss, rtol=1e-9)
 
 
 def test_a_warm_start_goes_on_from_the_weights(table):

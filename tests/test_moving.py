@@ -19,7 +19,7 @@ SHARED = {
 }  # fmt: skip
 
 SOLVERS = {
-    "adam": {"solver": "adam", "learning_rate_init": 0.01, "alpha": 0.1},
+    "adam": {"solver": "adam", "learning_rate_init": 0.01, "alpha": 0.1, "epsilon": 1e-3},
     "sgd": {"solver": "sgd", "momentum": 0.0, "learning_rate_init": 0.01},
     "nesterov": {"solver": "sgd", "learning_rate_init": 0.01, "alpha": 0.1},
     "invscaling": {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.05},
