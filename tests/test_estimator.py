@@ -69,6 +69,7 @@ BAD_PARAMETERS = {
     "beta_2": [-0.1, 1.0, None],
     "epsilon": [0, -1e-8, None],
     "n_iter_no_change": [0, -1, 1.5, None],
+    "max_fun": [0, -1, 1.5, None],
     "standardize": ["yes", 2, None],
     "dtype": ["float16", "double", np.int64, 32],
     "n_threads": [0, -1, 1.5, "all"],

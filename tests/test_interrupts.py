@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from test_training import QUICK, Watcher, assert_same_fit
 
 from fastbp import BackpropEnsembleRegressor, estimator
-from fastbp.fitting import interrupts, loop, plan
+from fastbp.fitting import fullbatch, interrupts, loop, plan
 from fastbp.fitting.interrupts import CtrlC
 from fastbp.kernels.machine.threads import CALLED_OFF
 from fastbp.kernels.machine.vectors import INTERPRETED
@@ -82,7 +82,8 @@ def test_ctrl_c_ends_a_long_call_of_fit(n_threads, table, listening, calls, monk
 def test_ctrl_c_ends_a_long_prediction(method, in_callback, table, listening, monkeypatch):
     """That of a callback, too, whose fit hears the signal."""
     model = founding(**QUICK, max_iter=1).fit(*table)
-    monkeypatch.setattr(loop, method, long(getattr(loop, method), iter(range(100)), 1))
+    module = {"predict": loop, "loss_gradient": fullbatch}[method]
+    monkeypatch.setattr(module, method, long(getattr(module, method), iter(range(100)), 1))
     arguments = table if method == "loss_gradient" else table[:1]
     with pytest.raises(KeyboardInterrupt):
         if in_callback:
@@ -112,7 +113,7 @@ def test_kernels_leave_what_was_called_off(dtype, table, monkeypatch):
     monkeypatch.setattr(estimator.np, "empty", lambda *a: np.zeros(*a) + 7)
     assert_array_equal(model.predict(X), np.full(len(X), 7.0, before.dtype))
     monkeypatch.undo()
-    monkeypatch.setattr(loop, "loss_gradient", off(loop.loss_gradient))
+    monkeypatch.setattr(fullbatch, "loss_gradient", off(fullbatch.loss_gradient))
     assert model.loss_gradient(X, y)[0] == 0
 
 

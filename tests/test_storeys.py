@@ -40,6 +40,9 @@ WINGS = [
             {"schedules", "team", "interrupts", "observer", "learnt", "recipe"},
             {"plan", "settings"},
             {"loop"},
+            {"fullbatch"},
+            {"lbfgs"},
+            {"solvers"},
             {"trials"},
             {"fit"},
             {"members"},
@@ -49,7 +52,7 @@ WINGS = [
     (
         "",
         [
-            {"inputs", "persistence"},
+            {"inputs", "persistence", "moving", "endings"},
             {"estimator"},
             {"ensemble", "warmup"},
             {"__init__"},

@@ -8,7 +8,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from fastbp import encodings, parameters, scaling
-from fastbp.fitting import loop, recipe, trials
+from fastbp.fitting import loop, recipe, solvers, trials
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.observer import observe
 from fastbp.fitting.plan import aligned, held_out_of, row_numbers, samples_of
@@ -106,16 +106,20 @@ def prepare(settings, table, held_out, before=None):
     settings.y_dtype = precision_of(table.y)
     if settings.is_partial and before is not None:
         settings.y_dtype = np.result_type(settings.y_dtype, before.y_dtype)
+    if settings.full_batch:  # a line search compares losses that differ in the last digits
+        dtype = np.dtype(np.float64)
     if before is not None:
         check_encoding(before, settings)
     if not settings.encoding:  # as scikit-learn, which draws first weights before it splits
         net, drawn = begun(settings, table, table.X.shape[1], before, random_state)
-    order = row_numbers(len(table.y))
+    order, spread_of_constant = row_numbers(len(table.y)), 1.0
     if settings.holds_out and held_out is None:
         if table.sample_weight is not None:  # what has no weight is not there
             order = order[table.sample_weight > 0]
         order, rows = split(order, settings.validation_fraction, random_state)
         held_out = table.rows(rows)
+        if settings.init == "glorot":  # as scikit-learn
+            spread_of_constant = np.inf
     settings.one_row = share_of_one_row(table, order, settings)
     if settings.one_row > RULES and before is None and not settings.is_partial:
         table, settings.drawn_in = drawn_in(table, order)
@@ -128,7 +132,8 @@ def prepare(settings, table, held_out, before=None):
     samples = samples_of(*table.converted(dtype, units, bounds, encoding), order)
     scored = None
     if held_out is not None:
-        scored = held_out_of(*held_out.converted(dtype, units, encoding=encoding))
+        held_out = held_out.converted(dtype, units, encoding=encoding)
+        scored = held_out_of(*held_out, spread_of_constant)
 
     task = trials.Task(net, settings, samples, in_use(samples), random_state, drawn, encoding)
     settings.constant_loss, settings.perfect_loss = plain_losses(task)
@@ -195,7 +200,7 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
     observer = None if watch is None else watch(learnt)
     if observer is not None and pilot is not None:
         observer.pilot_was(pilot)
-    history = loop.fit(
+    history = solvers.fit(
         net, theta, samples, scored, settings, optimizer, observer=observer, seen=seen
     )
     n_samples = samples.order.size
@@ -208,9 +213,7 @@ def fitted_by(prepared):
     begun_again = trial.history.restarts
     settings.learning_rate_init = trial.optimizer.eta * loop.RESTART_DIVISOR**begun_again
     settings.weight_decay = trial.plan.weight_decay
-    learnt = Learnt.of(
-        trial.theta, task.net, settings.activations, settings.loss, prepared.units, task.encoding
-    )
+    learnt = Learnt.of(trial.theta, task.net, settings, prepared.units, task.encoding)
     n_samples = trial.n_samples
     return Fitted(learnt, trial.optimizer, trial.history, settings, n_samples, None, None, True)
 
@@ -243,7 +246,9 @@ def in_use(samples):
 
 def resolve(settings, n, n_parameters):
     """What is "auto" adapts to the n rows that are trained on, and to what else is given."""
-    if settings.batch_size == "auto":
+    if settings.full_batch:
+        settings.batch_size = max(n, 1)
+    elif settings.batch_size == "auto":
         of_recipe = settings.init != "glorot"
         settings.batch_size = min(recipe.batch_size(n) if of_recipe else BATCH_SIZE, max(n, 1))
     if settings.max_iter == "auto":
