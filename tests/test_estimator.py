@@ -17,7 +17,7 @@ from sklearn.model_selection import train_test_split
 
 import fastbp
 from fastbp import BackpropRegressor, estimator
-from fastbp.fitting import loop
+from fastbp.fitting import solvers
 
 QUICK = {
     "hidden_layer_sizes": (4,), "max_iter": 5, "n_iter_no_change": np.inf, "random_state": 0,
@@ -115,7 +115,7 @@ def no_training(monkeypatch):
     def refuse(*args, **kwargs):
         pytest.fail("training began")
 
-    monkeypatch.setattr(loop, "fit", refuse)
+    monkeypatch.setattr(solvers, "fit", refuse)
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def central_differences(model, *samples):
 @pytest.mark.parametrize("weight", [None, [0.5, 0.0, 3.0, 1.0, 0.0]], ids=["equal", "weighted"])
 @pytest.mark.parametrize("n_outputs", [1, 3])
 @pytest.mark.parametrize("depth", [0, 1, 2, 3])
-@pytest.mark.parametrize(("activation", "loss"), rows_together())
+@pytest.mark.parametrize(("activation", "loss"), [*rows_together()])
 def test_gradient_matches_central_differences(activation, loss, depth, n_outputs, weight, model_of):
     widths = [3, *[4, 2, 3][:depth], n_outputs]
     network = reference.random_network(widths, hidden_activations(activation, depth))
@@ -84,7 +84,7 @@ def assert_agrees_with_reference(network, loss, samples, got, rtol):
 
 # One sample alone, fewer than a vector holds, a few more than that, and several tiles' worth.
 @pytest.mark.parametrize("n", [1, 2, 17, 64, 300])
-@pytest.mark.parametrize(("activation", "loss"), rows_together())
+@pytest.mark.parametrize(("activation", "loss"), [*rows_together()])
 def test_a_batch_of_any_size_agrees_with_the_sum_over_its_samples(activation, loss, n, model_of):
     network = reference.random_network([5, 300, 7, 2], hidden_activations(activation, 2))
     X, Y = samples_away_from_kinks(network, n)

@@ -19,8 +19,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from test_training import QUICK, Watcher, assert_same_fit
 
-from fastbp import BackpropEnsembleRegressor, estimator
-from fastbp.fitting import fullbatch, interrupts, loop, plan
+from fastbp import BackpropEnsembleRegressor, estimator, inputs
+from fastbp.fitting import fullbatch, interrupts, loop, plan, solvers
 from fastbp.fitting.interrupts import CtrlC
 from fastbp.kernels.machine.threads import CALLED_OFF
 from fastbp.kernels.machine.vectors import INTERPRETED
@@ -225,7 +225,7 @@ ONE = {
 @pytest.fixture
 def fits(monkeypatch):
     """Pressing Ctrl-C in every training, and their number."""
-    real, seen = loop.fit, []
+    real, seen = solvers.fit, []
 
     def pressing(*arguments, **keywords):
         seen.append(1)
@@ -235,7 +235,7 @@ def fits(monkeypatch):
         history.ended_by = "interrupted"
         return history
 
-    monkeypatch.setattr(loop, "fit", pressing)
+    monkeypatch.setattr(solvers, "fit", pressing)
     return seen
 
 
@@ -294,15 +294,15 @@ def meanwhile(monkeypatch):
     """``meanwhile(act)``: that happens to a model while X is validated for a prediction."""
 
     def meanwhile(act):
-        real, acts = estimator.validate_data, [act]
+        real, acts = inputs.rows, [act]
 
-        def validate(model, *arguments, **keywords):
-            validated = real(model, *arguments, **keywords)
-            if not keywords["reset"] and acts:
+        def rows(model, X):
+            validated = real(model, X)
+            if acts:
                 acts.pop()()
             return validated
 
-        monkeypatch.setattr(estimator, "validate_data", validate)
+        monkeypatch.setattr(inputs, "rows", rows)
         return acts
 
     return meanwhile

@@ -1,6 +1,8 @@
 """`solver="lbfgs"`: what it is told, what it tells, and how it ends."""
 
+import copy
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -75,6 +77,32 @@ def test_held_out_samples_are_scored_and_the_best_weights_kept(table):
     assert_allclose(losses[int(np.argmax(scores))], loss, rtol=1e-9)
 
 
+@pytest.mark.parametrize("loss", ["absolute_error", "huber", "gamma", "quantile"])
+def test_losses_with_corners_come_to_their_minimum(loss, table):
+    """That of a linear model: no direction leads down from it."""
+    X, y = table[0], table[1] / 50
+    y = y - y.min() + 1
+    model = founding(**PARAMS | {"hidden_layer_sizes": (), "max_iter": 200}, loss=loss).fit(X, y)
+    best = model.loss_gradient(X, y)[0]
+    for step in 1e-2 * np.random.default_rng(0).normal(size=(20, 4)):
+        other = copy.deepcopy(model)
+        other.coefs_[0][:, 0] += step[:3] / X.std(axis=0)
+        other.intercepts_[0] += step[3] - step[:3] @ (X.mean(axis=0) / X.std(axis=0))
+        assert other.loss_gradient(X, y)[0] > best
+
+
+def test_held_out_samples_judge_by_the_loss_where_r2_is_not_its_measure(table):
+    X, y = (table[0] - table[0].mean(axis=0)) / table[0].std(axis=0), table[1] / 50
+    y = y - y.min() + 0.01
+    model = founding(**PARAMS | {"max_iter": 40}, loss="gamma")
+    model.fit(X[:30], y[:30], X_val=X[30:], y_val=y[30:])
+    losses, scores = model.validation_loss_curve_, model.validation_scores_
+    best = int(np.argmin(losses))
+    assert best not in (int(np.argmax(scores)), len(losses) - 1)
+    assert_allclose(model.score(X[30:], y[30:]), scores[best])
+    assert model.best_validation_score_ == scores[best]
+
+
 def test_a_warm_start_goes_on_from_the_weights(table):
     model = founding(**PARAMS, warm_start=True).fit(*table)
     before = model.loss_
@@ -122,6 +150,26 @@ def test_verbose_and_callbacks_follow_the_iterations(table, capsys):
 def test_max_time_ends_it_after_an_iteration(table):
     model = founding(**PARAMS, max_time=1e-9).fit(*table)
     assert model.n_iter_ == 1
+
+
+def test_max_time_ends_it_within_a_gradient(table, monkeypatch):
+    """Of the second iteration: the first is what there is then."""
+    clock, run, n = [0.0], lbfgs.FullBatch.__call__, []
+
+    def call(self, theta, stop):
+        n.append(1)
+        if len(n) == 5:
+            clock[0] = 2.0
+            assert stop()  # as a team asks that listens
+            raise lbfgs.CalledOff
+        return run(self, theta, stop)
+
+    whole = founding(**PARAMS).fit(*table)
+    monkeypatch.setattr(lbfgs, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(lbfgs.FullBatch, "__call__", call)
+    model = founding(**PARAMS, max_time=1.0).fit(*table)
+    assert 0 < model.n_iter_ < 5
+    assert model.loss_curve_ == whole.loss_curve_[: model.n_iter_]
 
 
 def pressing_ctrl_c(monkeypatch, wanted):

@@ -106,6 +106,19 @@ def test_a_moved_model_lives_its_own_life(standard_table):
     assert ours.loss_curve_ == after.loss_curve_
 
 
+def test_a_moved_model_can_be_saved(standard_table, tmp_path):
+    peer = MLPRegressor(**SHARED | SOLVERS["adam"]).fit(*standard_table)
+    BackpropRegressor.from_sklearn(peer).save(tmp_path / "model.npz")
+    loaded = BackpropRegressor.load(tmp_path / "model.npz")
+    assert_allclose(loaded.predict(standard_table[0]), peer.predict(standard_table[0]), rtol=1e-10)
+
+
+def test_single_precision_stays_single(standard_table):
+    X, y = (a.astype(np.float32) for a in standard_table)
+    peer = MLPRegressor(**SHARED | SOLVERS["adam"]).fit(X, y)
+    assert peer.predict(X).dtype == BackpropRegressor.from_sklearn(peer).predict(X).dtype == "f4"
+
+
 def test_standardised_columns_are_folded_into_the_weights(table):
     X, y = table
     peer = founding(**SHARED | {"hidden_layer_sizes": (5,)}).fit(X, y).to_sklearn()
@@ -146,6 +159,7 @@ def test_lbfgs_and_names_of_columns_move(table):
         ({"activation": "silu"}, "no activation 'silu'"),
         ({"activation": ["tanh", "relu"]}, r"one activation.*\['relu', 'tanh'\]"),
         ({"encoding": "periodic"}, "no encodings"),
+        ({"loss": "quantile", "loss_parameter": [0.1, 0.9]}, "no several quantiles"),
     ],
 )
 def test_what_scikit_learn_cannot_express_is_refused(params, message, standard_table):

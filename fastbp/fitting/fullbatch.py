@@ -36,7 +36,7 @@ class FullBatch:
             kernel, net, settings, max(n, 1), self.theta, state, self.theta[:0]
         )
         if settings.n_threads is None and step_flops(net, n) < CALL_FLOPS:
-            self.team = Team(1)
+            self.team = Team(1, listens=self.team.listens)
         if self.team.n_threads > 1 or self.team.listens:  # compiled before they wait for it
             nobody = samples._replace(order=samples.order[:0])
             Team(1).run(loss_gradient, self.training, nobody)
