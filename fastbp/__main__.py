@@ -22,8 +22,8 @@ from sklearn.linear_model import LinearRegression
 from fastbp import BackpropRegressor, __version__, plotting
 from fastbp.app import tables
 from fastbp.app.job import Lines, bars, evaluate, prepare_kernels, print_results, run_job, step_of
+from fastbp.fitting.solvers import SOLVERS
 from fastbp.kernels.formulas.activations import ACTIVATIONS
-from fastbp.kernels.formulas.optimizers import SOLVERS
 
 # ------------------------------------------------------------------------------- train
 

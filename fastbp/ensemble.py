@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp import callers, encodings, inputs, persistence, scaling
+from fastbp import callers, encodings, endings, inputs, persistence, scaling
 from fastbp.estimator import OF_COLUMNS, BackpropRegressor, mean_d2
 from fastbp.export.methods import Exported
 from fastbp.fitting import members, unseen
@@ -276,8 +276,8 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         # What is to be said of one is mostly to be said of all: it is said once.
         worst = max(fitted, key=lambda each: each.history.losses[-1])
         one._note(one, worst, False, False)
-        one._warn_of_restarts(worst)
-        one._warn(worst)
+        endings.warn_of_restarts(one, worst)
+        endings.warn_of_end(one, worst)
 
     # ------------------------------------------------------------- prediction
 

@@ -1,6 +1,5 @@
 """`BackpropRegressor`: its parameters, validation, learned attributes."""
 
-import warnings
 from copy import copy
 from numbers import Integral, Real
 from typing import ClassVar
@@ -8,21 +7,22 @@ from typing import ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import d2_pinball_score
 from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp import callers, encodings, inputs, parameters, persistence, scaling
+from fastbp import callers, encodings, endings, inputs, moving, parameters, persistence, scaling
 from fastbp.export.methods import Exported
 from fastbp.fitting.fit import Table, fit
-from fastbp.fitting.loop import RESTART_DIVISOR, jacobian, loss_and_gradient, predictions
+from fastbp.fitting.fullbatch import loss_and_gradient
+from fastbp.fitting.loop import RESTART_DIVISOR, jacobian, predictions
 from fastbp.fitting.schedules import SCHEDULES
-from fastbp.fitting.settings import loss_with_left, settings_of
+from fastbp.fitting.settings import settings_of
+from fastbp.fitting.solvers import SOLVERS
 from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
 from fastbp.kernels.formulas.losses import LINKS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
-from fastbp.kernels.formulas.optimizers import SOLVERS
 from fastbp.kernels.training.surrogate import function_of_row
 
 #: Rows predicted in one call of a kernel.
@@ -52,18 +52,25 @@ def documented(cls):
     return cls
 
 
+def _makes_steps(model):
+    """Whether there is a `partial_fit`; the error says why there is none."""
+    if model.solver == "lbfgs":
+        raise AttributeError("partial_fit needs a solver that makes steps: 'adam' or 'sgd'.")
+    return True
+
+
 def _learnt_list(name):
     """A learned attribute that is a part of what has been learnt, and can be replaced."""
 
     def get(self):
         if "_learnt" not in vars(self):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute '{name}_'")
-        return getattr(self._learnt, name)
+        return self._learnt.given_away(name)
 
     def replace(self, arrays):
         get(self)  # or an error
         arrays = parameters.as_floats(arrays, f"{name}_")
-        self._learnt = self._learnt._replace(**{name: arrays})
+        self._learnt = self._learnt._replace(**{name: arrays}, packed=None)
 
     return property(get, replace)
 
@@ -101,18 +108,21 @@ class BackpropRegressor(
         rising, all are predicted for a single y, and `score` is the mean of their
         `sklearn.metrics.d2_pinball_score`.
     solver : {solvers}, default="adam"
+        "lbfgs", SciPy's, takes all samples in each step, a line search instead of a step size, and
+        float64 whatever `dtype` is; of `early_stopping` it knows "refit" only, and no
+        `partial_fit`. For tables of up to some thousand rows.
     alpha : float, default=0.0
         Strength of the L2 penalty on the weights, not on the biases. As in scikit-learn it
         is divided by the batch's size (its weight, with sample weights), and is added to a loss in
         units of y. With `standardize`, it acts on the weights of the standardised columns.
     weight_decay : float or "auto", default="auto"
-        Decoupled decay (AdamW's, for every solver): each step first takes
+        Decoupled decay (AdamW's, of "adam" and "sgd"): each step first takes
         ``step size * weight_decay`` of each weight away, but not of the biases (Loshchilov &
         Hutter, 2019). Like `alpha`, it sees standardised columns. "auto" is 0.003 with "adam", and
         none with "sgd".
     max_grad_norm : float or None, default=None
-        The longest gradient that is stepped along: a longer one, all parameters together, is
-        shortened to it (Pascanu, Mikolov & Bengio, 2013).
+        The longest gradient that "adam" and "sgd" step along: a longer one, all parameters
+        together, is shortened to it (Pascanu, Mikolov & Bengio, 2013).
     batch_size : int or "auto", default="auto"
         Samples in a step, at most all of them; "auto" is 64, from 4,096 rows on 128; with
         ``init="glorot"`` it is 200, as in scikit-learn. The last, smaller batch of an epoch is
@@ -154,7 +164,8 @@ class BackpropRegressor(
         Draws the first weights, the validation split and the orders of the samples.
     tol : float, default=1e-5
         Training ends when more than `n_iter_no_change` epochs in a row did not better the
-        loss (with `early_stopping` the validation score) by `tol`.
+        loss (with `early_stopping` the validation score) by `tol`; with "lbfgs", where no component
+        of the gradient is greater.
     verbose : bool, default=False
         Print a line for each epoch.
     warm_start : bool, default=False
@@ -176,6 +187,9 @@ class BackpropRegressor(
     epsilon : float, default=1e-8
         Of "adam".
     n_iter_no_change : int, default=20
+    max_fun : int, default=15000
+        Of "lbfgs": it ends when it has taken more gradients than this. An iteration, which is an
+        epoch, takes one or a few.
     standardize : bool, default=True
         Train on columns of X and y with mean 0 and variance 1, measured on the training
         samples. Outliers of X are drawn in for that: from 40 rows on, to as far beyond the 0.5 %
@@ -218,7 +232,7 @@ class BackpropRegressor(
         The greatest of these; with another loss than the squared errors, that where the loss on
         the validation samples is least.
     n_iter_ : int
-        Epochs of the last fit.
+        Epochs of the last fit; iterations of "lbfgs".
     max_iter_, batch_size_, learning_rate_init_, weight_decay_ : int, int, float, float
         What "auto" became, or what was given; with "refit", `max_iter_` is what it chose, and after
         a training that diverged, `learning_rate_init_` is that with which it was begun again.
@@ -284,6 +298,7 @@ class BackpropRegressor(
             Interval(Integral, 1, None, closed="left"),
             Options(Real, {np.inf}),
         ],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
         "standardize": ["boolean"],
         "dtype": [StrOptions({"float32", "float64"}), None],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
@@ -322,6 +337,7 @@ class BackpropRegressor(
         beta_2=0.95,
         epsilon=1e-8,
         n_iter_no_change=20,
+        max_fun=15000,
         standardize=True,
         dtype="float32",
         n_threads=None,
@@ -375,6 +391,7 @@ class BackpropRegressor(
             )
         return self._train(columns, table, held_out, go_on=go_on)
 
+    @available_if(_makes_steps)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch on X and y, going on from the present weights.
@@ -439,9 +456,7 @@ class BackpropRegressor(
         if fitted.history.ended_by == "interrupted" and callers.is_one_of_many():
             raise KeyboardInterrupt
         self._note(columns, fitted, go_on, held_out is not None or fitted.settings.holds_out)
-        self._warn_of_restarts(fitted)
-        if not is_partial:
-            self._warn(fitted)
+        endings.warn(self, fitted)
         if fitted.observer is not None:
             fitted.observer.fit_ends()
         return self
@@ -495,62 +510,6 @@ class BackpropRegressor(
         elif pilot is not None:
             self.validation_scores_ = pilot.validation_scores
             self.validation_loss_curve_ = pilot.validation_losses
-
-    def _warn_of_restarts(self, fitted):
-        """Say that the step size that was given is not the one trained with."""
-        if fitted.history.restarts and self.learning_rate_init != "auto":
-            self._say(
-                f"Training diverged with learning_rate_init={self.learning_rate_init:g}, and was "
-                f"begun again with {self.learning_rate_init_:.3g}. Lower it, or leave it 'auto'."
-            )
-
-    def _warn(self, fitted):
-        """Say what the user should know of how training ended."""
-        history, settings = fitted.history, fitted.settings
-        as_planned = SCHEDULES[settings.learning_rate].is_planned or fitted.pilot is not None
-        as_planned = as_planned or self.n_iter_no_change == np.inf
-        if history.ended_by == "interrupted":
-            what = "the last whole epoch"
-            if fitted.is_of_trial:
-                what += " of a trial on a part of the rows"
-            self._say(f"Interrupted after {self.n_iter_} epochs; the weights are those of {what}.")
-        elif history.ended_by == "max_iter" and not as_planned:
-            self._say(
-                f"Stopped after max_iter={self.max_iter_} epochs, before the loss stopped "
-                "improving."
-            )
-        is_done = history.ended_by != "interrupted"
-        if is_done and history.losses[-1] >= loss_with_left(1.0, settings):
-            self._say(
-                f"The fit learnt nothing: its loss, {history.losses[-1]:.4g}, is no better than "
-                f"that of the best constant, {settings.constant_loss:.4g}. "
-                f"{self._advice(fitted)}"
-            )
-        if settings.drawn_in is not None:
-            self._say(
-                f"One row holds {settings.one_row:.0%} of the variance of y. It was taken for "
-                "wrong, and its y drawn in to the range of the others. Leave the row out; or, if "
-                "it is right, predict the logarithm of y.",
-                UserWarning,
-            )
-
-    def _advice(self, fitted):
-        """What to do about a fit that learnt nothing."""
-        settings, by_hand = fitted.settings, ("learning_rate_init", "max_iter", "init")
-        given = [name for name in by_hand if getattr(self, name) not in ("auto",)]
-        if not self.standardize:
-            return "Scale the columns of X and y: standardize=True does it."
-        if self.alpha > 0 and self.alpha >= 0.1:
-            return f"Lower alpha={self.alpha:g}."
-        if given:
-            return f"Leave {' and '.join(given)} 'auto'."
-        if settings.refits and fitted.pilot is not None:
-            return "On the rows held out, no length of training was of use: X may say nothing of y."
-        return "X may say nothing of y."
-
-    @staticmethod
-    def _say(message, category=ConvergenceWarning):
-        warnings.warn(message, category, stacklevel=callers.stacklevel())
 
     # ---------------------------------------------------------------- the weights
 
@@ -750,6 +709,43 @@ class BackpropRegressor(
             samples = table.converted(real, None, encoding=learnt.encoding)
             loss, gradient = loss_and_gradient(net, theta, *samples, settings)
         return loss, *parameters.unpack(gradient, net)
+
+    # ------------------------------------------------- from scikit-learn, and back to it
+
+    @classmethod
+    def from_sklearn(cls, mlp):
+        """The same model as an `MLPRegressor`, with its parameters, weights and optimiser.
+
+        Parameters
+        ----------
+        mlp : MLPRegressor
+            Fitted or not.
+
+        Returns
+        -------
+        BackpropRegressor
+            With ``standardize=False``, and what else makes the two equal: it predicts and goes on
+            (`partial_fit`, `warm_start`) as `mlp` would, but that it shuffles otherwise.
+        """
+        return moving.from_sklearn(cls, mlp)
+
+    def to_sklearn(self):
+        """The same model as an `MLPRegressor`: for what knows only that, converters for example.
+
+        Returns
+        -------
+        MLPRegressor
+            Predicts the same. It also goes on as this model would, optimiser included, if that is
+            trained with ``standardize=False``, and without `weight_decay` and `max_grad_norm`; its
+            `alpha`, `tol` and step size are such that its loss, half of "squared_error", makes no
+            difference.
+
+        Raises
+        ------
+        ValueError
+            If there is no such MLPRegressor: with an encoding, or other or several activations.
+        """
+        return moving.to_sklearn(self)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbp import archive, encodings
 from fastbp.encodings import Encoding
-from fastbp.fitting.learnt import Learnt
+from fastbp.fitting.learnt import Learnt, Packed
 from fastbp.scaling import Scaling
 
 #: Written into each file, and refused where unknown: by what a file holds.
@@ -42,7 +42,7 @@ def or_none(is_right):
 #: whether it is that.
 SAVED = {
     "n_features_in_": is_count, "n_outputs_": is_count, "n_layers_": is_count,
-    "n_iter_": is_count, "t_": is_count, "out_activation_": is_text, "kernel_": is_text,
+    "n_iter_": is_count, "t_": is_count, "out_activation_": is_text, "kernel_": or_none(is_text),
     "max_iter_": is_count, "batch_size_": is_count, "learning_rate_init_": is_number,
     "weight_decay_": is_number, "loss_": is_number, "best_loss_": or_none(is_number),
     "loss_curve_": are_numbers, "validation_loss_curve_": or_none(are_numbers),
@@ -271,7 +271,7 @@ def _restored(cls, fields, stored):
         encoding = Encoding(names, *(arrays[f"encoding_{n}"] for n in Encoding._fields[1:]))
     ends = n_columns, model.n_outputs_
     trained = activations, loss, loss_parameter, units, dtype
-    learnt = Learnt(coefs, intercepts, *trained, *ends, encoding, y_dtype)
+    learnt = Learnt(coefs, intercepts, *trained, *ends, encoding, y_dtype, Packed())
     model._learnt = learnt.checked()
     model._validate_params()
     return model

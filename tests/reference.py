@@ -345,7 +345,9 @@ def fit(
     for epoch in range(max_iter):
         order = np.arange(len(X)) if orders is None else np.array(orders[epoch])
         rows = [order[batch] for batch in batches(len(X), batch_size)]
-        of_batch = [len(r) if weight is None else weight[r].sum() for r in rows]
+        of_batch = np.array([len(r) if weight is None else weight[r].sum() for r in rows])
+        if loss == "half_squared_error":  # as scikit-learn, which counts samples
+            of_batch = [len(r) * (w > 0) for r, w in zip(rows, of_batch, strict=True)]
         if learning_rate == "invscaling" and epoch > 0:
             optimizer.eta = first_eta / (epoch * len(X) + 1) ** power_t
         if learning_rate == "cosine":

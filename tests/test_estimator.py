@@ -17,7 +17,7 @@ from sklearn.model_selection import train_test_split
 
 import fastbp
 from fastbp import BackpropRegressor, estimator
-from fastbp.fitting import loop
+from fastbp.fitting import solvers
 
 QUICK = {
     "hidden_layer_sizes": (4,), "max_iter": 5, "n_iter_no_change": np.inf, "random_state": 0,
@@ -69,6 +69,7 @@ BAD_PARAMETERS = {
     "beta_2": [-0.1, 1.0, None],
     "epsilon": [0, -1e-8, None],
     "n_iter_no_change": [0, -1, 1.5, None],
+    "max_fun": [0, -1, 1.5, None],
     "standardize": ["yes", 2, None],
     "dtype": ["float16", "double", np.int64, 32],
     "n_threads": [0, -1, 1.5, "all"],
@@ -114,7 +115,7 @@ def no_training(monkeypatch):
     def refuse(*args, **kwargs):
         pytest.fail("training began")
 
-    monkeypatch.setattr(loop, "fit", refuse)
+    monkeypatch.setattr(solvers, "fit", refuse)
 
 
 @pytest.mark.parametrize(

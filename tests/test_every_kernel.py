@@ -173,7 +173,8 @@ def test_the_reference_knows_every_row_of_every_table():
     known = BackpropRegressor._parameter_constraints
     assert known["loss"][0].options == LOSSES.keys()
     assert known["activation"][0].options == ACTIVATIONS.keys()
-    assert known["solver"][0].options == {params["solver"] for params, _ in OPTIMIZERS.values()}
+    makes_steps = known["solver"][0].options - {"lbfgs"}
+    assert makes_steps == {params["solver"] for params, _ in OPTIMIZERS.values()}
 
 
 def test_the_best_epoch_is_neither_the_first_nor_the_last():

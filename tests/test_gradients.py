@@ -9,7 +9,7 @@ import reference
 from founding import founding
 from numpy.testing import assert_allclose
 
-from fastbp.fitting import loop
+from fastbp.fitting.fullbatch import loss_and_gradient
 from fastbp.kernels.formulas.activations import ACTIVATIONS
 from fastbp.kernels.formulas.losses import LOSSES
 from fastbp.kernels.formulas.network import network as network_of
@@ -105,7 +105,7 @@ def test_the_gradient_in_float32_agrees_to_its_precision(activation, n):
     for A in (X32, Y32):
         A.flags.writeable = False
     settings = founding()._settings()
-    loss, gradient = loop.loss_and_gradient(net, theta, X32, Y32, None, settings)
+    loss, gradient = loss_and_gradient(net, theta, X32, Y32, None, settings)
     # Sums of up to 300 terms of either sign: 1e-5 of the largest gradient.
     got = loss, *unpack(gradient, net)
     assert_agrees_with_reference(network, "squared_error", (X, Y), got, rtol=1e-5)

@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from test_training import QUICK, Watcher, assert_same_fit
 
 from fastbp import BackpropEnsembleRegressor, estimator, inputs
-from fastbp.fitting import interrupts, loop, plan
+from fastbp.fitting import fullbatch, interrupts, loop, plan, solvers
 from fastbp.fitting.interrupts import CtrlC
 from fastbp.kernels.machine.threads import CALLED_OFF
 from fastbp.kernels.machine.vectors import INTERPRETED
@@ -82,7 +82,8 @@ def test_ctrl_c_ends_a_long_call_of_fit(n_threads, table, listening, calls, monk
 def test_ctrl_c_ends_a_long_prediction(method, in_callback, table, listening, monkeypatch):
     """That of a callback, too, whose fit hears the signal."""
     model = founding(**QUICK, max_iter=1).fit(*table)
-    monkeypatch.setattr(loop, method, long(getattr(loop, method), iter(range(100)), 1))
+    module = {"predict": loop, "loss_gradient": fullbatch}[method]
+    monkeypatch.setattr(module, method, long(getattr(module, method), iter(range(100)), 1))
     arguments = table if method == "loss_gradient" else table[:1]
     with pytest.raises(KeyboardInterrupt):
         if in_callback:
@@ -112,7 +113,7 @@ def test_kernels_leave_what_was_called_off(dtype, table, monkeypatch):
     monkeypatch.setattr(estimator.np, "empty", lambda *a: np.zeros(*a) + 7)
     assert_array_equal(model.predict(X), np.full(len(X), 7.0, before.dtype))
     monkeypatch.undo()
-    monkeypatch.setattr(loop, "loss_gradient", off(loop.loss_gradient))
+    monkeypatch.setattr(fullbatch, "loss_gradient", off(fullbatch.loss_gradient))
     assert model.loss_gradient(X, y)[0] == 0
 
 
@@ -224,7 +225,7 @@ ONE = {
 @pytest.fixture
 def fits(monkeypatch):
     """Pressing Ctrl-C in every training, and their number."""
-    real, seen = loop.fit, []
+    real, seen = solvers.fit, []
 
     def pressing(*arguments, **keywords):
         seen.append(1)
@@ -234,7 +235,7 @@ def fits(monkeypatch):
         history.ended_by = "interrupted"
         return history
 
-    monkeypatch.setattr(loop, "fit", pressing)
+    monkeypatch.setattr(solvers, "fit", pressing)
     return seen
 
 
@@ -293,15 +294,15 @@ def meanwhile(monkeypatch):
     """``meanwhile(act)``: that happens to a model while X is validated for a prediction."""
 
     def meanwhile(act):
-        real, acts = inputs.validate_data, [act]
+        real, acts = inputs.rows, [act]
 
-        def validate(model, *arguments, **keywords):
-            validated = real(model, *arguments, **keywords)
-            if not keywords["reset"] and acts:
+        def rows(model, X):
+            validated = real(model, X)
+            if acts:
                 acts.pop()()
             return validated
 
-        monkeypatch.setattr(inputs, "validate_data", validate)
+        monkeypatch.setattr(inputs, "rows", rows)
         return acts
 
     return meanwhile

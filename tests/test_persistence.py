@@ -295,7 +295,7 @@ def test_a_later_format_is_refused_by_name(saved):
         ("a huge one", lambda header, _: header.update(t_=10**400)),
         ("a curve", lambda header, _: header.update(loss_curve_=["a"])),
         ("a curve that is none", lambda header, _: header.update(loss_curve_=3)),
-        ("a name", lambda header, _: header.update(kernel_=None)),
+        ("a name", lambda header, _: header.update(kernel_=3)),
         ("a bad parameter", lambda header, _: header["params"].update(alpha=-1)),
     ],
 )

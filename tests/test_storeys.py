@@ -40,6 +40,9 @@ WINGS = [
             {"schedules", "team", "interrupts", "observer", "learnt", "recipe", "mixture"},
             {"plan", "settings"},
             {"loop"},
+            {"fullbatch"},
+            {"lbfgs"},
+            {"solvers"},
             {"trials"},
             {"fit"},
             {"members"},
@@ -50,7 +53,7 @@ WINGS = [
     (
         "",
         [
-            {"inputs", "persistence"},
+            {"inputs", "persistence", "moving", "endings"},
             {"estimator"},
             {"ensemble", "warmup"},
             {"__init__"},

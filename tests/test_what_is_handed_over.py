@@ -14,7 +14,7 @@ from scipy import sparse
 from sklearn.metrics import r2_score
 
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor
-from fastbp.fitting import loop
+from fastbp.fitting import solvers
 from fastbp.scaling import measure, relative
 
 QUICK = {
@@ -259,7 +259,7 @@ NO_NUMBERS = {
 
 @pytest.fixture
 def no_training(monkeypatch):
-    monkeypatch.setattr(loop, "fit", lambda *_, **__: pytest.fail("training began"))
+    monkeypatch.setattr(solvers, "fit", lambda *_, **__: pytest.fail("training began"))
 
 
 @pytest.mark.filterwarnings("ignore:X has feature names")

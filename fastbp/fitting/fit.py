@@ -9,7 +9,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from fastbp import encodings, parameters, scaling
-from fastbp.fitting import loop, mixture, recipe, trials
+from fastbp.fitting import loop, mixture, recipe, solvers, trials
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.observer import observe
 from fastbp.fitting.plan import aligned, held_out_of, row_numbers, samples_of
@@ -52,6 +52,7 @@ class Ground(NamedTuple):
     held_out: Table | None
     units: scaling.Scaling | None  # of the table's columns
     bounds: scaling.Bounds | None
+    spread_of_constant: float = 1.0  # of held-out y that are all equal
 
 
 class Prepared(NamedTuple):
@@ -170,18 +171,20 @@ def prepare(settings, table, held_out, before=None, *, mixes=True):
 
 def ground_for(settings, table, held_out, before, random_state):
     """Which rows are trained on, and in which units."""
-    order = row_numbers(len(table.y))
+    order, spread_of_constant = row_numbers(len(table.y)), 1.0
     if settings.holds_out and held_out is None:
         if table.sample_weight is not None:  # what has no weight is not there
             order = order[table.sample_weight > 0]
         order, rows = split(order, settings.validation_fraction, random_state)
         held_out = table.rows(rows)
+        if settings.init == "glorot":  # as scikit-learn
+            spread_of_constant = np.inf
     settings.one_row = share_of_one_row(table, order, settings)
     if settings.one_row > RULES and before is None and not settings.is_partial:
         table, settings.drawn_in = drawn_in(table, order)
     units, bounds = scaling_for(table, order, settings, before)
     settings.alpha = alpha_for(settings, table, order, units)
-    return Ground(table, order, held_out, units, bounds)
+    return Ground(table, order, held_out, units, bounds, spread_of_constant)
 
 
 def prepared_on(ground, settings, encoding, before, random_state, first=None):
@@ -189,15 +192,19 @@ def prepared_on(ground, settings, encoding, before, random_state, first=None):
 
     `first` is the network and its first weights, if they have been drawn.
     """
-    table, order, held_out, units, bounds = ground
+    table, order, held_out, units, bounds, _ = ground
     units = encodings.widened(units, encoding)
     n_columns = table.X.shape[1] if encoding is None else encoding.n_columns
     net, drawn = first or begun(settings, table, n_columns, before, random_state)
     dtype = np.dtype(settings.dtype or table.X.dtype)
+    if settings.full_batch:  # a line search compares losses that differ in the last digits
+        dtype = np.dtype(np.float64)
     samples = samples_of(*table.converted(dtype, units, bounds, encoding), order)
     scored = None
     if held_out is not None:
-        scored = held_out_of(*held_out.converted(dtype, units, encoding=encoding))
+        scored = held_out_of(
+            *held_out.converted(dtype, units, encoding=encoding), ground.spread_of_constant
+        )
     task = trials.Task(net, settings, samples, in_use(samples), random_state, drawn, encoding)
     settings.constant_loss, settings.perfect_loss = plain_losses(task)
     resolve(settings, len(task.rows), n_parameters(net))
@@ -311,7 +318,7 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
     observer = None if watch is None else watch(learnt)
     if observer is not None and pilot is not None:
         observer.pilot_was(pilot)
-    history = loop.fit(
+    history = solvers.fit(
         net, theta, samples, scored, settings, optimizer, observer=observer, seen=seen
     )
     n_samples = samples.order.size
@@ -357,7 +364,9 @@ def in_use(samples):
 
 def resolve(settings, n, n_parameters):
     """What is "auto" adapts to the n rows that are trained on, and to what else is given."""
-    if settings.batch_size == "auto":
+    if settings.full_batch:
+        settings.batch_size = max(n, 1)
+    elif settings.batch_size == "auto":
         of_recipe = settings.init != "glorot"
         settings.batch_size = min(recipe.batch_size(n) if of_recipe else BATCH_SIZE, max(n, 1))
     if settings.max_iter == "auto":
@@ -491,7 +500,7 @@ def encoding_for(ground, settings, before, random_state):
     trained on, at the first fit; who goes on, keeps it."""
     if before is not None or not settings.encoding:
         return before and before.encoding
-    table, rows, _, _, bounds = ground
+    table, rows, _, _, bounds, _ = ground
     if table.sample_weight is not None:
         rows = rows[table.sample_weight[rows] > 0]
     X = table.X[encodings.rows_looked_at(rows, table.X.shape[1])]

@@ -13,12 +13,27 @@ from fastbp.kernels.formulas.network import network
 from fastbp.kernels.training.records import Model
 
 
+class Packed:
+    """What kernels predict with, made of the weights: good for as long as nobody else has these.
+
+    A copy of what is learnt has weights of its own, and makes its own.
+    """
+
+    __slots__ = ("is_given_away", "model")
+
+    def __init__(self):
+        self.model, self.is_given_away = None, False
+
+    def __reduce__(self):
+        return Packed, ()
+
+
 class Learnt(NamedTuple):
     """All that predicting takes.
 
     An estimator holds one, and replaces it by a single assignment: who reads it once has weights,
     scaling and activations that belong together. The weights are the user's: whoever changes them
-    changes the model, so θ is made from them each time.
+    changes the model. So from when on they have been given away, θ is made from them each time.
     """
 
     coefs: list  # in raw units, as the other
@@ -32,6 +47,7 @@ class Learnt(NamedTuple):
     n_outputs: int
     encoding: Encoding | None = None
     y_dtype: np.dtype = np.dtype(np.float64)  # the least precision that predictions have
+    packed: Packed | None = None  # None: the weights are somebody else's from the beginning
 
     @classmethod
     def of(cls, theta, net, settings, units, encoding=None):
@@ -44,8 +60,14 @@ class Learnt(NamedTuple):
                 "The weights for these units of X and y are beyond float64. Rescale the columns."
             )
         ends = (int(net["width"][end]) for end in (0, -1))
-        rest = units, theta.dtype, *ends, encoding, settings.y_dtype
+        rest = units, theta.dtype, *ends, encoding, settings.y_dtype, Packed()
         return cls(*weights, tuple(settings.activations), *given, *rest)
+
+    def given_away(self, name):
+        """One of the lists of arrays, for somebody who may change them at any time."""
+        if self.packed is not None:
+            self.packed.is_given_away = True
+        return getattr(self, name)
 
     @property
     def n_features(self):
@@ -125,10 +147,16 @@ class Learnt(NamedTuple):
 
     def model(self):
         """What the kernels predict with."""
+        packed = self.packed
+        if packed is not None and packed.model is not None and not packed.is_given_away:
+            return packed.model
         net, units = self.network(), self.units()
         theta = self.theta(units, self.dtype)
         units = units or scaling.no_scaling(self.n_columns, self.n_outputs)
-        return Model(net, theta, LOSSES[self.loss], self.rising, *units)
+        model = Model(net, theta, LOSSES[self.loss], self.rising, *units)
+        if packed is not None:
+            packed.model = model
+        return model
 
     def units(self):
         """The scaling, if it is one of these columns, or None."""

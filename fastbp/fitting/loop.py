@@ -4,6 +4,7 @@ import math
 import time
 from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -29,9 +30,8 @@ from fastbp.kernels.formulas.network import n_parameters, network, step_flops
 from fastbp.kernels.formulas.optimizers import TABLE as OPTIMIZERS
 from fastbp.kernels.training.jacobian import jacobian_of_rows
 from fastbp.kernels.training.kernels import kernel_for
-from fastbp.kernels.training.large import LARGE
 from fastbp.kernels.training.records import STATE, Course, HeldOut
-from fastbp.kernels.training.tiled import TILED, loss_gradient, predict
+from fastbp.kernels.training.tiled import TILED, predict
 
 #: Seconds that one call of a kernel should last: short enough for Ctrl-C, long enough that
 #: the call itself costs nothing. The epochs of a small table share a call.
@@ -49,6 +49,12 @@ HUGE = 1e6
 
 #: Samples that are looked at after the last step.
 LOOKED_AT = 256
+
+#: scikit-learn's words for it, that programs may look for.
+NON_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and "
+    "need to be preprocessed."
+)
 
 #: The part of that from which on nothing has been learnt.
 NOTHING = 0.995
@@ -102,7 +108,8 @@ class OptimizerState:
     @classmethod
     def start(cls, settings, theta, seed, began=0):
         name = optimizer_of(settings)
-        memory = aligned_zeros((OPTIMIZERS[name].remembers, theta.size), theta.dtype)
+        remembers = OPTIMIZERS[name].remembers if name in OPTIMIZERS else 0  # lbfgs is SciPy's
+        memory = aligned_zeros((remembers, theta.size), theta.dtype)
         state = np.zeros(1, STATE)
         state["random"] = seed
         state["beta_1_to_t"] = state["beta_2_to_t"] = 1.0
@@ -118,7 +125,8 @@ class History:
     validation_losses: list = field(default_factory=list)
     validation_scores: list = field(default_factory=list)
     seconds: float = 0.0
-    #: Why training ended: "max_iter", "stalled", "callback", "max_time", "interrupted".
+    #: Why training ended: "max_iter", "stalled", "callback", "max_time", "interrupted"; lbfgs also
+    #: by "max_fun" or "line search".
     ended_by: str = "max_iter"
     kernel: str = ""  # the one that trained
     restarts: int = 0  # after it had diverged
@@ -248,6 +256,8 @@ class _Loop:
     def has_diverged(self):
         """Whether the weights are good for nothing."""
         losses, settings = self.history.losses, self.settings
+        if self.keeps_the_best():
+            return False
         if not (np.isfinite(losses[-1]) and np.isfinite(self.training.theta).all()):
             return True
         if len(losses) < settings.max_iter:
@@ -268,6 +278,10 @@ class _Loop:
             return False  # they are unlike the others
         losses[-1] = max(losses[-1], after)
         return True
+
+    def keeps_the_best(self):
+        """Whether a training that diverges ends with the best weights, as MLPRegressor's."""
+        return self.settings.init == "glorot" and self.settings.holds_out
 
     def some_samples(self):
         """Some of them, as if held out; None where each epoch's weights are scored anyway."""
@@ -303,6 +317,8 @@ class _Loop:
     def check_scores(self, done):
         """An error, if there is no telling in which of the last epochs weights were best."""
         history = self.history
+        if self.keeps_the_best() and not np.isfinite(history.losses[-1]):
+            return
         for figures in (history.validation_scores, history.validation_losses):
             wrong = np.flatnonzero(~np.isfinite(figures[-done:]))
             if wrong.size:
@@ -328,7 +344,8 @@ class _Loop:
             raise ValueError(
                 f"Training diverged: the loss is {history.losses[-1]:.4g} in epoch "
                 f"{len(history.losses)}, with learning_rate_init={self.eta_at_first:g} and with "
-                f"{RESTARTS} smaller step sizes, the last {optimizer.eta:.3g}. {self.advice()}"
+                f"{RESTARTS} smaller step sizes, the last {optimizer.eta:.3g}. {NON_FINITE} "
+                f"{self.advice()}"
             )
         history.restarts += 1
         optimizer.eta = self.eta_at_first / RESTART_DIVISOR**history.restarts
@@ -398,6 +415,8 @@ class _Loop:
         self.history.losses += losses[:done].tolist()
         if self.is_validated:
             self.history.validation_losses += losses_val[:done].tolist()
+            # scikit-learn's R² of a constant output is 0.
+            scores -= np.mean(np.isinf(self.held_out.spread))
             self.history.validation_scores += scores[:done].tolist()
         self.is_noted = True
         return done
@@ -460,6 +479,17 @@ def prepare(kernel, settings, dtype):
     loop.compile()
 
 
+@lru_cache(maxsize=256)
+def tiles_of_rows(of_net, layer, n_rows, itemsize):
+    """How rows are predicted by the network of these bytes: samples in a tile, floating-point
+    operations, and the room that a thread works in. (Worked out anew, a third of the time that the
+    prediction of a row takes.)"""
+    net = np.frombuffer(of_net, layer)
+    tile = TILED.cut(net, n_rows, itemsize).tile
+    flops = step_flops(net, n_rows) / 3  # one of three products
+    return tile, flops, TILED.room(net, tile, 1)[1:]
+
+
 def predictions(model, X, y, n_threads):
     """y ← ŷ for the rows of X, both in raw units.
 
@@ -470,14 +500,15 @@ def predictions(model, X, y, n_threads):
     y : ndarray of shape (n_rows, n_outputs)
     n_threads : int or None
     """
-    net, n_rows = model.net, max(len(X), 1)
     ends = X.shape[1], y.shape[1]
-    if ends != (net["width"][0], net["width"][-1]):  # kernels believe it
+    if ends != (model.net["width"][0], model.net["width"][-1]):  # kernels believe it
         raise ValueError(f"The weights are not of {ends[0]} columns and {ends[1]} outputs.")
-    tile = TILED.cut(net, n_rows, model.theta.itemsize).tile
-    flops = step_flops(net, n_rows) / 3  # one of three products
+    n_rows = max(len(X), 1)
+    tile, flops, room_of_thread = tiles_of_rows(
+        model.net.tobytes(), model.net.dtype, n_rows, model.theta.itemsize
+    )
     team = team_for(flops, -(-n_rows // tile), n_threads, flops)
-    room = aligned_zeros(TILED.room(net, tile, team.n_threads), model.theta.dtype)
+    room = aligned_zeros((team.n_threads, *room_of_thread), model.theta.dtype)
     if team.n_threads > 1 or team.listens:  # compiled before they wait for it
         Team(1).run(predict, model, tile, room, X[:0], y[:0])
     run_heard(team, predict, model, tile, room, X, y)
@@ -512,19 +543,6 @@ def jacobian(learnt, X):
     if learnt.rising:
         J = np.take_along_axis(J, np.argsort(y, axis=1)[:, :, None], axis=1)
     return J
-
-
-def loss_and_gradient(net, theta, X, y, sample_weight, settings):
-    """L and ∂L/∂θ over all samples, without the penalty on the weights."""
-    samples = samples_of(X, y, sample_weight)
-    optimizer = OptimizerState.start(settings, theta, seed=0)
-    kernel = LARGE if LARGE.suits(net, len(y), theta.itemsize) else TILED  # whose tiles it takes
-    training, _ = layout(kernel, net, settings, len(y), theta, optimizer, theta[:0])
-    training.recipe.alpha, training.recipe.loss_scale = 0.0, 1.0
-    team = team_for(0, 1, 1, step_flops(net, len(y)))
-    if team.listens:
-        Team(1).run(loss_gradient, training, samples._replace(order=samples.order[:0]))
-    return run_heard(team, loss_gradient, training, samples), training.gradients[0]
 
 
 def run_heard(team, kernel, *arguments):

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from fastbp import encodings
-from fastbp.fitting import fit, loop
+from fastbp.fitting import fit, lbfgs, loop
 from fastbp.fitting.interrupts import CtrlC
 from fastbp.fitting.team import Helpers, processors
 from fastbp.kernels.training.kernels import kernel_for
@@ -50,6 +50,9 @@ def train(prepared, orders, seeds, n_threads, done=None):
 def compile_for(prepared, n_samples):
     """Compile, or load, what trains on so many samples, before all threads wait for it."""
     settings, dtype = copy(prepared.task.settings), prepared.samples.X.dtype
+    if settings.full_batch:
+        lbfgs.prepare(prepared.task.net, prepared.samples, settings)
+        return
     settings.learning_rate_init = 1.0  # of no step
     batch_size = min(settings.batch_size, n_samples)
     loop.prepare(kernel_for(prepared.task.net, batch_size, dtype.itemsize), settings, dtype)

@@ -41,8 +41,10 @@ def recipe_of(net, settings, batch_size, cut):
     recipe.loss, row = losses.LOSSES[settings.loss], losses.TABLE[settings.loss]
     # scikit-learn's loss is the mean over the outputs, although its gradient is the sum's.
     recipe.loss_scale = 1 / net["width"][-1] if row.reported_by_output else 1.0
+    recipe.by_count = row.reported_by_output  # and it takes no notice there of weights
     recipe.max_grad_norm = settings.max_grad_norm or np.inf
-    recipe.optimizer = optimizers.OPTIMIZERS[optimizer_of(settings)]
+    # Of lbfgs kernels make no steps.
+    recipe.optimizer = optimizers.OPTIMIZERS.get(optimizer_of(settings), optimizers.SGD)
     is_planned = SCHEDULES[settings.learning_rate].is_planned  # then it ends as planned
     recipe.patience = np.inf if is_planned else settings.n_iter_no_change
     recipe.early_stopping, recipe.by_loss = settings.holds_out, not row.is_r2s
@@ -136,18 +138,22 @@ def samples_of(X, y, sample_weight=None, order=None):
     return Samples(order, X, y, weight)
 
 
-def held_out_of(X, y, sample_weight=None):
-    """Held-out samples as the kernels take them."""
+def held_out_of(X, y, sample_weight=None, spread_of_constant=1.0):
+    """Held-out samples as the kernels take them.
+
+    R² of a constant target is undefined: the squared error itself takes its place, or with an
+    infinite spread nothing that could improve.
+    """
     weight = np.ones(len(y)) if sample_weight is None else scaling.relative(sample_weight)
     if not weight.any():
         raise ValueError("No row that is held out has a weight: there is nothing to score.")
     weight = weight / weight.sum()
     targets = y.astype(np.float64)
     spread = weight @ (targets - weight @ targets) ** 2
-    # R² of a constant target is undefined: the squared error itself takes its place. (A mean of
-    # equal numbers may differ from them in the last bits.)
+    # A mean of equal numbers may differ from them in the last bits.
     there = targets[weight > 0]
-    spread[(there.min(axis=0) == there.max(axis=0)) | (spread == 0)] = 1.0
+    is_constant = (there.min(axis=0) == there.max(axis=0)) | (spread == 0)
+    spread[is_constant] = spread_of_constant
     return HeldOut(row_numbers(len(y)), X, y, weight.astype(X.dtype), spread)
 
 

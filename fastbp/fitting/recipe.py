@@ -11,7 +11,7 @@ from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
 ROWS_SEEN, LEAST_EPOCHS, MOST_EPOCHS = 500_000, 100, 400
 
 #: However few rows there are, so many steps are made: parity of four bits takes them.
-LEAST_STEPS = {"adam": 1000, "sgd": 8000}
+LEAST_STEPS = {"adam": 1000, "sgd": 8000, "lbfgs": 400}
 
 #: Decoupled decay of the weights: large tables gain a hundredth or two; 0.01 costs clean ones.
 WEIGHT_DECAY = {"adam": 0.003}

@@ -31,11 +31,12 @@ def settings_of(params, *, is_partial=False):
         `encoding` is a tuple of names; of "auto" an empty one, and `tries_encoding` is set. Also
         with `hidden` and `activations`, the units and the activation of each hidden layer,
         `holds_out` and `refits`, the two kinds of early stopping; `finds_step`, whether the step
-        size is "auto"; `searches`, whether trials may scale columns, and `search_decay`, with which
-        decay; and what is known later: `constant_loss`, that of the best constant prediction,
-        `perfect_loss`, that of y itself, `one_row`, the largest part that a single row has in the
-        variance of y, `drawn_in`, the bounds that y was clipped to, and `y_dtype`, the least
-        precision of predictions.
+        size is "auto"; `full_batch`, whether each step takes all samples, and no step size;
+        `searches`, whether trials may scale columns, and `search_decay`, with which decay; and what
+        is known later: `constant_loss`, that of the best constant prediction, `perfect_loss`, that
+        of y itself, `one_row`, the largest part that a single row has in the variance of y,
+        `drawn_in`, the bounds that y was clipped to, and `y_dtype`, the least precision of
+        predictions.
 
     Raises
     ------
@@ -56,17 +57,19 @@ def settings_of(params, *, is_partial=False):
     settings.tries_encoding = isinstance(settings.encoding, str) and settings.encoding == "auto"
     settings.encoding = encodings.names_of(None if settings.tries_encoding else settings.encoding)
     settings.loss_parameter = loss_parameter(settings.loss, settings.loss_parameter)
-    if settings.solver != "sgd" and SCHEDULES[settings.learning_rate].is_sgds:
+    settings.full_batch = settings.solver == "lbfgs"
+    of_sgd = SCHEDULES[settings.learning_rate].is_sgds
+    if settings.full_batch or (settings.solver != "sgd" and of_sgd):
         settings.learning_rate = "constant"
     settings.finds_step = settings.learning_rate_init == "auto" and not is_partial
-    settings.searches = settings.init == "auto" and settings.standardize
+    settings.searches = settings.init == "auto" and settings.standardize and not settings.full_batch
     settings.search_decay = settings.weight_decay
     if settings.weight_decay == "auto":
         settings.weight_decay = recipe.WEIGHT_DECAY.get(settings.solver, 0.0)
         settings.search_decay = recipe.STRONG_DECAY
     check_warmup(settings)
     settings.refits = settings.early_stopping == "refit" and not is_partial
-    settings.holds_out = bool(settings.early_stopping) and settings.early_stopping != "refit"
+    settings.holds_out = settings.early_stopping not in (False, "refit") and not settings.full_batch
     if is_partial:
         settings.max_iter, settings.max_time = 1, None
         if SCHEDULES[settings.learning_rate].is_planned:
@@ -76,7 +79,8 @@ def settings_of(params, *, is_partial=False):
 
 def check_warmup(settings):
     """A warm-up needs a planned end, of which it is a part."""
-    if settings.warmup_fraction and not SCHEDULES[settings.learning_rate].is_planned:
+    is_planned = settings.full_batch or SCHEDULES[settings.learning_rate].is_planned
+    if settings.warmup_fraction and not is_planned:
         raise ValueError(
             f"warmup_fraction={settings.warmup_fraction} needs a schedule with a planned end, got "
             f"learning_rate={settings.learning_rate!r}."

@@ -10,7 +10,7 @@ from sklearn.model_selection import train_test_split
 
 from fastbp import parameters, scaling
 from fastbp.encodings import Encoding
-from fastbp.fitting import loop, recipe
+from fastbp.fitting import loop, recipe, solvers
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.plan import aligned, held_out_of
 from fastbp.fitting.schedules import SCHEDULES
@@ -89,6 +89,8 @@ class Task(NamedTuple):
         settings = self.settings
         if settings.learning_rate_init != "auto":
             return settings.learning_rate_init
+        if settings.full_batch:  # its own first choice in each line search
+            return 1.0
         if settings.solver != "sgd":
             return recipe.adam_step(settings.activations)
         X = np.float64(scaled(self.samples.X[self.some_rows(256)], plan))
@@ -129,7 +131,7 @@ class Task(NamedTuple):
         samples = self.samples._replace(X=scaled(self.samples.X, plan), order=rows.copy())
         scored = None if held_out is None else scored_on(samples, held_out)
         optimizer = loop.OptimizerState.start(settings, theta, seed)
-        history = loop.fit(self.net, theta, samples, scored, settings, optimizer)
+        history = solvers.fit(self.net, theta, samples, scored, settings, optimizer)
         if history.ended_by == "interrupted":
             raise Interrupted(plan, theta, optimizer, history, rows.size)
         if self.settings.max_time is not None:
@@ -188,6 +190,12 @@ def parts_of(task, n_parts, random_state):
         train_test_split(task.rows, test_size=share, random_state=random_state)
         for _ in range(n_parts)
     ]
+
+
+def mean_curve(curves):
+    """Their mean, after each epoch; one that ended before the others stays as it was."""
+    n = max(map(len, curves))
+    return np.mean([np.pad(c, (0, n - len(c)), mode="edge") for c in curves], axis=0).tolist()
 
 
 class Trial(NamedTuple):
@@ -271,8 +279,8 @@ class Search:
             if history.ended_by == "max_time":  # no two curves need be equally long
                 parts = self.parts[: len(thetas)]
                 return Trial(plan, np.inf, history, plan, parts, thetas, optimizer)
-        history.validation_losses = np.mean(losses, axis=0).tolist()
-        history.validation_scores = np.mean(scores, axis=0).tolist()
+        history.validation_losses = mean_curve(losses)
+        history.validation_scores = mean_curve(scores)
         perfect = np.mean([self.perfect_loss(rest) for _, rest in self.parts[:most_parts]])
         loss, parts = history.validation_losses[-1] - perfect, self.parts[: len(thetas)]
         return Trial(plan, loss, history, plan, parts, thetas, optimizer)

@@ -85,7 +85,7 @@ TABLE = {
 OPTIMIZERS = {name: code for code, name in enumerate(TABLE)}
 SGD = OPTIMIZERS["sgd"]
 
-#: What the estimator calls them.
+#: What the estimator calls them. (`fitting/solvers.py` lists all that it knows.)
 SOLVERS = tuple(dict.fromkeys(row.solver for row in TABLE.values()))
 
 #: (code, recipe, state, eta, theta, g, m, v): θ makes a step against g; m and v are remembered.

@@ -82,6 +82,12 @@ def go_through_epochs(take_steps, score, threads, training, samples, held_out, c
     return course.etas.size
 
 
+@inline
+def part_in_loss(recipe, weight, n_samples):
+    """What a batch of this weight counts for in the mean loss of an epoch."""
+    return float(n_samples) if recipe.by_count else weight
+
+
 @njit
 def begin_epoch(recipe, state, order):
     """A new order, and sums from zero."""

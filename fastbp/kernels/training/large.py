@@ -28,7 +28,7 @@ from fastbp.kernels.products.gradients import (
 )
 from fastbp.kernels.products.products import ROOM_OF_ROWS, ROOM_OF_SAMPLE
 from fastbp.kernels.products.tiles import AS_IS, BIAS, RESUMED, ROWS, ZERO, end_of
-from fastbp.kernels.training.epoch import sum_blocks, train_epochs
+from fastbp.kernels.training.epoch import part_in_loss, sum_blocks, train_epochs
 from fastbp.kernels.training.records import Cut, Kernel
 from fastbp.kernels.training.samples import gather, weight_of
 from fastbp.kernels.training.tiled import (
@@ -125,8 +125,9 @@ def train_batches(threads, training, samples, eta, start, stop):
                 if recipe.alpha > 0:
                     part += add_penalty(net, recipe.alpha / weight, theta, gradient)
                 count_step(recipe, state)
-                state.loss += weight * part
-                state.weight += weight
+                share = part_in_loss(recipe, weight, end - at)
+                state.loss += share * part
+                state.weight += share
             wait(threads.barrier, threads.n)
             shrink = 1.0
             if recipe.max_grad_norm < np.inf:

@@ -24,7 +24,7 @@ from fastbp.kernels.machine.runs import numbers, singles
 from fastbp.kernels.machine.threads import is_called_off
 from fastbp.kernels.machine.vectors import INTERPRETED, LANES, TOGETHER, count, gathered
 from fastbp.kernels.machine.views import least, matrix, vector
-from fastbp.kernels.training.epoch import train_epochs
+from fastbp.kernels.training.epoch import part_in_loss, train_epochs
 from fastbp.kernels.training.records import Cut, Kernel, Samples
 from fastbp.kernels.training.samples import ask_for_samples, gather, gather_shares, weight_of
 from fastbp.kernels.training.tiled import THREADS_FLOPS
@@ -115,8 +115,9 @@ def train_batches(threads, training, samples, eta, start, stop):
                 shrink = shrink_of(recipe, sum_of_squares(gradient))
             if not as_it_is:
                 count_step(recipe, state)
-            state.loss += weight * part
-            state.weight += weight
+            share = part_in_loss(recipe, weight, end - at)
+            state.loss += share * part
+            state.weight += share
             step(net, recipe, state, eta, shrink, theta, gradient, training.memory, np.int64(0))
 
 

@@ -26,7 +26,7 @@ from fastbp.kernels.machine.runs import octets, singles
 from fastbp.kernels.machine.threads import is_called_off
 from fastbp.kernels.machine.vectors import INTERPRETED, LANES
 from fastbp.kernels.machine.views import least
-from fastbp.kernels.training.epoch import train_epochs
+from fastbp.kernels.training.epoch import part_in_loss, train_epochs
 from fastbp.kernels.training.records import Cut, Kernel
 from fastbp.kernels.training.samples import ask_for_samples
 
@@ -141,8 +141,9 @@ def take_steps(wide, training, samples, eta, start, stop):
                 if decays:
                     decay(wide, net, real(eta * recipe.weight_decay), W)
                 move(recipe.optimizer, recipe, state, eta, W, G, M, V)
-            sum_of_losses += weight * part
-            sum_of_weights += weight
+            share = part_in_loss(recipe, weight, 1)
+            sum_of_losses += share * part
+            sum_of_weights += share
     state.loss, state.weight = sum_of_losses, sum_of_weights
     collect(net, singles(W, 0, 8 * n_rows), singles(theta, 0, theta.size))
     for i in range(memory.shape[0]):

@@ -17,6 +17,7 @@ RECIPE = np.dtype(
     [
         ("loss", np.int64),
         ("loss_scale", np.float64),  # of the loss that is reported, not of its gradient
+        ("by_count", np.bool_),  # a batch's part in an epoch's loss is by its samples, not weights
         ("alpha", np.float64),
         ("weight_decay", np.float64),
         ("max_grad_norm", np.float64),  # infinity: none
@@ -40,8 +41,8 @@ STATE = np.dtype(
         ("beta_1_to_t", np.float64),
         ("beta_2_to_t", np.float64),
         ("position", np.int64),  # samples of this epoch that are done
-        ("loss", np.float64),  # Σ of their batches' losses, times the batches' weights
-        ("weight", np.float64),  # Σ of those weights
+        ("loss", np.float64),  # Σ of their batches' losses, times the batches' parts
+        ("weight", np.float64),  # Σ of those parts: see `epoch.part_in_loss`
         ("best", np.float64),  # the least of what is watched: a loss, or R² negated
         ("best_held_out", np.float64),  # likewise, on the held-out samples
         ("stalled", np.int64),  # epochs in a row without improvement

@@ -30,7 +30,13 @@ from fastbp.kernels.products.blocks import LINE
 from fastbp.kernels.products.gradients import outer, sums
 from fastbp.kernels.products.products import back, outputs
 from fastbp.kernels.products.tiles import RESUMED, ZERO
-from fastbp.kernels.training.epoch import BLOCK, sum_blocks, sum_of_parts, train_epochs
+from fastbp.kernels.training.epoch import (
+    BLOCK,
+    part_in_loss,
+    sum_blocks,
+    sum_of_parts,
+    train_epochs,
+)
 from fastbp.kernels.training.records import Cut, Kernel
 from fastbp.kernels.training.samples import (
     ask_for_samples,
@@ -133,9 +139,10 @@ def train_batch(threads, training, samples, eta, start, stop):
             step(training.net, recipe, state, eta, shrink, theta, g, training.memory, first)
             first += g.size
         if thread == 0:
-            state.weight += weight
+            share = part_in_loss(recipe, weight, stop - start)
+            state.weight += share
             for part in range(parts):
-                state.loss += weight * part_losses[part]
+                state.loss += share * part_losses[part]
         wait(barrier, n_threads)
 
 
@@ -233,14 +240,27 @@ def score_of_tile(recipe, a, Z, held_out, start, stop):
 
 @entry
 def loss_gradient(threads, training, samples):
-    """The first gradient ← ∂L/∂θ over all samples; returns L."""
+    """The first gradient ← ∂L/∂θ over all samples; returns L, to each thread."""
+    thread, n_threads, barrier = threads
+    recipe, theta, gradients = training.recipe, training.theta, training.gradients
     n = samples.order.size
     weight = weight_of(samples.sample_weight, samples.order, 0, n)
-    return part_gradient(
-        threads.barrier, 0, 1, training.net, training.recipe, training.loss_parameters, weight,
-        training.theta,
-        training.gradients[0], training.room[0], samples, 0, n,
-    )  # fmt: skip
+    parts, part = parts_of(recipe, n), thread
+    while part < parts:
+        training.part_losses[part] = part_gradient(
+            barrier, part, parts, training.net, recipe, training.loss_parameters, weight, theta,
+            gradients[part], training.room[thread], samples, 0, n,
+        )  # fmt: skip
+        part = next_piece(barrier, part, n_threads)
+    wait(barrier, n_threads)
+    if parts > 1:
+        first, last = share_of(thread, n_threads, theta.size, LINE)
+        sum_of_parts(gradients, parts, first, vector(gradients, first, last - first))
+    total = 0.0
+    for part in range(parts):
+        total += training.part_losses[part]
+    wait(barrier, n_threads)
+    return total
 
 
 @entry

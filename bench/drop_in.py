@@ -1,0 +1,79 @@
+"""In the place of scikit-learn's MLPRegressor: lbfgs, and calls of `predict` with few rows.
+
+Each line is a ratio in one process, the median of interleaved repetitions: how many times longer
+MLPRegressor takes. Besides the time on the wall that of the processor, in this thread alone, which
+says more on a busy machine; there BLAS has one thread, as lbfgs here always has.
+"""
+
+import time
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPRegressor
+from threadpoolctl import threadpool_limits
+
+from fastbp import BackpropRegressor
+
+#: With these it behaves as MLPRegressor.
+CONTRACT = {"init": "glorot", "weight_decay": 0.0, "standardize": False, "dtype": None}
+
+
+def table(n):
+    X = np.random.default_rng(0).standard_normal((n, 8))
+    return X, np.sin(X).sum(axis=1)
+
+
+def ours_of(mlp, **more):
+    params = mlp.get_params() | {"loss": "half_squared_error"}
+    return BackpropRegressor(**params, **CONTRACT, **more)
+
+
+def ratio(theirs, ours, clock, repetitions):
+    """How many times longer one call takes than the other."""
+    seconds = np.empty((2, repetitions))
+    for i in range(-1, repetitions):  # the first is to warm up
+        for row, call in zip(seconds, (theirs, ours), strict=True):
+            before = clock()
+            call()
+            row[i] = clock() - before
+    return np.median(seconds[0]) / np.median(seconds[1])
+
+
+def both(theirs, ours, ours_alone, repetitions):
+    wall = ratio(theirs, ours, time.perf_counter, repetitions)
+    with threadpool_limits(1, user_api="blas"):
+        alone = ratio(theirs, ours_alone, time.thread_time, repetitions)
+    return f"{wall:6.1f} {alone:12.1f}"
+
+
+def lbfgs():
+    X, y = table(1000)
+    print("lbfgs, 200 iterations, 1,000 x 8 x 50    wall    processor")
+    for activation in ("relu", "logistic", "tanh"):
+        mlp = MLPRegressor(
+            hidden_layer_sizes=50, activation=activation, solver="lbfgs", max_iter=200, tol=0.0,
+            random_state=0,
+        )  # fmt: skip
+        ours, alone = ours_of(mlp), ours_of(mlp, n_threads=1)
+        fits = (lambda model=model: model.fit(X, y) for model in (mlp, ours, alone))
+        print(f"{activation:38}", both(*fits, repetitions=5))
+
+
+def predict():
+    X, y = table(300)
+    print("predict                                  wall    processor")
+    for hidden in ((50,), (256, 256), (128, 128)):
+        mlp = MLPRegressor(hidden_layer_sizes=hidden, activation="logistic", max_iter=2).fit(X, y)
+        ours = BackpropRegressor(hidden, max_iter=2, early_stopping=False).fit(X, y)
+        alone = BackpropRegressor(hidden, max_iter=2, early_stopping=False, n_threads=1).fit(X, y)
+        for n in (1, 10, 100):
+            calls = (lambda model=model, n=n: model.predict(X[:n]) for model in (mlp, ours, alone))
+            print(f"8-{'-'.join(map(str, hidden))}-1, {n} rows".ljust(38), both(*calls, 300))
+
+
+if __name__ == "__main__":
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        lbfgs()
+        predict()

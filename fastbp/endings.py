@@ -1,0 +1,108 @@
+"""What is said of a training that has ended, as warnings: why it ended, and what to do about it."""
+
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from fastbp import callers
+from fastbp.fitting.schedules import SCHEDULES
+from fastbp.fitting.settings import loss_with_left
+
+#: What to say of a training that ended unfinished, by what ended it.
+UNFINISHED = {
+    "max_iter": "Stopped after max_iter={model.max_iter_} epochs, before the loss stopped "
+    "improving.",
+    "no end": "Trained for all of max_iter={model.max_iter_} epochs, since n_iter_no_change=inf; "
+    "whether the loss still improved was not looked at.",
+    "max_fun": "Stopped after more than max_fun={model.max_fun} gradients, before the loss stopped "
+    "improving.",
+    "line search": "Stopped after {model.n_iter_} iterations, where no step improved the loss. "
+    "Scale the columns of X and y, unless that is as good as it gets.",
+}
+
+
+def warn(model, fitted):
+    """All that the user should know of the training that made this model a fitted one.
+
+    Parameters
+    ----------
+    model : BackpropRegressor
+        Which has noted what happened.
+    fitted : fit.Fitted
+    """
+    warn_of_clipping(model, fitted)
+    warn_of_restarts(model, fitted)
+    if not fitted.settings.is_partial:
+        warn_of_end(model, fitted)
+
+
+def warn_of_clipping(model, fitted):
+    """Say that the batches that were given are larger than the table."""
+    makes_steps = model.batch_size != "auto" and not fitted.settings.full_batch
+    if makes_steps and model.batch_size > fitted.n_samples:
+        say(
+            f"Got `batch_size` {model.batch_size}, larger than the sample size. It is going to "
+            f"be clipped to {fitted.n_samples}.",
+            UserWarning,
+        )
+
+
+def warn_of_restarts(model, fitted):
+    """Say that the step size that was given is not the one trained with."""
+    if fitted.history.restarts and model.learning_rate_init != "auto":
+        say(
+            f"Training diverged with learning_rate_init={model.learning_rate_init:g}, and was "
+            f"begun again with {model.learning_rate_init_:.3g}. Lower it, or leave it 'auto'."
+        )
+
+
+def warn_of_end(model, fitted):
+    """Say how training ended, where that is not as it should be."""
+    history, settings = fitted.history, fitted.settings
+    as_planned = SCHEDULES[settings.learning_rate].is_planned or fitted.pilot is not None
+    if history.ended_by == "interrupted":
+        what = "the last whole epoch"
+        if fitted.is_of_trial:
+            what += " of a trial on a part of the rows"
+        say(f"Interrupted after {model.n_iter_} epochs; the weights are those of {what}.")
+    elif history.ended_by in UNFINISHED and not as_planned:
+        endless = history.ended_by == "max_iter" and model.n_iter_no_change == np.inf
+        say(UNFINISHED["no end" if endless else history.ended_by].format(model=model))
+    if settings.holds_out and not np.isfinite(history.losses[-1]):
+        say(
+            f"Training diverged: the loss is {history.losses[-1]:.4g}. The weights are those "
+            "of the best validation score. Lower learning_rate_init, or scale X and y."
+        )
+    is_done = history.ended_by != "interrupted"
+    if is_done and history.losses[-1] >= loss_with_left(1.0, settings):
+        say(
+            f"The fit learnt nothing: its loss, {history.losses[-1]:.4g}, is no better than "
+            f"that of the best constant, {settings.constant_loss:.4g}. {advice(model, fitted)}"
+        )
+    if settings.drawn_in is not None:
+        say(
+            f"One row holds {settings.one_row:.0%} of the variance of y. It was taken for "
+            "wrong, and its y drawn in to the range of the others. Leave the row out; or, if "
+            "it is right, predict the logarithm of y.",
+            UserWarning,
+        )
+
+
+def advice(model, fitted):
+    """What to do about a fit that learnt nothing."""
+    settings, by_hand = fitted.settings, ("learning_rate_init", "max_iter", "init")
+    given = [name for name in by_hand if getattr(model, name) not in ("auto",)]
+    if not model.standardize:
+        return "Scale the columns of X and y: standardize=True does it."
+    if model.alpha > 0 and model.alpha >= 0.1:
+        return f"Lower alpha={model.alpha:g}."
+    if given:
+        return f"Leave {' and '.join(given)} 'auto'."
+    if settings.refits and fitted.pilot is not None:
+        return "On the rows held out, no length of training was of use: X may say nothing of y."
+    return "X may say nothing of y."
+
+
+def say(message, category=ConvergenceWarning):
+    warnings.warn(message, category, stacklevel=callers.stacklevel())

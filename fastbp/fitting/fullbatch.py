@@ -1,0 +1,58 @@
+"""The loss and its gradient over all samples at once."""
+
+from fastbp.fitting.interrupts import is_pressed_here
+from fastbp.fitting.loop import OptimizerState
+from fastbp.fitting.plan import aligned_zeros, layout, samples_of
+from fastbp.fitting.team import CalledOff, Team
+from fastbp.kernels.formulas.network import n_parameters, step_flops
+from fastbp.kernels.training.large import LARGE
+from fastbp.kernels.training.tiled import TILED, loss_gradient
+
+#: Floating-point operations from which on a second thread is worth being started for one gradient.
+CALL_FLOPS = 1e7
+
+
+class FullBatch:
+    """L and ∂L/∂θ over all samples at once, as a function of θ.
+
+    Parameters
+    ----------
+    net : recarray, see `network.network`
+    dtype : numpy.dtype
+        Of θ.
+    samples : Samples
+    settings : see `settings_of`
+    """
+
+    def __init__(self, net, dtype, samples, settings):
+        self.samples, self.theta = samples, aligned_zeros((n_parameters(net),), dtype)
+        n, itemsize = samples.order.size, self.theta.itemsize
+        # Of a large network the tiles that its weights are worth, but a gradient for each thread.
+        kernel = TILED
+        if LARGE.suits(net, n, itemsize):
+            kernel = TILED._replace(cut=lambda *of: LARGE.cut(*of)._replace(parts=2))
+        state = OptimizerState.start(settings, self.theta, seed=0)
+        self.training, self.team = layout(
+            kernel, net, settings, max(n, 1), self.theta, state, self.theta[:0]
+        )
+        if settings.n_threads is None and step_flops(net, n) < CALL_FLOPS:
+            self.team = Team(1, listens=self.team.listens)
+        if self.team.n_threads > 1 or self.team.listens:  # compiled before they wait for it
+            nobody = samples._replace(order=samples.order[:0])
+            Team(1).run(loss_gradient, self.training, nobody)
+
+    def __call__(self, theta, stop=is_pressed_here):
+        """L, and ∂L/∂θ, which the next call overwrites; `CalledOff` if ``stop()`` says so."""
+        self.theta[:] = theta
+        loss = self.team.run(loss_gradient, self.training, self.samples, stop=stop)
+        return loss, self.training.gradients[0]
+
+
+def loss_and_gradient(net, theta, X, y, sample_weight, settings):
+    """L and ∂L/∂θ over all samples, without the penalty on the weights."""
+    function = FullBatch(net, theta.dtype, samples_of(X, y, sample_weight), settings)
+    function.training.recipe.alpha, function.training.recipe.loss_scale = 0.0, 1.0
+    try:
+        return function(theta)
+    except CalledOff:
+        raise KeyboardInterrupt from None

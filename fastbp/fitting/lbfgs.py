@@ -1,0 +1,189 @@
+"""L-BFGS: SciPy's, on the compiled loss and gradient of all samples (Liu & Nocedal, 1989)."""
+
+import threading
+import time
+from contextlib import contextmanager
+from functools import cache
+
+import numpy as np
+from scipy.optimize import minimize
+from threadpoolctl import ThreadpoolController
+
+from fastbp import scaling
+from fastbp.fitting.fullbatch import FullBatch
+from fastbp.fitting.interrupts import CtrlC
+from fastbp.fitting.loop import NON_FINITE, History, predictions
+from fastbp.fitting.plan import samples_of
+from fastbp.fitting.team import CalledOff
+from fastbp.kernels.formulas.losses import LOSSES
+from fastbp.kernels.formulas.losses import TABLE as LOSS_TABLE
+from fastbp.kernels.formulas.network import n_parameters
+from fastbp.kernels.training.records import Model
+
+#: SciPy's word for why it ended, by its status; 1 is either of two limits.
+CONVERGED, LIMIT, LINE_SEARCH = 0, 1, 2
+
+
+def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, seen=0):
+    """Train θ, of float64, in place; see `loop.fit`. An epoch is an iteration.
+
+    Ends where no component of the gradient is greater than `tol`, after `max_iter` iterations or
+    `max_fun` gradients, or where no step brings more than rounding.
+    """
+    with CtrlC() as ctrl_c:
+        run = _Run(net, theta, samples, held_out, settings, observer, ctrl_c)
+        history = run.history
+        try:
+            with one_thread_in_blas():
+                run.minimize()
+        except (KeyboardInterrupt, CalledOff) as error:
+            if not history.losses:
+                raise KeyboardInterrupt from None
+            is_late = isinstance(error, CalledOff) and not ctrl_c.pressed
+            history.ended_by = "max_time" if is_late else "interrupted"
+            history.seconds = time.perf_counter() - run.start
+    if held_out is not None:
+        theta[:] = run.best_theta
+    return history
+
+
+def prepare(net, samples, settings):
+    """Compile what trains, or load what was compiled: nothing is trained on."""
+    nobody = samples._replace(order=samples.order[:0])
+    FullBatch(net, samples.X.dtype, nobody, settings)(np.zeros(n_parameters(net)))
+
+
+class _Run:
+    """One call of `fit`."""
+
+    def __init__(self, net, theta, samples, held_out, settings, observer, ctrl_c):
+        self.net, self.theta, self.settings = net, theta, settings
+        self.observer, self.ctrl_c = observer, ctrl_c
+        self.function = FullBatch(net, theta.dtype, samples, settings)
+        self.history, self.start = History(kernel="tiled"), time.perf_counter()
+        self.held_out, self.best_theta, self.best = held_out, theta.copy(), np.inf
+        if held_out is not None:
+            apart = samples_of(held_out.X, held_out.y, held_out.weight, held_out.order)
+            self.loss_apart = FullBatch(net, theta.dtype, apart, settings)
+            self.loss_apart.training.recipe.alpha = 0.0
+
+    def minimize(self):
+        """Train until one of the reasons to stop."""
+        settings, history = self.settings, self.history
+        result = minimize(
+            self.loss_and_gradient, self.theta, method="L-BFGS-B", jac=True,
+            callback=self.iteration_ends,
+            options={
+                "maxiter": settings.max_iter, "maxfun": settings.max_fun, "gtol": settings.tol,
+            },
+        )  # fmt: skip
+        if not (np.isfinite(result.fun) and np.isfinite(result.x).all()):
+            raise ValueError(
+                f"Training diverged: the loss is {result.fun:.4g} after {result.nit} iterations. "
+                f"{NON_FINITE} standardize=True does it."
+            )
+        if result.nit == 0:  # θ is a minimum as it is
+            self.note(self.theta, result.fun)
+        if self.is_told_to_stop():
+            return
+        if result.status == LIMIT:
+            history.ended_by = "max_iter" if result.nit >= settings.max_iter else "max_fun"
+        else:
+            history.ended_by = "stalled" if result.status == CONVERGED else "line search"
+
+    def loss_and_gradient(self, theta):
+        if self.is_to_stop():
+            raise CalledOff
+        return self.function(theta, self.is_to_stop)
+
+    def is_to_stop(self):
+        """Whether somebody waits for the end of a gradient. (Not of the first iteration, but for
+        who presses Ctrl-C: there would be no weights to end with.)"""
+        return self.ctrl_c.pressed or (bool(self.history.losses) and self.is_late())
+
+    def is_late(self):
+        """Whether the time is over."""
+        max_time = self.settings.max_time
+        return max_time is not None and time.perf_counter() - self.start >= max_time
+
+    def iteration_ends(self, intermediate_result):
+        """SciPy calls it after each step that it has decided for."""
+        history = self.history
+        if self.observer is not None:
+            self.observer.epoch_begins(self.theta)
+        self.note(intermediate_result.x, intermediate_result.fun)
+        if self.observer is not None and self.observer.epoch_ends(history, self.theta):
+            history.ended_by = "callback"
+        elif self.is_late():
+            history.ended_by = "max_time"
+        if self.is_told_to_stop():
+            raise StopIteration
+
+    def is_told_to_stop(self):
+        """Whether it was not SciPy that ended training."""
+        return self.history.ended_by in ("callback", "max_time")
+
+    def note(self, theta, loss):
+        """An iteration is whole: its weights, and what is said of them."""
+        history = self.history
+        if self.held_out is not None:
+            loss_val, score = self.validate(theta)
+            history.validation_losses.append(loss_val)
+            history.validation_scores.append(score)
+            judged = -score if LOSS_TABLE[self.settings.loss].is_r2s else loss_val
+            if judged < self.best:
+                self.best, self.best_theta[:] = judged, theta
+        self.theta[:] = theta
+        history.losses.append(float(loss))
+        history.seconds = time.perf_counter() - self.start
+
+    def validate(self, theta):
+        """The loss and R² on the held-out samples."""
+        X, y, weight, spread = self.held_out[1:]
+        units = scaling.no_scaling(X.shape[1], y.shape[1])
+        model = Model(self.net, theta, LOSSES[self.settings.loss], False, *units)
+        prediction = np.empty(y.shape)
+        predictions(model, X, prediction, self.settings.n_threads)
+        loss = float(self.loss_apart(theta)[0])
+        score = float(1 - np.mean(weight @ (prediction - y) ** 2 / spread))
+        if not (np.isfinite(loss) and np.isfinite(score)):
+            raise ValueError(
+                f"On the rows held out the loss is {loss:.4g}, the score {score:.4g}: some of "
+                "their X or y are too far from what is trained on. Look for wrong values among "
+                "them."
+            )
+        return loss, score
+
+
+# --------------------------------------------------------------------------- SciPy's BLAS
+
+
+@cache
+def _controller():
+    return ThreadpoolController()
+
+
+class _Limit:
+    """How many ask for it, and what has been changed for them."""
+
+    lock, users, changed = threading.Lock(), 0, None
+
+
+@contextmanager
+def one_thread_in_blas():
+    """Meanwhile products of a few numbers don't wait for other threads.
+
+    SciPy's L-BFGS calls BLAS for products of ten numbers; on a busy machine its threads make each
+    iteration take 15 ms instead of 0.1. The number is the process's: whoever is last sets it back.
+    """
+    with _Limit.lock:
+        _Limit.users += 1
+        if _Limit.users == 1:
+            _Limit.changed = _controller().limit(limits=1, user_api="blas")
+    try:
+        yield
+    finally:
+        with _Limit.lock:
+            _Limit.users -= 1
+            if _Limit.users == 0:
+                _Limit.changed.restore_original_limits()
