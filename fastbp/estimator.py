@@ -113,8 +113,9 @@ class BackpropRegressor(
         `partial_fit`. For tables of up to some thousand rows.
     alpha : float, default=0.0
         Strength of the L2 penalty on the weights, not on the biases. As in scikit-learn it
-        is divided by the batch's size (its weight, with sample weights), and is added to a loss in
-        units of y. With `standardize`, it acts on the weights of the standardised columns.
+        is divided by the batch's size (its weight, with sample weights; by 200 where `batch_size`
+        is "auto", as there), and is added to a loss in units of y. With `standardize`, it acts on
+        the weights of the standardised columns.
     weight_decay : float or "auto", default="auto"
         Decoupled decay (AdamW's, of "adam" and "sgd"): each step first takes
         ``step size * weight_decay`` of each weight away, but not of the biases (Loshchilov &

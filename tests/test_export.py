@@ -5,12 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
+from copy import copy
 
 import numpy as np
 import pytest
 from founding import founding
 
-from fastbp import BackpropEnsembleRegressor
+from fastbp import BackpropEnsembleRegressor, BackpropRegressor
 from fastbp.export import c, integers, onnx
 from fastbp.export.constants import Constants
 from fastbp.kernels.formulas import activations, losses
@@ -35,6 +36,8 @@ def trained(hidden=(7, 5), activation="tanh", n_outputs=1, **params):
     return model
 
 
+MIXED = ["piecewise_linear", "periodic"]
+
 #: Every activation, link, encoding; one output and two; no scaling; no hidden layer.
 MODELS = {
     **{name: {"activation": name} for name in activations.TABLE},
@@ -43,7 +46,7 @@ MODELS = {
     "raw": {"standardize": False, "learning_rate_init": 1e-9},
     **{row.link: {"loss": loss, "n_outputs": 2} for loss, row in losses.TABLE.items()},
     "bins": {"encoding": "piecewise_linear"},
-    "both": {"encoding": ["piecewise_linear", "periodic"], "n_outputs": 2},
+    "both": {"encoding": MIXED, "n_outputs": 2},
 }
 models = pytest.mark.parametrize("params", MODELS.values(), ids=MODELS)
 reals = pytest.mark.parametrize("real", REALS)
@@ -187,10 +190,22 @@ def weighted_mean(model, rows):
 def test_an_ensemble_in_c_is_the_weighted_mean_of_its_members(ensemble, tmp_path):
     got, expected = compiled(ensemble, tmp_path)(ROWS), weighted_mean(ensemble, ROWS)
     np.testing.assert_allclose(got, expected, rtol=2e-6)
-    del ensemble.estimator_weights_
+    ensemble.estimator_weights_ = np.full(3, 1 / 3)
     equal = compiled(ensemble, tmp_path, name="equal")(ROWS)
     np.testing.assert_allclose(equal, ensemble.predict(ROWS), rtol=2e-6)
     ensemble.estimator_weights_ = np.array([1.0, 2.0, 5.0])
+
+
+@needs_compiler
+def test_plain_and_encoded_members_are_exported_as_one(ensemble, tmp_path):
+    mixed, params = copy(ensemble), ensemble.estimators_[0].get_params() | {"encoding": MIXED}
+    mixed.estimators_ = [*ensemble.estimators_[:2], BackpropRegressor(**params).fit(X, Y[1])]
+    expected = weighted_mean(mixed, ROWS)
+    assert np.abs(expected - weighted_mean(ensemble, ROWS)).max() > 0.1
+    np.testing.assert_allclose(compiled(mixed, tmp_path)(ROWS), expected, rtol=2e-6)
+    mixed.estimators_ = [*ensemble.estimators_[:2], founding((5,)).partial_fit(X, Y[1])]
+    with pytest.raises(ValueError, match="can't be exported as one"):
+        mixed.to_c(tmp_path / "model.c")
 
 
 #: Reads rows from a file, and writes predictions.

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp import scaling
+from fastbp import encodings, scaling
 from fastbp.encodings import Encoding
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 
@@ -49,29 +49,37 @@ class Parts(NamedTuple):
 
 def parts_of(model):
     """The parts of a fitted BackpropRegressor or BackpropEnsembleRegressor."""
-    members = getattr(model, "estimators_", None)
-    learnt = [model._learnt] if members is None else [member._learnt for member in members]
-    shares = getattr(model, "estimator_weights_", None)
-    shares = np.ones(len(learnt)) if shares is None else np.asarray(shares, np.float64)
+    if hasattr(model, "estimators_"):
+        learnt = [member._learnt for member in model.estimators_]
+        shares = np.asarray(model.estimator_weights_, np.float64)
+    else:
+        learnt, shares = [model._learnt], np.ones(1)
     first = learnt[0]
     if first.rising:
         raise NotImplementedError("Several quantiles can't be exported; fit one of each level.")
-    net = first.network()
-    if any((each.network()["width"] != net["width"]).any() for each in learnt):
-        raise ValueError("Members of different layers can't be exported as one.")
+    # A network that sees no encoded columns is one that gives them no weight.
+    widest = max(learnt, key=lambda each: each.n_columns)
+    encoding, widths = widest.encoding, widest.network()["width"].tolist()
+    if any(
+        each.network()["width"][1:].tolist() != widths[1:]
+        or not (each.encoding is None or encodings.are_the_same(each.encoding, encoding))
+        for each in learnt
+    ):
+        raise ValueError("Members of different layers or encodings can't be exported as one.")
+    shares = shares / shares.sum()
     return Parts(
-        [_member(each, share) for each, share in zip(learnt, shares / shares.sum(), strict=True)],
-        net["width"].tolist(),
+        [_member(each, share, encoding) for each, share in zip(learnt, shares, strict=True)],
+        widths,
         list(first.activations),
         LOSSES[first.loss].link,
-        first.encoding,
+        encoding,
         int(model.n_features_in_),
         [str(name) for name in getattr(model, "feature_names_in_", ())],
         first.dtype,
     )
 
 
-def _member(learnt, share):
+def _member(learnt, share, encoding):
     theta = learnt.theta(learnt.scaling, learnt.dtype)
     if not np.isfinite(theta).all():
         raise ValueError("The model has weights that are no finite numbers.")
@@ -80,7 +88,12 @@ def _member(learnt, share):
         W, b = np.split(theta[at : at + (n_in + 1) * n_out].reshape(n_in + 1, n_out), [n_in])
         layers.append((W, b[0]))
         at += W.size + b.size
-    return Member(float(share), layers, learnt.scaling)
+    units = learnt.scaling
+    if learnt.encoding is None and encoding is not None:
+        W, b = layers[0]
+        layers[0] = np.pad(W, ((0, encoding.n_columns - len(W)), (0, 0))), b
+        units = encodings.widened(units, encoding)
+    return Member(float(share), layers, units)
 
 
 def precision_of(parts, dtype, *others):

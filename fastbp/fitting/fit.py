@@ -367,8 +367,11 @@ def resolve(settings, n, n_parameters):
     if settings.full_batch:
         settings.batch_size = max(n, 1)
     elif settings.batch_size == "auto":
+        theirs = min(BATCH_SIZE, max(n, 1))
         of_recipe = settings.init != "glorot"
-        settings.batch_size = min(recipe.batch_size(n) if of_recipe else BATCH_SIZE, max(n, 1))
+        settings.batch_size = min(recipe.batch_size(n), max(n, 1)) if of_recipe else theirs
+        # An alpha that is given means what it means to scikit-learn, which divides by its batches.
+        settings.alpha *= settings.batch_size / theirs
     if settings.max_iter == "auto":
         settings.max_iter = recipe.epochs(
             max(n, 1), settings.batch_size, settings.solver, n_parameters
