@@ -21,7 +21,7 @@ from test_persistence import rewritten
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor
 from fastbp import ensemble as module
 from fastbp.fitting import loop, members, plan, team, unseen
-from fastbp.fitting.interrupts import CtrlC
+from fastbp.fitting.interrupts import CtrlC, is_pressed_here
 
 #: A member that is trained at once.
 SMALL = {"hidden_layer_sizes": 12, "max_iter": 30, "early_stopping": False}
@@ -448,7 +448,9 @@ def test_after_ctrl_c_the_members_that_are_done_are_the_model(
         if number == 1:
             assert n_threads == 1 or done.wait(10)
             threading.Thread(target=signal.raise_signal, args=[signal.SIGINT]).start()
-            time.sleep(0.05)
+            end = time.monotonic() + 10
+            while not is_pressed_here() and time.monotonic() < end:
+                time.sleep(0.001)
         fitted = train_one(prepared, number, *rest)
         done.set()
         return fitted
