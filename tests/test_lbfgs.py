@@ -184,7 +184,7 @@ def pressing_ctrl_c(monkeypatch, wanted):
     monkeypatch.setattr(lbfgs.FullBatch, "__call__", call)
 
 
-def test_ctrl_c_keeps_the_last_iterate(table, monkeypatch):
+def test_ctrl_c_keeps_the_last_iterate(table, monkeypatch, ctrl_c_is_heard):
     pressing_ctrl_c(monkeypatch, 4)
     with pytest.warns(ConvergenceWarning, match="Interrupted after"):
         model = founding(**PARAMS).fit(*table)
@@ -194,7 +194,7 @@ def test_ctrl_c_keeps_the_last_iterate(table, monkeypatch):
     assert_array_equal(model.coefs_[0], founding(**PARAMS | {"max_iter": n}).fit(*table).coefs_[0])
 
 
-def test_ctrl_c_before_the_first_iteration_is_an_interrupt(table, monkeypatch):
+def test_ctrl_c_before_the_first_iteration_is_an_interrupt(table, monkeypatch, ctrl_c_is_heard):
     pressing_ctrl_c(monkeypatch, 0)
     with pytest.raises(KeyboardInterrupt):
         founding(**PARAMS).fit(*table)
