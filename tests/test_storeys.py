@@ -37,7 +37,7 @@ WINGS = [
     (
         "fitting",
         [
-            {"schedules", "team", "interrupts", "observer", "learnt", "recipe"},
+            {"schedules", "team", "interrupts", "observer", "learnt", "following", "recipe"},
             {"plan", "settings"},
             {"loop"},
             {"trials"},
