@@ -56,7 +56,8 @@ def turn(memory, net, since, units, loss):
         ∂L/∂W′ⱼ = (s/s′) ∂L/∂Wⱼ − (x̄′ − x̄)/s′ ∂L/∂b,
 
     as both are linear, m exactly. Of squares the mixed term isn't known: it is left out, as if the
-    gradients of W and b were uncorrelated, as they are of centred columns; what is left is positive.
+    gradients of W and b were uncorrelated, as those of centred columns are: what is left is
+    positive, and the steps are rather too short.
     In y, L goes as s_y to the loss's degree, so every gradient; the last layer's weights as 1/s_y.
     (Of several outputs each has its own s_y, a hidden layer's gradients sum over them: theirs is
     the mean.)
