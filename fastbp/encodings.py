@@ -111,7 +111,7 @@ def measure(names, X, random_state):
         Draws the frequencies.
     """
     low, high = X.min(axis=0), X.max(axis=0)
-    mean, scale, _ = scaling.mean_and_scale(X)
+    mean, scale = scaling.mean_and_scale(X)
     several = [np.any((x != a) & (x != b)) for x, a, b in zip(X.T, low, high, strict=True)]
     columns = np.flatnonzero(several)
     bins, waves, frequency = [], np.zeros(0, np.uint32), np.zeros(0)

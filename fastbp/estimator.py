@@ -397,7 +397,12 @@ class BackpropRegressor(
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch on X and y, going on from the present weights.
 
-        The first call measures the scaling of `standardize`, later ones keep it.
+        The scaling of `standardize` follows the stream, as that of scikit-learn's
+        `StandardScaler.partial_fit`: it is that of all rows so far, those of a `fit` before and
+        weights of samples included, and the weights are re-expressed for it, so that what has been
+        learnt stays. (Outliers of each call's X are drawn in, as `fit` does it; an `encoding` stays
+        as it was measured at the first call.) A column of X that was constant so far begins at the
+        size of the others when it no longer is.
 
         Parameters
         ----------

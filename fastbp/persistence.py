@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastbp import archive, encodings
 from fastbp.encodings import Encoding
 from fastbp.fitting.learnt import Learnt, Packed
-from fastbp.scaling import Scaling
+from fastbp.scaling import Scaling, Seen
 
 #: Written into each file, and refused where unknown: by what a file holds.
 FORMAT, ENSEMBLE = "fastbp-model-2", "fastbp-ensemble-2"
@@ -141,6 +141,8 @@ def contents(model):
     arrays |= {f"intercepts_{l}": b for l, b in enumerate(learnt.intercepts)}
     if learnt.scaling is not None:
         arrays |= learnt.scaling._asdict()
+    if learnt.seen is not None:
+        arrays |= {f"seen_{name}": array for name, array in learnt.seen._asdict().items()}
     if learnt.encoding is not None:
         fields["encoding"], *parts = learnt.encoding
         arrays |= {f"encoding_{n}": a for n, a in zip(Encoding._fields[1:], parts, strict=True)}
@@ -256,7 +258,9 @@ def _restored(cls, fields, stored):
     _restore_saved(model, SAVED, fields)
     np.broadcast_to(loss_parameter, model.n_outputs_)  # or an error
     names = encodings.names_of(fields.pop("encoding", None))
-    wanted = _names_of_arrays(model.n_layers_, "X_mean" in stored, bool(names))
+    wanted = _names_of_arrays(
+        model.n_layers_, "X_mean" in stored, "seen_weight" in stored, bool(names)
+    )
     if fields or stored.keys() != set(wanted):
         raise KeyError(sorted(fields.keys() | stored.keys() ^ set(wanted)))
     n_columns = _check_shapes(stored, model, bool(names))
@@ -266,23 +270,26 @@ def _restored(cls, fields, stored):
         [arrays[f"{part}_{l}"] for l in layers] for part in ("coefs", "intercepts")
     )
     units = Scaling(*(arrays[name] for name in Scaling._fields)) if "X_mean" in arrays else None
-    encoding = None
+    encoding = seen = None
+    if "seen_weight" in arrays:
+        seen = Seen(*(arrays[f"seen_{name}"] for name in Seen._fields))
     if names:
         encoding = Encoding(names, *(arrays[f"encoding_{n}"] for n in Encoding._fields[1:]))
     ends = n_columns, model.n_outputs_
     trained = activations, loss, loss_parameter, units, dtype
-    learnt = Learnt(coefs, intercepts, *trained, *ends, encoding, y_dtype, Packed())
+    learnt = Learnt(coefs, intercepts, *trained, *ends, encoding, y_dtype, seen, Packed())
     model._learnt = learnt.checked()
     model._validate_params()
     return model
 
 
-def _names_of_arrays(n_layers, is_scaled, is_encoded):
+def _names_of_arrays(n_layers, is_scaled, is_seen, is_encoded):
     """Those that a file of such a network has."""
     if n_layers > archive.MOST_ARRAYS:
         raise ValueError(f"{n_layers} layers are more than a file holds.")
     names = [f"{part}_{l}" for l in range(n_layers - 1) for part in ("coefs", "intercepts")]
     names += Scaling._fields if is_scaled else ()
+    names += [f"seen_{name}" for name in Seen._fields if is_seen]
     return names + [f"encoding_{name}" for name in Encoding._fields[1:] if is_encoded]
 
 
@@ -300,6 +307,10 @@ def _check_shapes(stored, model, is_encoded):
     if "X_mean" in shape:
         ends = n_columns, n_columns, model.n_outputs_, model.n_outputs_
         wanted |= {name: (end,) for name, end in zip(Scaling._fields, ends, strict=True)}
+    if "seen_weight" in shape:
+        lengths = 1, n, n, model.n_outputs_, model.n_outputs_
+        parts = zip(Seen._fields, lengths, strict=True)
+        wanted |= {f"seen_{name}": (length,) for name, length in parts}
     n_in = n_columns
     for l in range(model.n_layers_ - 1):
         (n_out,) = shape[f"intercepts_{l}"]

@@ -27,6 +27,43 @@ class Scaling(NamedTuple):
     y_scale: np.ndarray
 
 
+class Seen(NamedTuple):
+    """What has been seen of each column of X and y, float64: other rows can be added to it."""
+
+    weight: np.ndarray  # (1,): of all rows, each of weight 1 if there are none
+    X_mean: np.ndarray  # (n_features,)
+    X_deviation: np.ndarray  # standard, and as it is: of a constant, 0 or nearly
+    y_mean: np.ndarray  # (n_outputs,)
+    y_deviation: np.ndarray
+
+    def units(self, link="identity"):
+        """The scaling that standardises them.
+
+        Behind a link y is divided by its mean: from 0 on, that is where it is 0.
+        """
+        X_scale = _scale(self.X_mean, self.X_deviation)
+        # What is subtracted of a constant column, times its weight, is in the first biases of raw
+        # units: of a large one, it would be all that is left of them.
+        is_constant = are_constant(self.X_mean, self.X_deviation)
+        X_scale[is_constant] = np.maximum(np.abs(self.X_mean[is_constant]), 1.0)
+        if link == "identity":
+            of_y = self.y_mean, _scale(self.y_mean, self.y_deviation)
+        else:
+            mean = np.where(self.y_mean > 0, self.y_mean, 1.0)
+            of_y = np.zeros_like(mean), mean
+        return Scaling(self.X_mean, X_scale, *of_y)
+
+    def merged(self, more):
+        """With more rows: as if all had been measured at once (Chan, Golub & LeVeque, 1979)."""
+        weight = np.minimum(self.weight + more.weight, MOST_WEIGHT)
+        part = more.weight / (self.weight + more.weight)
+        return Seen(
+            weight,
+            *_merged(self.X_mean, self.X_deviation, more.X_mean, more.X_deviation, part),
+            *_merged(self.y_mean, self.y_deviation, more.y_mean, more.y_deviation, part),
+        )
+
+
 class Bounds(NamedTuple):
     """Between what the values of each column of X are trained on."""
 
@@ -45,6 +82,13 @@ SMALLEST_SQUARE = 1e-280
 
 #: Of weights, beside the largest: less is not there. Float32 holds it, and its inverse.
 LEAST_WEIGHT = 2.0**-100
+
+#: Of all rows seen: what is more is not counted, the sum of two is a number.
+MOST_WEIGHT = 2.0**1022
+
+OVERFLOW = (
+    "Values are too large to be standardised: their differences overflow. Rescale the column."
+)
 
 #: Values that quantiles are taken of, at most: columns together.
 VALUES_LOOKED_AT = 2_000_000
@@ -79,7 +123,12 @@ def bounds_of(X, rows):
 
 
 def measure(X, y, weight=None, bounds=None):
-    """Scaling that standardises X and y.
+    """Scaling that standardises X and y: see `seen_of`."""
+    return seen_of(X, y, weight, bounds).units()
+
+
+def seen_of(X, y, weight=None, bounds=None):
+    """Weight, means and deviations of X and y.
 
     Parameters
     ----------
@@ -90,11 +139,29 @@ def measure(X, y, weight=None, bounds=None):
     bounds : Bounds or None
         Between which X counts.
     """
-    X_mean, X_scale, is_constant = mean_and_scale(X, weight, bounds)
-    # What is subtracted of a constant column, times its weight, is in the first biases of raw
-    # units: of a large one, it would be all that is left of them.
-    X_scale[is_constant] = np.maximum(np.abs(X_mean[is_constant]), 1.0)
-    return Scaling(X_mean, X_scale, *mean_and_scale(y, weight)[:2])
+    total = X.shape[0]
+    if weight is not None:
+        with np.errstate(over="ignore", under="ignore"):
+            total = np.ldexp(relative(weight).sum(), exponent_of(weight))
+    total = np.clip(np.array([total], np.float64), np.finfo(np.float64).tiny, MOST_WEIGHT)
+    return Seen(total, *mean_and_deviation(X, weight, bounds), *mean_and_deviation(y, weight))
+
+
+def checked_seen(seen, n_features, n_outputs):
+    """What has been seen in memory of its own; an error, if it is none of so many columns."""
+    lengths = [1] + 2 * [n_features] + 2 * [n_outputs]
+    shapes = [np.shape(each) for each in seen]
+    if shapes != [(n,) for n in lengths]:
+        raise ValueError(
+            f"Arrays of shapes {shapes} are not what was seen of {n_features} columns and "
+            f"{n_outputs} outputs."
+        )
+    flat = np.concatenate(seen, dtype=np.float64, casting="same_kind")
+    own = Seen(*np.split(flat, np.cumsum(lengths)[:-1]))
+    deviations = np.concatenate([own.X_deviation, own.y_deviation])
+    if not (np.isfinite(flat).all() and own.weight[0] > 0 and (deviations >= 0).all()):
+        raise ValueError("What was seen must be finite, its weight above 0, no deviation below.")
+    return own
 
 
 def checked(scaling, n_columns, n_outputs):
@@ -137,7 +204,38 @@ def exponent_of(weight):
 
 
 def mean_and_scale(A, weight=None, bounds=None):
-    """Mean and standard deviation of each column, 1 of constant ones, and which these are.
+    """Mean of each column and what it is divided by."""
+    mean, deviation = mean_and_deviation(A, weight, bounds)
+    return mean, _scale(mean, deviation)
+
+
+def are_constant(mean, deviation):
+    """Which columns have only rounding errors about their means."""
+    return deviation <= np.maximum(ROUNDING * np.abs(mean), np.finfo(np.float64).tiny)
+
+
+def _scale(mean, deviation):
+    """What a column is divided by: a constant one is centred, not scaled."""
+    return np.where(are_constant(mean, deviation), 1.0, deviation)
+
+
+def _merged(mean, deviation, more_mean, more_deviation, part):
+    """Mean and deviation of two groups of rows, of which the second is this part of the whole."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        apart = more_mean - mean
+        each = np.stack([deviation, more_deviation, np.abs(apart)])
+        # A power of two away, squares are numbers, and no digit is lost.
+        unit = np.ldexp(1.0, np.frexp(each.max(axis=0))[1] - 1)
+        squares = (each / unit) ** 2
+        shares = np.stack([1 - part, part, (1 - part) * part])
+        deviation = np.sqrt((shares * squares).sum(axis=0)) * unit
+    if not np.isfinite(deviation).all():
+        raise ValueError(OVERFLOW)
+    return mean + part * apart, deviation
+
+
+def mean_and_deviation(A, weight=None, bounds=None):
+    """Mean and standard deviation of each column.
 
     All is measured from the first row, in units of what columns differ from it: a small column with
     a large offset, or one whose squares are beyond all numbers, is measured as any other.
@@ -159,15 +257,8 @@ def mean_and_scale(A, weight=None, bounds=None):
             unit = _powers_of_two(A, chunks, bounds, origin)
             variance = _mean_square(A, chunks, bounds, origin, away, unit)
     if not np.isfinite(variance).all():
-        raise ValueError(
-            "Values are too large to be standardised: their differences overflow. "
-            "Rescale the column."
-        )
-    mean, scale = origin + away, np.sqrt(variance) * unit
-    # A constant column has only rounding errors about its mean: it is centred, not scaled.
-    least = np.maximum(ROUNDING * np.abs(mean), np.finfo(np.float64).tiny)
-    is_constant = scale <= least
-    return mean, np.where(is_constant, 1.0, scale), is_constant
+        raise ValueError(OVERFLOW)
+    return origin + away, np.sqrt(variance) * unit
 
 
 def _mean_square(A, chunks, bounds, origin, away, unit):

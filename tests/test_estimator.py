@@ -375,15 +375,6 @@ def test_partial_fits_are_the_epochs_of_a_fit(standard_table):
     assert (model.n_iter_, model.t_) == (1, whole.t_)
 
 
-def test_partial_fit_keeps_the_scaling_of_its_first_call(table):
-    """With steps too small to be seen, a table in other units leaves the model as it was."""
-    X, y = table
-    model = founding(**QUICK, momentum=0.0, learning_rate_init=1e-20)
-    before = model.partial_fit(X[:30], y[:30]).predict(X)
-    model.partial_fit(1000 * X[30:], 1000 * y[30:])
-    assert_allclose(model.predict(X), before, rtol=1e-6)
-
-
 def test_a_fit_of_one_epoch_is_an_epoch(table):
     model = founding(**QUICK | {"max_iter": 1}).fit(*table)
     assert model.n_iter_ == len(model.loss_curve_) == 1

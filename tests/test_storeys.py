@@ -37,7 +37,16 @@ WINGS = [
     (
         "fitting",
         [
-            {"schedules", "team", "interrupts", "observer", "learnt", "recipe", "mixture"},
+            {
+                "schedules",
+                "team",
+                "interrupts",
+                "observer",
+                "learnt",
+                "following",
+                "recipe",
+                "mixture",
+            },
             {"plan", "settings"},
             {"loop"},
             {"fullbatch"},

@@ -9,7 +9,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from fastbp import encodings, parameters, scaling
-from fastbp.fitting import loop, mixture, recipe, solvers, trials
+from fastbp.fitting import following, loop, mixture, recipe, solvers, trials
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.observer import observe
 from fastbp.fitting.plan import aligned, held_out_of, row_numbers, samples_of
@@ -105,7 +105,7 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
     before : Learnt or None
         What to go on from.
     optimizer : OptimizerState or None
-        To go on with: then the scaling of `before` stays.
+        To go on with.
     seen : int
         Samples trained on so far.
 
@@ -182,7 +182,7 @@ def ground_for(settings, table, held_out, before, random_state):
     settings.one_row = share_of_one_row(table, order, settings)
     if settings.one_row > RULES and before is None and not settings.is_partial:
         table, settings.drawn_in = drawn_in(table, order)
-    units, bounds = scaling_for(table, order, settings, before)
+    units, bounds, settings.seen = scaling_for(table, order, settings, before)
     settings.alpha = alpha_for(settings, table, order, units)
     return Ground(table, order, held_out, units, bounds, spread_of_constant)
 
@@ -293,7 +293,10 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
         return fitted_by(prepared)
     task, plan, samples, scored, units, pilot, _ = prepared
     net, settings, dtype = task.net, task.settings, samples.X.dtype
+    since = None  # units that `before` is re-expressed from
     if before is not None:
+        if settings.is_partial and units is not None:
+            before, since = following.begun_in(before, units)
         theta, seed = before.theta(units, dtype), trials.new_seed(task.random_state)
     else:
         try:
@@ -304,6 +307,8 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
     earlier = optimizer
     if earlier is not None and settings.is_partial and earlier.fits(settings, theta):
         optimizer = earlier.copy()
+        if since is not None:
+            following.turn(optimizer.memory, net, since, units, before.loss)
         settings.learning_rate_init = optimizer.eta
     else:
         settings.learning_rate_init = task.step_size(plan, theta)
@@ -476,26 +481,25 @@ def split(rows, fraction, random_state):
 
 
 def scaling_for(table, rows, settings, before):
-    """In which units to train, and between which bounds the columns of X: measured on the rows that
-    are trained on, but for a `partial_fit` that goes on.
-
-    Behind a link y is divided by its mean: from 0 on, that is where it is 0.
+    """In which units to train, between which bounds the columns of X, and what the units are of:
+    measured on the rows that are trained on, and, for a `partial_fit` that goes on, on all before.
     """
     if not settings.standardize:
-        return None, None
-    if before is not None and settings.is_partial:
-        return before.scaling, None
+        return None, None, None
+    goes_on = before is not None and settings.is_partial
+    if goes_on and before.seen is None:  # in raw units, or of a file that doesn't say it
+        return before.scaling, None, None
     X, y, weight = table
     if len(rows) < len(y):
         trained_on = np.zeros(len(y))
         trained_on[rows] = 1.0
         weight = trained_on if weight is None else weight * trained_on
     bounds = scaling.bounds_of(X, rows if weight is None else np.flatnonzero(weight))
-    units = scaling.measure(X, y, weight, bounds)
-    if LOSSES[settings.loss].link != "identity":
-        mean = np.where(units.y_mean > 0, units.y_mean, 1.0)
-        units = units._replace(y_mean=np.zeros_like(mean), y_scale=mean)
-    return units, bounds
+    seen, link = scaling.seen_of(X, y, weight, bounds), LOSSES[settings.loss].link
+    if not goes_on:
+        return seen.units(link), bounds, seen
+    seen = before.seen.merged(seen)
+    return following.units_of(seen, before, link), bounds, seen
 
 
 def encoding_for(ground, settings, before, random_state):

@@ -47,6 +47,7 @@ class Learnt(NamedTuple):
     n_outputs: int
     encoding: Encoding | None = None
     y_dtype: np.dtype = np.dtype(np.float64)  # the least precision that predictions have
+    seen: scaling.Seen | None = None  # of the table, that a stream's scaling goes on from
     packed: Packed | None = None  # None: the weights are somebody else's from the beginning
 
     @classmethod
@@ -60,7 +61,7 @@ class Learnt(NamedTuple):
                 "The weights for these units of X and y are beyond float64. Rescale the columns."
             )
         ends = (int(net["width"][end]) for end in (0, -1))
-        rest = units, theta.dtype, *ends, encoding, settings.y_dtype, Packed()
+        rest = units, theta.dtype, *ends, encoding, settings.y_dtype, settings.seen, Packed()
         return cls(*weights, tuple(settings.activations), *given, *rest)
 
     def given_away(self, name):
@@ -169,8 +170,10 @@ class Learnt(NamedTuple):
             raise ValueError(f"The precisions are {self.dtype} and {self.y_dtype}.")
         encoding = self.encoding and encodings.checked(self.encoding, self.n_columns)
         coefs, intercepts = self.weights()
-        checked = self._replace(
-            coefs=coefs, intercepts=intercepts, scaling=self.units(), encoding=encoding
-        )
+        seen = self.seen and scaling.checked_seen(self.seen, self.n_features, self.n_outputs)
+        if seen is not None and self.scaling is None:
+            raise ValueError("There is no scaling of what was seen.")
+        own = {"scaling": self.units(), "encoding": encoding, "seen": seen}
+        checked = self._replace(coefs=coefs, intercepts=intercepts, **own)
         checked.model()
         return checked

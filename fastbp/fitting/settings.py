@@ -35,8 +35,8 @@ def settings_of(params, *, is_partial=False):
         `searches`, whether trials may scale columns, and `search_decay`, with which decay; and what
         is known later: `constant_loss`, that of the best constant prediction, `perfect_loss`, that
         of y itself, `one_row`, the largest part that a single row has in the variance of y,
-        `drawn_in`, the bounds that y was clipped to, and `y_dtype`, the least precision of
-        predictions.
+        `drawn_in`, the bounds that y was clipped to, `y_dtype`, the least precision of predictions,
+        and `seen`, what the scaling is of.
 
     Raises
     ------
@@ -51,6 +51,7 @@ def settings_of(params, *, is_partial=False):
         one_row=0.0,
         drawn_in=None,
         y_dtype=np.dtype(np.float64),
+        seen=None,
     )
     settings.hidden = hidden_widths(settings.hidden_layer_sizes)
     settings.activations = activation_names(settings.activation, len(settings.hidden))
