@@ -30,8 +30,9 @@ from fastbp.kernels.formulas.optimizers import SOLVERS
 
 def run_train(args):
     """Train on a CSV file, report and save the model."""
-    features, X, y = tables.read_samples(args.table, args.target, args.features)
+    features, X, y = tables.read_samples(args.table, args.target, args.features, **dialect(args))
     split = tables.split_rows(X, y, args.test_fraction, args.seed)
+    del X, y  # the parts are copies
     if np.ptp(split.y) == 0:
         raise ValueError(f"The target {args.target!r} is {split.y[0]:g} in all rows to train on.")
     path, picture = output_files(args)
@@ -96,11 +97,11 @@ def run_predict(args):
     if args.out:
         tables.check_writable(Path(args.out), keep=args.table)
         tables.check_writable(Path(args.out), keep=args.model, what="the model")
-    table = tables.read(args.table)
+    table = tables.read(args.table, **dialect(args))
     X = inputs_of(model, table)
     if sys.stderr.isatty():
         prepare_kernels(lambda: model.predict(X[:1]), stream=sys.stderr)
-    y = model.predict(X).reshape(len(table.rows), -1)
+    y = model.predict(X).reshape(len(table), -1)
     header = ["prediction"]
     if y.shape[1] > 1:
         header = [f"prediction_{k + 1}" for k in range(y.shape[1])]
@@ -156,7 +157,10 @@ class Parser(argparse.ArgumentParser):
 
 def columns(text):
     """Names of columns: a row of CSV, so that a name may hold a comma."""
-    return next(csv.reader([text], skipinitialspace=True))
+    try:
+        return next(csv.reader([text], skipinitialspace=True))
+    except csv.Error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of names: {error}") from None
 
 
 def layers(text):
@@ -208,6 +212,25 @@ def add_seed(command):
     )
 
 
+def delimiter(text):
+    """One character; of those that can't be typed, the name."""
+    mark = {"tab": "\t", "\\t": "\t", "space": " "}.get(text, text)
+    if len(mark) != 1 or mark.isalnum() or not mark.isascii() or mark in '"\r\n.+-\0':
+        raise argparse.ArgumentTypeError(f"{text!r} can't separate fields")
+    return mark
+
+
+def add_dialect(command):
+    add = command.add_argument
+    add("--delimiter", type=delimiter, metavar="CHAR", help="between fields: ; or tab; found out")
+    add("--decimal", choices=[".", ","], help="decimal mark of the table; found out")
+
+
+def dialect(args):
+    """How the table is written, as far as it was told."""
+    return {"delimiter": args.delimiter, "decimal": args.decimal}
+
+
 def add_train(commands):
     train = commands.add_parser(
         "train",
@@ -227,6 +250,7 @@ def add_train(commands):
     add("--learning-rate-init", type=float, metavar="X", help="step size")
     add("--batch-size", type=batch_size, metavar="N")
     add("--test-fraction", type=float, default=0.2, metavar="X", help="default 0.2; 0: no test")
+    add_dialect(train)
     add_seed(train)
     add("--model", metavar="MODEL.npz", help="default: fastbp-TABLE.npz, here")
     add("--plot", metavar="PICTURE.png", help="draw the loss curve and the fit")
@@ -241,6 +265,7 @@ def add_predict(commands):
     predict.set_defaults(run=run_predict)
     predict.add_argument("model", metavar="MODEL.npz")
     predict.add_argument("table", metavar="TABLE.csv", help="columns are chosen by their names")
+    add_dialect(predict)
     predict.add_argument("--out", metavar="PREDICTIONS.csv", help="default: print them")
 
 
@@ -263,6 +288,7 @@ def add_explain(commands):
     add("--hidden", **hidden, default=(2,), help="hidden layers of a new network; default 2")
     add("--activation", type=activations, help="of a new network; default logistic")
     add("--learning-rate", type=float, default=0.1, metavar="X", help="step size; default 0.1")
+    add_dialect(explain)
     add_seed(explain)
     add("--out", default=".", metavar="DIR", help="for picture and page; default: here")
     add("--watch", action="store_true", help="train row by row from there, and show each step")
@@ -314,27 +340,37 @@ def main(argv=None):
     try:
         args = parser().parse_args(argv)
         args.run(args)
-        sys.stdout.flush()
+        print(end="", flush=True)
         return 0
     except SystemExit as end:
         return end.code
     except KeyboardInterrupt:
         return _fail("fastbp: interrupted", 130)
     except BrokenPipeError:
-        # Python flushes again as it ends, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
         return 141
     except OSError as error:
         told = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         return _fail(f"fastbp: error: {told}", 2)
-    except (ValueError, ImportError) as error:
+    except MemoryError:
+        return _fail("fastbp: error: there is not enough memory", 2)
+    except (ValueError, ImportError, OverflowError) as error:
         # Tables, models and estimators tell by these what is wrong with what they were given.
         return _fail(f"fastbp: error: {' '.join(str(error).split())}", 2)
 
 
 def _fail(line, code):
+    try:
+        print(end="", flush=True)
+    except OSError:  # a full disk
+        _give_up_stdout()
     print(line, file=sys.stderr)
     return code
+
+
+def _give_up_stdout():
+    """Python flushes again as it ends, and would complain of what can't be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -71,7 +71,13 @@ CELLS = [
     ("", "line 3, column 'b': the value is missing"),
     ("nan", "'nan' is not a finite number"),
     ("1e999", "'1e999' is not a finite number"),
-    ('"1,5"', "write a decimal point"),
+    ('"8,174"', "write thousands without separators; tell a decimal mark by --decimal"),
+    ("1_000", "'1_000' is not a number"),
+    ("٣", "'٣' is not a number"),
+    ("0x10", "'0x10' is not a number"),
+    ("1d5", "'1d5' is not a number"),
+    ("True1", "not a number"),
+    ("x\x1b[31m", r"'x\\x1b\[31m' is not"),
     ("x" * 1000, r"x{37}\.\.\."),
 ]
 
