@@ -10,6 +10,7 @@ import argparse
 import codecs
 import csv
 import os
+import signal
 import sys
 import unicodedata
 from pathlib import Path
@@ -19,7 +20,7 @@ from sklearn.callback import ProgressBar
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression
 
-from fastbp import BackpropRegressor, __version__, plotting
+from fastbp import BackpropRegressor, __version__, plotting, starting
 from fastbp.app import tables
 from fastbp.app.job import Lines, bars, evaluate, prepare_kernels, print_results, run_job, step_of
 from fastbp.kernels.formulas.activations import ACTIVATIONS
@@ -338,6 +339,7 @@ def main(argv=None):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="fastbp-plain")
     try:
+        starting.started()
         args = parser().parse_args(argv)
         args.run(args)
         print(end="", flush=True)
@@ -350,7 +352,8 @@ def main(argv=None):
         _give_up_stdout()
         return 141
     except OSError as error:
-        told = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        told = error.strerror or str(error)
+        told = f"{error.filename}: {told}" if error.filename else told
         return _fail(f"fastbp: error: {told}", 2)
     except MemoryError:
         return _fail("fastbp: error: there is not enough memory", 2)
@@ -374,4 +377,6 @@ def _give_up_stdout():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done
+    sys.exit(code)

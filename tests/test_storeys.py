@@ -33,7 +33,7 @@ WINGS = [
             {"kernels", "surrogate", "jacobian"},
         ],
     ),
-    ("", [{"archive", "callers", "parameters", "scaling"}, {"encodings"}]),
+    ("", [{"archive", "callers", "parameters", "scaling", "starting"}, {"encodings"}]),
     (
         "fitting",
         [

@@ -235,8 +235,8 @@ def read(path, delimiter=None, decimal=None):
     if not len(columns[0]):
         raise TableError(f"{path} has a header and no rows.")
     *columns, beyond = columns
-    if _is_missing(columns[-1]).any() or not _is_missing(beyond).all():
-        # pandas fills short rows up: only that of a value, not that of a field, may be missing.
+    filled_up = _is_missing(columns[-1]).any() or not _is_missing(beyond).all()
+    if filled_up or text.has_quotes:  # pandas fills short rows up, and takes "1"5 for 15
         _find_fault(path, dialect.delimiter, len(names))
     return Table(path, dialect, names, columns)
 
@@ -267,6 +267,7 @@ class _Text:
 
     def __init__(self, file, path):
         self.file, self.path, self.held = file, path, ""
+        self.has_quotes = False
         self.decoder = codecs.getincrementaldecoder("utf-8-sig")()
 
     def read(self, size=2**18):
@@ -284,6 +285,7 @@ class _Text:
                 raise TableError(f"{self.path} is not a CSV file in UTF-8.")
             if not content:
                 break
+        self.has_quotes = self.has_quotes or '"' in text
         return text
 
     def give_back(self, text):
