@@ -334,6 +334,9 @@ def main(argv=None):
         Exit code: 0, 2 after a mistake of the user's, 130 after Ctrl-C, 141 if what read
         the output has gone.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
     codecs.register_error("fastbp-plain", _plain)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

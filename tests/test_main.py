@@ -435,6 +435,13 @@ def test_a_full_disk_is_told_in_one_line(table):
     )
 
 
+def test_a_closed_output_is_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert train("--model", "m.npz") == 0
+    sys.stdout.close()
+    assert (tmp_path / "m.npz").exists()
+
+
 def test_too_little_memory_is_told_in_one_line(monkeypatch, capsys):
     def reads(*arguments, **options):
         raise MemoryError
