@@ -116,6 +116,23 @@ class Table:
             return f"its only column is {only} (fields taken to be separated by {mark})"
         return f"its columns are {listed(self.names, lambda name: shortened(name)[1:-1])}"
 
+    def column(self, name):
+        """A column as it was read: float64 if each cell is a number or empty, else objects."""
+        return self.columns[self.names.index(name)]
+
+    def texts(self, name):
+        """The cells of a column as they are written, without space around."""
+        cells = self.column(name)
+        if cells.dtype == float or not all(isinstance(c, str) or c != c for c in cells):
+            at = self.names.index(name)
+            found = islice(records(self.path, self.dialect.delimiter), 1, len(self) + 1)
+            return np.array([row[at].strip() for _, row in found], dtype=object)
+        return np.array([cell.strip() if cell == cell else "" for cell in cells], dtype=object)
+
+    def cell_error(self, i, name):
+        """A TableError that says what is wrong with a cell."""
+        return self._cell_error(i, self.names.index(name), name)
+
     def _column(self, at, name):
         values = self.columns[at]
         if values.dtype != float:
@@ -169,13 +186,19 @@ def listed(names, shown, most=LISTED):
 def read_samples(path, target, features=None, **dialect):
     """Names of the features, X and y of a CSV file; by default all columns but the target."""
     table = read(path, **dialect)
+    features = features_of(table, target, features)
+    return features, table.numbers(features), table.numbers([target]).ravel()
+
+
+def features_of(table, target, features=None):
+    """The columns to predict the target from: those named, or all others."""
     table.require([target])
     features = list(features or [name for name in table.names if name != target])
     if target in features:
         raise ValueError(f"The target {target!r} is among the features.")
     if not features:
-        raise ValueError(f"{path} has no column besides the target {target!r}.")
-    return features, table.numbers(features), table.numbers([target]).ravel()
+        raise ValueError(f"{table.path} has no column besides the target {target!r}.")
+    return features
 
 
 def names_as_array(names):
