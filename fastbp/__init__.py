@@ -2,6 +2,11 @@
 
 from importlib import import_module
 
+from fastbp import starting
+
+if starting.as_command():
+    starting.leave_on_ctrl_c()
+
 from fastbp.ensemble import BackpropEnsembleRegressor
 from fastbp.estimator import BackpropRegressor
 from fastbp.warmup import warm_up

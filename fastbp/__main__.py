@@ -10,6 +10,7 @@ import argparse
 import codecs
 import csv
 import os
+import signal
 import sys
 import unicodedata
 from pathlib import Path
@@ -19,8 +20,8 @@ from sklearn.callback import ProgressBar
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression
 
-from fastbp import BackpropRegressor, __version__, plotting
-from fastbp.app import tables
+from fastbp import BackpropRegressor, __version__, plotting, starting
+from fastbp.app import columns, tables
 from fastbp.app.job import Lines, bars, evaluate, prepare_kernels, print_results, run_job, step_of
 from fastbp.fitting.solvers import SOLVERS
 from fastbp.kernels.formulas.activations import ACTIVATIONS
@@ -30,20 +31,25 @@ from fastbp.kernels.formulas.activations import ACTIVATIONS
 
 def run_train(args):
     """Train on a CSV file, report and save the model."""
-    features, X, y = tables.read_samples(args.table, args.target, args.features)
-    split = tables.split_rows(X, y, args.test_fraction, args.seed)
+    table = tables.read(args.table, **dialect(args))
+    features = tables.features_of(table, args.target, args.features)
+    split, learnt = split_of(table, features, args)
+    del table  # the parts are copies
     if np.ptp(split.y) == 0:
         raise ValueError(f"The target {args.target!r} is {split.y[0]:g} in all rows to train on.")
     path, picture = output_files(args)
     model = BackpropRegressor(random_state=args.seed).set_params(**settings_given(args))
 
     print(f"{args.table}: {len(features)} columns to predict {args.target} from")
+    tell_columns(learnt)
     print(f"{len(split.y)} rows to train on, {len(split.y_test)} to test on (seed {args.seed})")
     prepare_kernels(step_of(model, *split.X.shape[::-1]))
     model.set_callbacks(ProgressBar() if bars() else Lines())
     result = evaluate("BackpropRegressor", model, split)
     report_training(model, result, split, args.target)
-    model.feature_names_in_ = tables.names_as_array(features)
+    model.feature_names_in_ = tables.names_as_array(columns.names(learnt))
+    if not all(column.is_plain() for column in learnt):
+        model.columns_ = columns.to_json(learnt)
     model.save(path)
     tested = "as tested: the test rows took no part" if args.test_fraction else "of all rows"
     print(f"Model: {path} ({tested})")
@@ -51,6 +57,28 @@ def run_train(args):
         y_pred = result.y_pred
         plotting.save_picture(picture, model, split.y_test, y_pred, args.table, args.target)
         print(f"Picture: {picture}")
+
+
+def split_of(table, features, args):
+    """The samples, set apart, and what was learnt of their columns by those to train on."""
+    y = table.numbers([args.target]).ravel()
+    rows = np.arange(len(table))[:, None]
+    split = tables.split_rows(rows, y, args.test_fraction, args.seed)
+    learnt = columns.learn(table, features, split.X.ravel())
+    X, X_test = columns.numbers(learnt, table, split.X.ravel(), split.X_test.ravel())
+    if not X.shape[1]:
+        raise ValueError(f"{args.table} has no column of which a number can be made.")
+    return split._replace(X=X, X_test=X_test), learnt
+
+
+def tell_columns(learnt):
+    """What became of each column, if not all are plain numbers."""
+    special = [column for column in learnt if not column.is_plain()]
+    width = max((len(tables.shortened(column.name)) for column in special), default=0)
+    for column in special[: tables.LISTED]:
+        print(f"  {tables.shortened(column.name):{width}}  {column.told()}")
+    if len(special) > tables.LISTED:
+        print(f"  and {len(special) - tables.LISTED} more that are not plain numbers")
 
 
 def report_training(model, result, split, target):
@@ -96,11 +124,11 @@ def run_predict(args):
     if args.out:
         tables.check_writable(Path(args.out), keep=args.table)
         tables.check_writable(Path(args.out), keep=args.model, what="the model")
-    table = tables.read(args.table)
+    table = tables.read(args.table, **dialect(args))
     X = inputs_of(model, table)
     if sys.stderr.isatty():
         prepare_kernels(lambda: model.predict(X[:1]), stream=sys.stderr)
-    y = model.predict(X).reshape(len(table.rows), -1)
+    y = model.predict(X).reshape(len(table), -1)
     header = ["prediction"]
     if y.shape[1] > 1:
         header = [f"prediction_{k + 1}" for k in range(y.shape[1])]
@@ -118,6 +146,9 @@ def inputs_of(model, table):
         names = list(model.feature_names_in_)
         # They have done their duty; an array without names would be warned about.
         del model.feature_names_in_
+        if hasattr(model, "columns_"):
+            learnt = columns.from_json(model.columns_, names)
+            return columns.numbers(learnt, table, slice(None))[0]
         return table.numbers(names)
     if len(table.names) != model.n_features_in_:
         raise ValueError(
@@ -154,9 +185,12 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"fastbp: error: {message}\n")
 
 
-def columns(text):
+def names(text):
     """Names of columns: a row of CSV, so that a name may hold a comma."""
-    return next(csv.reader([text], skipinitialspace=True))
+    try:
+        return next(csv.reader([text], skipinitialspace=True))
+    except csv.Error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of names: {error}") from None
 
 
 def layers(text):
@@ -208,18 +242,38 @@ def add_seed(command):
     )
 
 
+def delimiter(text):
+    """One character; of those that can't be typed, the name."""
+    mark = {"tab": "\t", "\\t": "\t", "space": " "}.get(text, text)
+    if len(mark) != 1 or mark.isalnum() or not mark.isascii() or mark in '"\r\n.+-\0':
+        raise argparse.ArgumentTypeError(f"{text!r} can't separate fields")
+    return mark
+
+
+def add_dialect(command):
+    add = command.add_argument
+    add("--delimiter", type=delimiter, metavar="CHAR", help="between fields: ; or tab; found out")
+    add("--decimal", choices=[".", ","], help="decimal mark of the table; found out")
+
+
+def dialect(args):
+    """How the table is written, as far as it was told."""
+    return {"delimiter": args.delimiter, "decimal": args.decimal}
+
+
 def add_train(commands):
     train = commands.add_parser(
         "train",
         help="train on a CSV file",
-        description="Train on a numeric CSV file with a header, test on rows set aside, and save "
-        "the model that was tested. What is not set is BackpropRegressor's default.",
+        description="Train on a CSV file with a header, test on rows set aside, and save the model "
+        "that was tested. Text becomes a column for each level, holes the median. What is not "
+        "set is BackpropRegressor's default.",
     )
     train.set_defaults(run=run_train)
     add = train.add_argument
     add("table", metavar="TABLE.csv")
     add("--target", required=True, metavar="COLUMN", help="the column to predict")
-    add("--features", type=columns, metavar="A,B,C", help="default: all columns but the target")
+    add("--features", type=names, metavar="A,B,C", help="default: all columns but the target")
     add("--hidden", dest="hidden_layer_sizes", type=layers, metavar="50,50", help="hidden layers")
     add("--activation", type=activations, help=f"{', '.join(ACTIVATIONS)}; or a list")
     add("--solver", help=" or ".join(SOLVERS))
@@ -227,6 +281,7 @@ def add_train(commands):
     add("--learning-rate-init", type=float, metavar="X", help="step size")
     add("--batch-size", type=batch_size, metavar="N")
     add("--test-fraction", type=float, default=0.2, metavar="X", help="default 0.2; 0: no test")
+    add_dialect(train)
     add_seed(train)
     add("--model", metavar="MODEL.npz", help="default: fastbp-TABLE.npz, here")
     add("--plot", metavar="PICTURE.png", help="draw the loss curve and the fit")
@@ -241,6 +296,7 @@ def add_predict(commands):
     predict.set_defaults(run=run_predict)
     predict.add_argument("model", metavar="MODEL.npz")
     predict.add_argument("table", metavar="TABLE.csv", help="columns are chosen by their names")
+    add_dialect(predict)
     predict.add_argument("--out", metavar="PREDICTIONS.csv", help="default: print them")
 
 
@@ -256,13 +312,14 @@ def add_explain(commands):
     add = explain.add_argument
     add("table", metavar="TABLE.csv", nargs="?", help="default: cars that come with fastbp")
     add("--target", metavar="COLUMN", help="the column to predict")
-    add("--features", type=columns, metavar="A,B,C", help="default: all columns but the target")
+    add("--features", type=names, metavar="A,B,C", help="default: all columns but the target")
     add("--row", type=int, default=1, metavar="N", help="of the table, from 1; default 1")
     add("--model", metavar="MODEL.npz", help="default: first weights of a new network")
     hidden = {"dest": "hidden_layer_sizes", "type": layers, "metavar": "2"}
     add("--hidden", **hidden, default=(2,), help="hidden layers of a new network; default 2")
     add("--activation", type=activations, help="of a new network; default logistic")
     add("--learning-rate", type=float, default=0.1, metavar="X", help="step size; default 0.1")
+    add_dialect(explain)
     add_seed(explain)
     add("--out", default=".", metavar="DIR", help="for picture and page; default: here")
     add("--watch", action="store_true", help="train row by row from there, and show each step")
@@ -307,35 +364,52 @@ def main(argv=None):
         Exit code: 0, 2 after a mistake of the user's, 130 after Ctrl-C, 141 if what read
         the output has gone.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     codecs.register_error("fastbp-plain", _plain)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="fastbp-plain")
     try:
+        starting.started()
         args = parser().parse_args(argv)
         args.run(args)
-        sys.stdout.flush()
+        print(end="", flush=True)
         return 0
     except SystemExit as end:
         return end.code
     except KeyboardInterrupt:
         return _fail("fastbp: interrupted", 130)
     except BrokenPipeError:
-        # Python flushes again as it ends, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
         return 141
     except OSError as error:
-        told = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        told = error.strerror or str(error)
+        told = f"{error.filename}: {told}" if error.filename else told
         return _fail(f"fastbp: error: {told}", 2)
-    except (ValueError, ImportError) as error:
+    except MemoryError:
+        return _fail("fastbp: error: there is not enough memory", 2)
+    except (ValueError, ImportError, OverflowError) as error:
         # Tables, models and estimators tell by these what is wrong with what they were given.
         return _fail(f"fastbp: error: {' '.join(str(error).split())}", 2)
 
 
 def _fail(line, code):
+    try:
+        print(end="", flush=True)
+    except OSError:  # a full disk
+        _give_up_stdout()
     print(line, file=sys.stderr)
     return code
 
 
+def _give_up_stdout():
+    """Python flushes again as it ends, and would complain of what can't be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done
+    sys.exit(code)

@@ -114,6 +114,18 @@ def test_columns_are_chosen_by_name_whatever_their_order(tmp_path, capsys):
     assert (tmp_path / "got.csv").read_text() == (tmp_path / "expected.csv").read_text()
 
 
+def test_a_model_predicts_from_tables_of_any_dialect(tmp_path, capsys):
+    train("--model", "m.npz")
+    main(["predict", "m.npz", "table.csv", "--out", "expected.csv"])
+    text = (tmp_path / "table.csv").read_text().replace(",", "\t").replace(".", ",")
+    (tmp_path / "tabs.csv").write_text(text)
+    for told in ([], ["--delimiter", "tab", "--decimal", ","]):
+        assert main(["predict", "m.npz", "tabs.csv", *told, "--out", "got.csv"]) == 0
+        assert (tmp_path / "got.csv").read_text() == (tmp_path / "expected.csv").read_text()
+    assert main(["predict", "m.npz", "tabs.csv", "--decimal", "."]) == 2
+    assert "the decimal mark of this table is '.'; see --decimal" in capsys.readouterr().err
+
+
 def test_options_reach_the_estimator(capsys):
     options = ["--activation", "tanh,relu", "--hidden", "4,3", "--solver", "adam"]
     options += ["--learning-rate-init", "0.01", "--batch-size", "10", "--seed", "7"]
@@ -282,6 +294,12 @@ MISTAKES = [
     (("predict", "m.npz", "only.csv"), "no column 'a', 'b'"),
     (("predict", "m.npz", "table.csv", "--out", "table.csv"), "the table itself"),
     (("predict", "m.npz", "table.csv", "--out", "no/such/folder.csv"), "No such file"),
+    (("predict", "m.npz", "less.csv"), "less.csv has no column 'b'; its only column is 'a'"),
+    (("train", "table.csv", "--target", "y", "--delimiter", "ab"), "'ab' can't separate fields"),
+    (("train", "table.csv", "--target", "y", "--decimal", ";"), "--decimal"),
+    (("train", "table.csv", "--target", "y", "--features", "a\nb"), "not a list of names"),
+    ((*TRAIN, "--hidden", "9" * 30), "hidden_layer_sizes"),
+    (("train", "/dev/null", "--target", "y"), "a pipe or a device"),
     (("explain", "table.csv"), "needs a --target"),
     (("explain", "--target", "y"), "need a TABLE.csv"),
     (("explain", "table.csv", "--target", "y", "--row", "51"), "from 1 to 50, got 51"),
@@ -303,6 +321,7 @@ def files(tmp_path_factory):
     """Tables and models that some mistakes need."""
     folder = tmp_path_factory.mktemp("files")
     (folder / "only.csv").write_text("y\n1\n2\n")
+    (folder / "less.csv").write_text("a\n1\n2\n")
     (folder / "one.csv").write_text("a,y\n1,2\n")
     (folder / "constant.csv").write_text("a,y\n" + "".join(f"{i},5\n" for i in range(20)))
     np.savez(folder / "later.npz", header=np.frombuffer(b'{"format": "fastbp-model-99"}', np.uint8))
@@ -387,6 +406,49 @@ def test_ctrl_c_exits_130_with_one_line(tmp_path, samples, ctrl_c_is_heard):
         _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "fastbp: interrupted\n")
     assert not (tmp_path / "fastbp-big.npz").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_ctrl_c_while_it_imports_exits_130_with_one_line(ctrl_c_is_heard):
+    with start("train", "none.csv", "--target", "y", PYTHONPROFILEIMPORTTIME="1") as process:
+        # Each import is told of when it is done; numba's are most.
+        while "numba" not in (line := process.stderr.readline()):
+            assert line
+        process.send_signal(signal.SIGINT)
+        lines = process.stderr.read().splitlines()
+    assert process.returncode == 130
+    assert [line for line in lines if "import time:" not in line] == ["fastbp: interrupted"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a full disk of Linux")
+def test_a_full_disk_is_told_in_one_line(table):
+    train("--model", "m.npz")
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "fastbp", "predict", "m.npz", "table.csv"]
+        root = str(Path(fastbp.__file__).parents[1])
+        run = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": root}
+        )
+    assert (run.returncode, run.stderr) == (
+        2,
+        b"fastbp: error: No space left on device\n",
+    )
+
+
+def test_a_closed_output_is_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert train("--model", "m.npz") == 0
+    sys.stdout.close()
+    assert (tmp_path / "m.npz").exists()
+
+
+def test_too_little_memory_is_told_in_one_line(monkeypatch, capsys):
+    def reads(*arguments, **options):
+        raise MemoryError
+
+    monkeypatch.setattr("fastbp.app.tables.read", reads)
+    assert main(list(TRAIN)) == 2
+    assert capsys.readouterr().err == "fastbp: error: there is not enough memory\n"
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -33,7 +33,7 @@ WINGS = [
             {"kernels", "surrogate", "jacobian"},
         ],
     ),
-    ("", [{"archive", "callers", "parameters", "scaling"}, {"encodings"}]),
+    ("", [{"archive", "callers", "parameters", "scaling", "starting"}, {"encodings"}]),
     (
         "fitting",
         [
@@ -74,7 +74,7 @@ WINGS = [
         [{"names"}, {"step"}, {"lines", "chain", "diagnosis"}, {"text", "mathml", "picture"}],
     ),
     ("", [{"explain"}]),
-    ("app", [{"tables"}, {"job"}, {"explaining", "exporting"}]),
+    ("app", [{"tables"}, {"columns", "job"}, {"explaining", "exporting"}]),
     ("", [{"__main__"}]),
 ]
 

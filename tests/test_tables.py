@@ -1,5 +1,8 @@
 """CSV files as people have them, and what is said about those that can't be read."""
 
+import os
+import sys
+
 import numpy as np
 import pytest
 
@@ -23,12 +26,20 @@ def written(folder, content):
         TABLE.replace("\n", "\r"),
         TABLE.replace(",", ";"),
         TABLE.replace(",", "\t"),
+        TABLE.replace(",", "|"),
         TABLE.replace(",", " , "),
         "\n" + TABLE + "\n  \n\n",
         TABLE.rstrip(),
         '"a","b","y"\n"1","2.5","3"\n"-4","0.5","6"\n',
+        TABLE.replace(",", ";").replace(".", ",").replace("5e-1", "0,5"),
+        '"a","b","y"\n1,"2,5",3\n-4,"0,5",6\n',
+        TABLE + ",,\n,,\n",
+        TABLE.replace("\n", ",\n").replace("y,", "y"),
     ],
-    ids=["plain", "bom", "crlf", "cr", "semicolon", "tab", "spaces", "blank", "no end", "quoted"],
+    ids=[
+        *("plain", "bom", "crlf", "cr", "semicolon", "tab", "bar", "spaces", "blank", "no end"),
+        *("quoted", "comma", "quoted comma", "separators at the end", "a separator at each end"),
+    ],
 )
 def test_a_table_is_read_however_it_was_saved(tmp_path, content):
     table = tables.read(written(tmp_path, content))
@@ -39,6 +50,53 @@ def test_a_table_is_read_however_it_was_saved(tmp_path, content):
 def test_a_quoted_name_may_hold_a_delimiter(tmp_path):
     table = tables.read(written(tmp_path, '"weight, kg";"height, m"\n1;2\n'))
     assert table.names == ["weight, kg", "height, m"]
+
+
+@pytest.mark.parametrize("name", ["a, in m", "a (m, SI)", "a; in m", "a\tm"])
+def test_commas_in_the_names_are_no_delimiters(tmp_path, name):
+    separator = "," if ";" in name else ";"
+    names = [name, name.replace("a", "b"), "y"]
+    table = tables.read(
+        written(tmp_path, separator.join(names) + "\n1.5;2;3".replace(";", separator))
+    )
+    assert table.names == names
+    assert table.numbers(names).tolist() == [[1.5, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("content", "told", "values"),
+    [
+        ("a;b\n8,174;1\n", {"decimal": ","}, [8.174, 1]),
+        ("a;b\n8,174;1,5\n", {}, [8.174, 1.5]),
+        ("a;b\n1;2\n", {"delimiter": ";"}, [1, 2]),
+        ("a b\n1 2\n", {"delimiter": " "}, [1, 2]),
+        ("a,b;c\n1,2;3\n", {"delimiter": ";"}, None),
+        ("a,b\nTrue,1\n", {}, [1, 1]),
+        ("a,b\n123456789012345678901234567890,.1\n", {}, [123456789012345678901234567890.0, 0.1]),
+    ],
+)
+def test_a_dialect_may_be_told(tmp_path, content, told, values):
+    table = tables.read(written(tmp_path, content), **told)
+    if values is None:
+        assert table.names == ["a,b", "c"]
+    else:
+        assert table.numbers(["a", "b"]).tolist() == [values]
+
+
+def test_numbers_are_read_as_python_reads_them(tmp_path):
+    values = np.random.default_rng(0).normal(size=500) * 10.0 ** np.arange(-250, 250)
+    table = tables.read(written(tmp_path, "a\n" + "\n".join(map(repr, values.tolist()))))
+    np.testing.assert_array_equal(table.numbers(["a"]).ravel(), values)
+
+
+def test_a_table_of_many_groups_of_rows_is_one(tmp_path):
+    more = ",0" * 3000  # so wide that pandas reads 500 rows at a time
+    rows = [f"{i},{i}{more}" for i in range(600)]
+    content = "\n".join(["a,b" + ",c" * 3000, *rows, f"7,x{more}"])
+    table = tables.read(written(tmp_path, content))
+    assert table.numbers(["a"]).ravel().tolist() == [*range(600), 7]
+    with pytest.raises(tables.TableError, match="line 602, column 'b': 'x' is not a number"):
+        table.numbers(["b"])
 
 
 def test_a_table_may_have_one_column(tmp_path):
@@ -56,14 +114,43 @@ MISTAKES = [
     ('a,b\n"1,2\n', "not CSV"),
     (b"\x00\x01\xff\xfe", "UTF-8"),
     ("ä,b\n1,2\n".encode("latin1"), "UTF-8"),
+    (b"a,b\n" + b"1,2\n" * 100_000 + b"\xe4,2\n", "UTF-8"),
+    (b"a,b\n" + b"1,2\n" * 100_000 + b"\0,2\n", "UTF-8"),
+    ("a,b\n" + "1,2\n" * 50 + "3,4,5,6\n", "line 52 has 4 fields, the header 2"),
+    ("a,b\n1,2,3\n4,5\n", "line 2 has 3 fields, the header 2"),
+    ("a,b\n1,2,3,4\n4,5\n", "line 2 has 4 fields, the header 2"),
+    ('a,b\n"1"5,2\n', "line 2 is not CSV"),
+    ("a,b\n,\n", "no rows"),
+    ('"' + "a," * 10**5, "not CSV"),
+    ("a" * (tables.LONGEST_HEADER + 2), "longer than"),
+    ("a," * 100_001 + "\n", "100,002 columns"),
+    ("\n" * 2 * tables.LONGEST_HEADER + "a\n1\n", "is empty"),
     ("a,b\n1,2\n".encode("utf-16"), "UTF-8"),
 ]
 
 
-@pytest.mark.parametrize(("content", "told"), MISTAKES)
+@pytest.mark.parametrize(("content", "told"), MISTAKES, ids=lambda value: str(value)[:30])
 def test_what_is_no_table_is_refused(tmp_path, content, told):
     with pytest.raises(tables.TableError, match=told):
         tables.read(written(tmp_path, content))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files of POSIX")
+def test_what_may_never_end_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", "/dev/zero"):
+        with pytest.raises(tables.TableError, match="is not a file but a pipe or a device"):
+            tables.read(path)
+    with open(tmp_path / "zeros", "wb") as file:
+        file.truncate(2**36)
+    with pytest.raises(tables.TableError, match="UTF-8"):
+        tables.read(tmp_path / "zeros")
+
+
+def test_without_pandas_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"fastbp\[tables\]"):
+        tables.read(written(tmp_path, TABLE))
 
 
 CELLS = [
@@ -71,7 +158,13 @@ CELLS = [
     ("", "line 3, column 'b': the value is missing"),
     ("nan", "'nan' is not a finite number"),
     ("1e999", "'1e999' is not a finite number"),
-    ('"1,5"', "write a decimal point"),
+    ('"8,174"', "write thousands without separators; tell a decimal mark by --decimal"),
+    ("1_000", "'1_000' is not a number"),
+    ("٣", "'٣' is not a number"),
+    ("0x10", "'0x10' is not a number"),
+    ("1d5", "'1d5' is not a number"),
+    ("True1", "not a number"),
+    ("x\x1b[31m", r"'x\\x1b\[31m' is not"),
     ("x" * 1000, r"x{37}\.\.\."),
 ]
 
@@ -106,6 +199,8 @@ def test_a_column_that_cannot_be_had_is_named(tmp_path, name, told):
 def test_a_message_lists_a_bounded_number_of_columns(tmp_path):
     names = ",".join(f"c{k}" for k in range(500))
     table = tables.read(written(tmp_path, f"{names}\n{','.join('1' * 500)}\n"))
+    with pytest.raises(tables.TableError, match="'x4' and 995 more"):
+        table.require([f"x{k}" for k in range(1000)])
     with pytest.raises(tables.TableError, match="c19 and 480 more"):
         table.require(["target"])
 

@@ -44,12 +44,13 @@ def _subject(args):
         path, features, target = args.table, args.features, args.target
         if target is None:
             raise ValueError("TABLE.csv needs a --target COLUMN.")
+    dialect = {"delimiter": args.delimiter, "decimal": args.decimal}
     if args.model:
-        model, table = BackpropRegressor.load(args.model), tables.read(path)
+        model, table = BackpropRegressor.load(args.model), tables.read(path, **dialect)
         features = getattr(model, "feature_names_in_", features)
         X, y = table.numbers(list(features)), table.numbers([target]).ravel()
         return model, X, y
-    features, X, y = tables.read_samples(path, target, features)
+    features, X, y = tables.read_samples(path, target, features, **dialect)
     model = untrained(X, y, args.hidden_layer_sizes, args.activation or "logistic", args.seed)
     model.feature_names_in_ = tables.names_as_array(features)
     return model, X, y
