@@ -33,7 +33,7 @@ class Rule:
         self.start = OptimizerState.start(settings, theta, seed=0)
         assert self.start.name == name
         self.recipe = recipe_of(network((1, 1), ()), settings, 1, Cut(1, 1))
-        self.state = self.start.state[0]
+        self.state = self.start.state.view(np.recarray)[0]
         self.m, self.v = np.zeros((2, theta.size), theta.dtype)
 
     def step(self, eta, theta, g):

@@ -309,7 +309,7 @@ class _Loop:
         # Scored as held-out ones are, after the last of the steps: nothing but a score comes of it.
         state = self.optimizer.state.copy()
         state["position"], best_theta = self.n_samples, np.empty_like(self.training.theta)
-        training = self.training._replace(state=state[0], best_theta=best_theta)
+        training = self.training._replace(state=state.view(np.recarray)[0], best_theta=best_theta)
         course = Course(0, *np.zeros((4, 1)))
         Team(1).run(self.kernel.train, training, self.samples, some, course)
         return course.losses_val[0]
