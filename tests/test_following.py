@@ -9,7 +9,7 @@ from test_persistence import rewritten
 
 from fastbp import BackpropRegressor, scaling
 from fastbp.fitting import following
-from fastbp.fitting.loop import loss_and_gradient
+from fastbp.fitting.fullbatch import loss_and_gradient
 from fastbp.fitting.settings import settings_of
 
 #: Steps too small to be seen.
