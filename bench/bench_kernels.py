@@ -70,7 +70,7 @@ def bench_update(benchmark, rule, dtype):
     theta, g = np.random.default_rng(0).random((2, 100_000)).astype(dtype)
     settings = BackpropRegressor(**RULES[rule])._settings()
     recipe = recipe_of(network((1, 1), ()), settings, batch_size=1, cut=(1, 1))
-    state = OptimizerState.start(settings, theta, seed=0).state[0]
+    state = OptimizerState.start(settings, theta, seed=0).state.view(np.recarray)[0]
     state.beta_1_to_t, state.beta_2_to_t = recipe.beta_1, recipe.beta_2
     m, v = np.zeros((2, theta.size), dtype)
     arguments = recipe.optimizer, recipe, state, 1e-6, theta, g, m, v
