@@ -21,7 +21,7 @@ from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression
 
 from fastbp import BackpropRegressor, __version__, plotting, starting
-from fastbp.app import tables
+from fastbp.app import columns, tables
 from fastbp.app.job import Lines, bars, evaluate, prepare_kernels, print_results, run_job, step_of
 from fastbp.kernels.formulas.activations import ACTIVATIONS
 from fastbp.kernels.formulas.optimizers import SOLVERS
@@ -31,21 +31,25 @@ from fastbp.kernels.formulas.optimizers import SOLVERS
 
 def run_train(args):
     """Train on a CSV file, report and save the model."""
-    features, X, y = tables.read_samples(args.table, args.target, args.features, **dialect(args))
-    split = tables.split_rows(X, y, args.test_fraction, args.seed)
-    del X, y  # the parts are copies
+    table = tables.read(args.table, **dialect(args))
+    features = tables.features_of(table, args.target, args.features)
+    split, learnt = split_of(table, features, args)
+    del table  # the parts are copies
     if np.ptp(split.y) == 0:
         raise ValueError(f"The target {args.target!r} is {split.y[0]:g} in all rows to train on.")
     path, picture = output_files(args)
     model = BackpropRegressor(random_state=args.seed).set_params(**settings_given(args))
 
     print(f"{args.table}: {len(features)} columns to predict {args.target} from")
+    tell_columns(learnt)
     print(f"{len(split.y)} rows to train on, {len(split.y_test)} to test on (seed {args.seed})")
     prepare_kernels(step_of(model, *split.X.shape[::-1]))
     model.set_callbacks(ProgressBar() if bars() else Lines())
     result = evaluate("BackpropRegressor", model, split)
     report_training(model, result, split, args.target)
-    model.feature_names_in_ = tables.names_as_array(features)
+    model.feature_names_in_ = tables.names_as_array(columns.names(learnt))
+    if not all(column.is_plain() for column in learnt):
+        model.columns_ = columns.to_json(learnt)
     model.save(path)
     tested = "as tested: the test rows took no part" if args.test_fraction else "of all rows"
     print(f"Model: {path} ({tested})")
@@ -53,6 +57,28 @@ def run_train(args):
         y_pred = result.y_pred
         plotting.save_picture(picture, model, split.y_test, y_pred, args.table, args.target)
         print(f"Picture: {picture}")
+
+
+def split_of(table, features, args):
+    """The samples, set apart, and what was learnt of their columns by those to train on."""
+    y = table.numbers([args.target]).ravel()
+    rows = np.arange(len(table))[:, None]
+    split = tables.split_rows(rows, y, args.test_fraction, args.seed)
+    learnt = columns.learn(table, features, split.X.ravel())
+    X, X_test = columns.numbers(learnt, table, split.X.ravel(), split.X_test.ravel())
+    if not X.shape[1]:
+        raise ValueError(f"{args.table} has no column of which a number can be made.")
+    return split._replace(X=X, X_test=X_test), learnt
+
+
+def tell_columns(learnt):
+    """What became of each column, if not all are plain numbers."""
+    special = [column for column in learnt if not column.is_plain()]
+    width = max((len(tables.shortened(column.name)) for column in special), default=0)
+    for column in special[: tables.LISTED]:
+        print(f"  {tables.shortened(column.name):{width}}  {column.told()}")
+    if len(special) > tables.LISTED:
+        print(f"  and {len(special) - tables.LISTED} more that are not plain numbers")
 
 
 def report_training(model, result, split, target):
@@ -120,6 +146,9 @@ def inputs_of(model, table):
         names = list(model.feature_names_in_)
         # They have done their duty; an array without names would be warned about.
         del model.feature_names_in_
+        if hasattr(model, "columns_"):
+            learnt = columns.from_json(model.columns_, names)
+            return columns.numbers(learnt, table, slice(None))[0]
         return table.numbers(names)
     if len(table.names) != model.n_features_in_:
         raise ValueError(
@@ -156,7 +185,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"fastbp: error: {message}\n")
 
 
-def columns(text):
+def names(text):
     """Names of columns: a row of CSV, so that a name may hold a comma."""
     try:
         return next(csv.reader([text], skipinitialspace=True))
@@ -236,14 +265,15 @@ def add_train(commands):
     train = commands.add_parser(
         "train",
         help="train on a CSV file",
-        description="Train on a numeric CSV file with a header, test on rows set aside, and save "
-        "the model that was tested. What is not set is BackpropRegressor's default.",
+        description="Train on a CSV file with a header, test on rows set aside, and save the model "
+        "that was tested. Text becomes a column for each level, holes the median. What is not "
+        "set is BackpropRegressor's default.",
     )
     train.set_defaults(run=run_train)
     add = train.add_argument
     add("table", metavar="TABLE.csv")
     add("--target", required=True, metavar="COLUMN", help="the column to predict")
-    add("--features", type=columns, metavar="A,B,C", help="default: all columns but the target")
+    add("--features", type=names, metavar="A,B,C", help="default: all columns but the target")
     add("--hidden", dest="hidden_layer_sizes", type=layers, metavar="50,50", help="hidden layers")
     add("--activation", type=activations, help=f"{', '.join(ACTIVATIONS)}; or a list")
     add("--solver", help=" or ".join(SOLVERS))
@@ -282,7 +312,7 @@ def add_explain(commands):
     add = explain.add_argument
     add("table", metavar="TABLE.csv", nargs="?", help="default: cars that come with fastbp")
     add("--target", metavar="COLUMN", help="the column to predict")
-    add("--features", type=columns, metavar="A,B,C", help="default: all columns but the target")
+    add("--features", type=names, metavar="A,B,C", help="default: all columns but the target")
     add("--row", type=int, default=1, metavar="N", help="of the table, from 1; default 1")
     add("--model", metavar="MODEL.npz", help="default: first weights of a new network")
     hidden = {"dest": "hidden_layer_sizes", "type": layers, "metavar": "2"}
@@ -336,7 +366,7 @@ def main(argv=None):
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # it was closed
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     codecs.register_error("fastbp-plain", _plain)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

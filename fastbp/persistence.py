@@ -154,8 +154,12 @@ def params_of(model):
 
 
 def names_of_columns(model):
+    """Names, and what the command line knows of the table's columns, if it made the model."""
     names = getattr(model, "feature_names_in_", None)
-    return {} if names is None else {"feature_names_in_": _checked_names(names, model)}
+    if names is None:
+        return {}
+    of_table = {"columns_": model.columns_} if hasattr(model, "columns_") else {}
+    return {"feature_names_in_": _checked_names(names, model)} | of_table
 
 
 def _checked_names(names, model):
@@ -231,6 +235,8 @@ def _restore_saved(model, saved, fields):
     if "feature_names_in_" in fields:
         names = _checked_names(fields.pop("feature_names_in_"), model)
         model.feature_names_in_ = np.array(names, object)
+        if "columns_" in fields:
+            model.columns_ = fields.pop("columns_")
 
 
 def _restored(cls, fields, stored):

@@ -62,7 +62,7 @@ WINGS = [
         [{"names"}, {"step"}, {"lines", "chain", "diagnosis"}, {"text", "mathml", "picture"}],
     ),
     ("", [{"explain"}]),
-    ("app", [{"tables"}, {"job"}, {"explaining", "exporting"}]),
+    ("app", [{"tables"}, {"columns", "job"}, {"explaining", "exporting"}]),
     ("", [{"__main__"}]),
 ]
 

@@ -161,6 +161,8 @@ CELLS = [
     ('"8,174"', "write thousands without separators; tell a decimal mark by --decimal"),
     ("1_000", "'1_000' is not a number"),
     ("٣", "'٣' is not a number"),
+    ("-" + "1" * 400, "1\\.\\.\\.' is not a finite number"),
+    ("1" * 5000, "1\\.\\.\\.' is not a finite number"),
     ("0x10", "'0x10' is not a number"),
     ("1d5", "'1d5' is not a number"),
     ("True1", "not a number"),
