@@ -138,7 +138,7 @@ def test_what_is_no_table_is_refused(tmp_path, content, told):
 @pytest.mark.skipif(os.name != "posix", reason="files of POSIX")
 def test_what_may_never_end_is_refused(tmp_path):
     os.mkfifo(tmp_path / "fifo")
-    for path in (tmp_path / "fifo", "/dev/zero"):
+    for path in ("/dev/zero", tmp_path / "fifo"):
         with pytest.raises(tables.TableError, match="is not a file but a pipe or a device"):
             tables.read(path)
     with open(tmp_path / "zeros", "wb") as file:
