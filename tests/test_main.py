@@ -126,6 +126,30 @@ def test_a_model_predicts_from_tables_of_any_dialect(tmp_path, capsys):
     assert "the decimal mark of this table is '.'; see --decimal" in capsys.readouterr().err
 
 
+def test_text_and_holes_are_told_and_predicted_from(tmp_path, capsys, samples):
+    X, y = samples
+    levels = np.where(X[:, 0] > 0.5, "high", "low")
+    holes = [f"{b}" if b > 0.2 else "" for b in X[:, 1]]
+    rows = [",".join(map(str, row)) for row in zip(levels, holes, y, strict=True)]
+    (tmp_path / "mixed.csv").write_text("\n".join(["a,b,y", *rows]))
+    assert main(["train", "mixed.csv", "--target", "y", *FAST, "--model", "m.npz"]) == 0
+    out = capsys.readouterr().out
+    assert "  'a'  text, a column for each of 2 levels\n" in out
+    assert "  'b'  numbers, holes filled by the median" in out
+    model = BackpropRegressor.load("m.npz")
+    assert model.feature_names_in_.tolist() == ["a=high", "a=low", "b", "b is missing"]
+
+    (tmp_path / "later.csv").write_text("b,c,a\n0.5,x,low\n,x,new\n")
+    assert main(["predict", "m.npz", "later.csv"]) == 0
+    got = [float(line) for line in capsys.readouterr().out.splitlines()[1:]]
+    del model.feature_names_in_
+    fill = model.columns_[1]["fill"]
+    assert got == model.predict([[0, 1, 0.5, 0], [0, 0, fill, 1]]).tolist()
+
+    model = BackpropRegressor.load("m.npz").fit(X, y)
+    assert not hasattr(model, "columns_")
+
+
 def test_options_reach_the_estimator(capsys):
     options = ["--activation", "tanh,relu", "--hidden", "4,3", "--solver", "adam"]
     options += ["--learning-rate-init", "0.01", "--batch-size", "10", "--seed", "7"]
@@ -300,6 +324,7 @@ MISTAKES = [
     (("train", "table.csv", "--target", "y", "--features", "a\nb"), "not a list of names"),
     ((*TRAIN, "--hidden", "9" * 30), "hidden_layer_sizes"),
     (("train", "/dev/null", "--target", "y"), "a pipe or a device"),
+    (("train", "names.csv", "--target", "y"), "no column of which a number can be made"),
     (("explain", "table.csv"), "needs a --target"),
     (("explain", "--target", "y"), "need a TABLE.csv"),
     (("explain", "table.csv", "--target", "y", "--row", "51"), "from 1 to 50, got 51"),
@@ -321,6 +346,7 @@ def files(tmp_path_factory):
     """Tables and models that some mistakes need."""
     folder = tmp_path_factory.mktemp("files")
     (folder / "only.csv").write_text("y\n1\n2\n")
+    (folder / "names.csv").write_text("a,y\n" + "".join(f"n{i},{i}\n" for i in range(20)))
     (folder / "less.csv").write_text("a\n1\n2\n")
     (folder / "one.csv").write_text("a,y\n1,2\n")
     (folder / "constant.csv").write_text("a,y\n" + "".join(f"{i},5\n" for i in range(20)))

@@ -138,7 +138,7 @@ def test_what_is_no_table_is_refused(tmp_path, content, told):
 @pytest.mark.skipif(os.name != "posix", reason="files of POSIX")
 def test_what_may_never_end_is_refused(tmp_path):
     os.mkfifo(tmp_path / "fifo")
-    for path in (tmp_path / "fifo", "/dev/zero"):
+    for path in ("/dev/zero", tmp_path / "fifo"):
         with pytest.raises(tables.TableError, match="is not a file but a pipe or a device"):
             tables.read(path)
     with open(tmp_path / "zeros", "wb") as file:
@@ -161,6 +161,8 @@ CELLS = [
     ('"8,174"', "write thousands without separators; tell a decimal mark by --decimal"),
     ("1_000", "'1_000' is not a number"),
     ("٣", "'٣' is not a number"),
+    ("-" + "1" * 400, "1\\.\\.\\.' is not a finite number"),
+    ("1" * 5000, "1\\.\\.\\.' is not a finite number"),
     ("0x10", "'0x10' is not a number"),
     ("1d5", "'1d5' is not a number"),
     ("True1", "not a number"),

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 
-from fastbp.app.tables import NUMBER, TableError, shortened
+from fastbp.app.tables import NUMBER
 
 #: What stands for no value, in lower case.
 HOLES = {"", "na", "n/a", "nan", "null", "none", "?"}
@@ -31,8 +31,13 @@ KINDS = {
     "thousands": "numbers with separators of thousands",
     "dates": "dates, as days since 1970",
     "text": "text",
-    "left out": "text, hardly any of it twice: left out",
+    "names": "text, hardly any of it twice: left out",
+    "empty": "no values: left out",
 }
+
+#: Those of which no numbers are made, and what the cells of others have to be.
+LEFT_OUT = ("names", "empty")
+WANTED = {"percent": "a percentage", "dates": "a date such as 2024-12-31"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Column:
 
     def names(self):
         """Those of the columns of numbers that it becomes."""
-        own = [self.name] if self.kind not in ("text", "left out") else []
+        own = [self.name] if self.kind not in ("text", *LEFT_OUT) else []
         own += [f"{self.name}={level}" for level in self.levels]
         own += [f"{self.name} is another"] * self.has_others
         return own + [f"{self.name} is missing"] * self.has_holes
@@ -72,7 +77,7 @@ class Column:
 
     def numbers(self, table):
         """Its columns of numbers, of a table."""
-        if self.kind == "left out":
+        if self.kind in LEFT_OUT:
             return np.empty((len(table), 0))
         if self.kind == "text":
             cells = table.texts(self.name)
@@ -100,7 +105,8 @@ class Column:
             hole = np.array([is_hole(cell) for cell in distinct])[at]
         wrong = ~np.isfinite(values) & ~hole
         if wrong.any():
-            raise table.cell_error(int(np.argmax(wrong)), self.name)
+            wanted = WANTED.get(self.kind, "a number")
+            raise table.cell_error(int(np.argmax(wrong)), self.name, wanted)
         return values
 
 
@@ -170,7 +176,7 @@ def _learnt(table, name, rows):
     least = max(LEAST_ROWS, LEAST_SHARE * len(rows))
     levels = tuple(cell for cell, n in counts.most_common(MOST_LEVELS) if n >= least)
     if not levels:
-        return Column(name, "left out")
+        return Column(name, "names")
     has_holes = any(map(is_hole, cells[rows]))
     return Column(name, "text", 0.0, has_holes, tuple(sorted(levels)), len(levels) < len(counts))
 
@@ -180,7 +186,7 @@ def _filled(table, column, rows):
     values = column._values(table)[rows]
     hole = np.isnan(values)
     if hole.all():
-        raise TableError(f"{table.path}: column {shortened(column.name)} has no values.")
+        return Column(column.name, "empty")
     if not hole.any():
         return Column(column.name, column.kind, float(np.median(values)))
     return Column(column.name, column.kind, float(np.median(values[~hole])), True)
@@ -188,7 +194,7 @@ def _filled(table, column, rows):
 
 def numbers(columns, table, *parts):
     """A table's columns of numbers, of all that was learnt: an array for each part of the rows."""
-    table.require([column.name for column in columns])
+    table.require([column.name for column in columns if column.kind not in LEFT_OUT])
     width, at = len(names(columns)), 0
     rows = np.arange(len(table))
     arrays = [np.empty((len(rows[part]), width)) for part in parts]

@@ -5,10 +5,12 @@ import csv
 import io
 import re
 import stat
+import sys
 import warnings
 from collections import Counter
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from importlib import resources
 from itertools import islice
 from pathlib import Path
@@ -65,6 +67,11 @@ class Table:
     def __len__(self):
         return len(self.columns[0])
 
+    @cached_property
+    def place(self):
+        """Where the column of a name is."""
+        return {name: at for at, name in enumerate(self.names)}
+
     def numbers(self, names):
         """The columns of these names.
 
@@ -82,10 +89,9 @@ class Table:
             If a column is missing or there twice, or a cell is not a finite number.
         """
         self.require(names)
-        place = {name: at for at, name in enumerate(self.names)}
         columns = np.empty((len(self), len(names)))
         for k, name in enumerate(names):
-            columns[:, k] = self._column(place[name], name)
+            columns[:, k] = self._column(name)
         return columns
 
     def require(self, names):
@@ -118,41 +124,38 @@ class Table:
 
     def column(self, name):
         """A column as it was read: float64 if each cell is a number or empty, else objects."""
-        return self.columns[self.names.index(name)]
+        return self.columns[self.place[name]]
 
     def texts(self, name):
         """The cells of a column as they are written, without space around."""
         cells = self.column(name)
         if cells.dtype == float or not all(isinstance(c, str) or c != c for c in cells):
-            at = self.names.index(name)
+            at = self.place[name]
             found = islice(records(self.path, self.dialect.delimiter), 1, len(self) + 1)
             return np.array([row[at].strip() for _, row in found], dtype=object)
         return np.array([cell.strip() if cell == cell else "" for cell in cells], dtype=object)
 
-    def cell_error(self, i, name):
-        """A TableError that says what is wrong with a cell."""
-        return self._cell_error(i, self.names.index(name), name)
-
-    def _column(self, at, name):
-        values = self.columns[at]
+    def _column(self, name):
+        values = self.column(name)
         if values.dtype != float:
             values = np.array([self._number(cell) for cell in values])
         finite = np.isfinite(values)
         if not finite.all():
-            raise self._cell_error(int(np.argmin(finite)), at, name)
+            raise self.cell_error(int(np.argmin(finite)), name)
         return values
 
     def _number(self, cell):
         """A cell that pandas didn't take for a number, or whose neighbours weren't; else NaN."""
         if not isinstance(cell, str):
-            return float(cell) if abs(cell) < 1e308 else float("inf")
+            return float("inf") if abs(cell) > sys.float_info.max else float(cell)
         text = cell.strip()
         if NUMBER.fullmatch(text) and OTHER_MARK[self.dialect.decimal] not in text:
             return float(text.replace(",", "."))
         return BOOLEANS.get(text.lower(), float("nan"))
 
-    def _cell_error(self, i, at, name):
+    def cell_error(self, i, name, wanted="a number"):
         """What is wrong with a cell, and where: the file is read again for it."""
+        at = self.place[name]
         line, row = next(islice(records(self.path, self.dialect.delimiter), i + 1, None))
         cell = row[at].strip() if at < len(row) else ""
         if not cell:
@@ -160,7 +163,7 @@ class Table:
         elif NOT_FINITE.fullmatch(cell) or np.isinf(self._number(cell)):
             problem = f"{shortened(cell)} is not a finite number"
         else:
-            problem = f"{shortened(cell)} is not a number{self._hint(cell)}"
+            problem = f"{shortened(cell)} is not {wanted}{self._hint(cell)}"
         return TableError(f"{self.path}, line {line}, column {shortened(name)}: {problem}.")
 
     def _hint(self, cell):

@@ -1,0 +1,137 @@
+"""Columns with text and holes: what numbers become of them, then and with every later table."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fastbp.app import columns, tables
+
+
+def table_of(folder, cells, name="table.csv", header="c"):
+    """A table of one column and a second that is never empty."""
+    lines = [f'"{header}",y', *(f'"{cell}",1' for cell in cells)]
+    (folder / name).write_text("\n".join(lines), encoding="utf-8")
+    return tables.read(folder / name)
+
+
+def learnt(table):
+    (column,) = columns.learn(table, ["c"], np.arange(len(table)))
+    return column
+
+
+def numbers(column, table):
+    (X,) = columns.numbers([column], table, slice(None))
+    return X.T.tolist()
+
+
+COLUMNS = [
+    ("numbers", ["1", "2.5", "-3e2"], [[1, 2.5, -300]], "numbers"),
+    ("holes", ["1", "", "4", "NA", "9"], [[1, 4, 4, 4, 9], [0, 1, 0, 1, 0]], "median 4 and"),
+    ("no value", ["1", "nan", "4", "?", "9"], [[1, 4, 4, 4, 9], [0, 1, 0, 1, 0]], "median 4 and"),
+    ("booleans", ["True", "false", "TRUE"], [[1, 0, 1]], "numbers"),
+    ("percent", ["5%", "12.5 %", "-1%"], [[5, 12.5, -1]], "percentages"),
+    ("thousands", ["1,234", "12", "1,234,567.5"], [[1234, 12, 1234567.5]], "thousands"),
+    ("days", ["1970-01-02", "1969-12-31"], [[1, -1]], "days since 1970"),
+    ("times", ["1970-01-02 12:00", "1970-01-01T06:00:00"], [[1.5, 0.25]], "days since 1970"),
+    ("text", ["b", "a"] * 3, [[0, 1] * 3, [1, 0] * 3], "2 levels"),
+    ("codes", ["1", "a"] * 3, [[1, 0] * 3, [0, 1] * 3], "2 levels"),
+    ("few", ["a"] * 3 + ["b"], [[1, 1, 1, 0], [0, 0, 0, 1]], "1 levels and one for all others"),
+    ("hole", ["a"] * 3 + [""], [[1, 1, 1, 0], [0, 0, 0, 1]], "tells the holes"),
+    ("names", ["ann", "bob", "eve"], [], "left out"),
+    ("empty", ["", "NA", ""], [], "left out"),
+    ("no dates", ["2024-02-31"] * 3, [[1, 1, 1]], "1 levels"),
+]
+
+
+@pytest.mark.parametrize(
+    ("cells", "wanted", "told"),
+    [row[1:] for row in COLUMNS],
+    ids=[*next(zip(*COLUMNS, strict=True))],
+)
+def test_a_column_becomes_numbers(tmp_path, cells, wanted, told):
+    table = table_of(tmp_path, cells)
+    column = learnt(table)
+    assert numbers(column, table) == wanted
+    assert len(column.names()) == len(wanted)
+    assert told in column.told()
+
+
+LATER = [
+    (["a", "b"] * 3, ["b", "new", "", "a"], [[0, 0, 0, 1], [1, 0, 0, 0]]),
+    (["a"] * 3 + ["b"], ["b", "new", "", "a"], [[0, 0, 0, 1], [1, 1, 0, 0]]),
+    (["a"] * 3 + [""], ["new", "", "a"], [[0, 0, 1], [0, 1, 0]]),
+    (["1", "a"] * 3, ["1", "2"], [[1, 0], [0, 0]]),
+    (["1", "2", "6"], ["", "5"], [[2, 5]]),
+    (["1", "", "6"], ["5", "7"], [[5, 7], [0, 0]]),
+    (["1,000", "2"], ["3", "4"], [[3, 4]]),
+    (["ann", "bob"], ["1", "2"], []),
+]
+
+
+@pytest.mark.parametrize(("cells", "later", "wanted"), LATER)
+def test_a_later_table_is_treated_as_the_first(tmp_path, cells, later, wanted):
+    column = learnt(table_of(tmp_path, cells))
+    stored = json.loads(json.dumps(columns.to_json([column])))
+    assert columns.from_json(stored, column.names()) == [column]
+    assert numbers(column, table_of(tmp_path, later, "later.csv")) == wanted
+
+
+MISTAKES = [
+    (["1", "2"], ["3", "x"], "later.csv, line 3, column 'c': 'x' is not a number"),
+    (["1", "2"], ["3", "1e999"], "'1e999' is not a finite number"),
+    (["1%", "2%"], ["3%", "4"], "'4' is not a percentage"),
+    (["2024-01-02", "2024-01-03"], ["3"], "'3' is not a date such as 2024-12-31"),
+]
+
+
+@pytest.mark.parametrize(("cells", "later", "told"), MISTAKES)
+def test_a_later_cell_that_does_not_fit_is_named(tmp_path, cells, later, told):
+    column = learnt(table_of(tmp_path, cells))
+    with pytest.raises(tables.TableError, match=told):
+        numbers(column, table_of(tmp_path, later, "later.csv"))
+
+
+@pytest.mark.parametrize("cells", [["1", "2", "x"], ["1", "8,17", "2.5"], ["3", "inf", "4"]])
+def test_a_mistake_in_a_column_of_numbers_makes_no_text_of_it(tmp_path, cells):
+    with pytest.raises(tables.TableError, match="column 'c'"):
+        learnt(table_of(tmp_path, cells))
+
+
+def test_a_comma_between_semicolons_stays_in_doubt(tmp_path):
+    (tmp_path / "t.csv").write_text("c;y\n8,174;2\n9,200;3\n")
+    with pytest.raises(tables.TableError, match="write thousands without separators"):
+        learnt(tables.read(tmp_path / "t.csv"))
+
+
+def test_only_rows_to_train_on_are_learnt_from(tmp_path):
+    table = table_of(tmp_path, ["1", "3", "100", ""])
+    (column,) = columns.learn(table, ["c"], np.array([0, 1]))
+    assert (column.fill, column.has_holes) == (2, False)
+
+
+def test_codes_keep_their_zeros_whatever_rows_are_read_together(tmp_path):
+    more = ",0" * 3000  # so wide that pandas reads 500 rows at a time
+    rows = [f"007,1{more}"] * 500 + [f"x7,1{more}"] * 500
+    (tmp_path / "t.csv").write_text("\n".join(["c,y" + ",c" * 3000, *rows]).replace(",c", ",d"))
+    table = tables.read(tmp_path / "t.csv")
+    assert table.texts("c").tolist() == ["007"] * 500 + ["x7"] * 500
+
+
+DAMAGED = [
+    {"kind": "pickle"},
+    {"fill": "0"},
+    {"levels": [1]},
+    {"levels": None},
+    {"name": "d"},
+    {"more": 1},
+    {"has_holes": True},
+]
+
+
+@pytest.mark.parametrize("change", DAMAGED, ids=str)
+def test_what_a_file_says_of_columns_is_not_trusted(change):
+    column = columns.Column("c", "numbers", 1.0)
+    (stored,) = columns.to_json([column])
+    with pytest.raises(ValueError, match="is damaged"):
+        columns.from_json([stored | change], ["c"])
