@@ -210,3 +210,9 @@ def test_blas_has_its_threads_again_when_the_last_fit_ends():
             assert set(threads()) <= {1}
         assert set(threads()) <= {1}
     assert threads() == before
+
+
+@pytest.mark.parametrize("asked", [{"weight_decay": 0.1}, {"max_grad_norm": 1.0}])
+def test_what_a_line_search_does_not_know_is_refused(asked, table):
+    with pytest.raises(ValueError, match=f"knows no {next(iter(asked))}"):
+        founding(**PARAMS | asked).fit(*table)

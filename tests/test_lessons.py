@@ -15,6 +15,7 @@ from founding import founding
 from numpy.testing import assert_allclose
 
 import fastbp
+from fastbp import BackpropEnsembleRegressor
 from fastbp.explain import diagnose, explain_step
 from fastbp.kernels.formulas import activations, losses
 from fastbp.lessons import diagnosis, lines, mathml, names
@@ -140,6 +141,11 @@ def test_raw_units_are_those_of_loss_gradient():
     for ours, theirs in zip(step.gradient[0], gradient[0], strict=True):
         assert_allclose(ours, theirs, rtol=1e-9)
     assert_allclose(step.before[0][0], model.coefs_[0])
+
+
+def test_only_a_network_makes_a_step():
+    with pytest.raises(TypeError, match="estimators_"):
+        explain_step(BackpropEnsembleRegressor(), X, Y)
 
 
 def test_a_step_that_diverges_is_no_explanation(founders):

@@ -59,6 +59,8 @@ def settings_of(params, *, is_partial=False):
     settings.encoding = encodings.names_of(None if settings.tries_encoding else settings.encoding)
     settings.loss_parameter = loss_parameter(settings.loss, settings.loss_parameter)
     settings.full_batch = settings.solver == "lbfgs"
+    if settings.full_batch:
+        check_full_batch(settings)
     of_sgd = SCHEDULES[settings.learning_rate].is_sgds
     if settings.full_batch or (settings.solver != "sgd" and of_sgd):
         settings.learning_rate = "constant"
@@ -134,6 +136,19 @@ def loss_parameter(loss, given):
             f"loss_parameter={given} must rise from each {parameter.name} to the next."
         )
     return tuple(values.tolist()) if values.ndim else given
+
+
+def check_full_batch(settings):
+    """An error for what is asked of steps, where a line search makes them."""
+    if settings.weight_decay != "auto" and settings.weight_decay > 0:
+        raise ValueError(
+            f"solver='lbfgs' knows no weight_decay={settings.weight_decay:g}; alpha is its penalty."
+        )
+    if settings.max_grad_norm is not None:
+        raise ValueError(
+            f"solver='lbfgs' knows no max_grad_norm={settings.max_grad_norm:g}: a line search "
+            "finds how far it goes."
+        )
 
 
 def loss_with_left(part, settings):

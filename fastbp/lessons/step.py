@@ -71,6 +71,11 @@ def step_of(model, X, y, eta, raw_units):
     raw_units : bool
         Whether the numbers are for the table's columns as they are.
     """
+    if not isinstance(model, BackpropRegressor):
+        raise TypeError(
+            f"A step is of one network, a BackpropRegressor, got {type(model).__name__}; "
+            "of an ensemble take one of estimators_."
+        )
     check_is_fitted(model)
     if not (np.isfinite(eta) and eta > 0):
         raise ValueError(f"learning_rate must be a number above 0, got {eta!r}.")
