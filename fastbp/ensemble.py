@@ -8,13 +8,12 @@ from typing import ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp import callers, encodings, endings, inputs, persistence, scaling
-from fastbp.estimator import OF_COLUMNS, BackpropRegressor, mean_d2
+from fastbp.estimator import OF_COLUMNS, BackpropRegressor
 from fastbp.export.methods import Exported
 from fastbp.fitting import members, unseen
 from fastbp.fitting.fit import prepare
@@ -253,8 +252,9 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         rows = np.flatnonzero(count.any(axis=0))
         weight = np.ones(len(rows)) if table.sample_weight is None else table.sample_weight[rows]
         if len(rows) >= 2:
-            ratios = scaling.relative(weight)
-            self.oob_score_ = self._score_of(table.y[rows], mean[rows], ratios)
+            levels = self._levels  # of one y, which the table has for each
+            y = table.y[rows] if levels is None else table.y[rows, 0]
+            self.oob_score_ = inputs.score_of(y, mean[rows], weight, levels)
         residuals = np.abs(table.y[rows] - mean[rows])
         residuals *= unseen.shrinkage(
             residuals, count[:, rows], variance[:, rows], weight, weights, n_members
@@ -348,26 +348,10 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
             if self.estimators_ is estimators and self.estimator_weights_ is weights:
                 return [member._learnt for member in estimators], weights, validated
 
-    def score(self, X, y, sample_weight=None):
-        """R² of the predictions; of several quantiles at once, the mean of their D².
-
-        Parameters
-        ----------
-        X, y, sample_weight : as in `fit`
-
-        Returns
-        -------
-        float
-            At most 1; that of the best constant prediction is 0.
-        """
-        return self._score_of(y, self.predict(X), sample_weight)
-
-    def _score_of(self, y, predicted, weight):
-        first = self._learnt[0]
-        if first.rising:
-            y = np.reshape(y, (len(predicted), -1))[:, 0]
-            return mean_d2(y, predicted, first.loss_parameter, weight)
-        return float(r2_score(y, predicted, sample_weight=weight))
+    @property
+    def _levels(self):
+        """As of `BackpropRegressor`."""
+        return self.estimators_[0]._levels
 
     def predict_interval(self, X, coverage=0.9):
         """Intervals around the predictions, in which so large a part of new y will lie.

@@ -7,7 +7,6 @@ from typing import ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
-from sklearn.metrics import d2_pinball_score
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -601,22 +600,10 @@ class BackpropRegressor(
             J[rows] = jacobian(learnt, X[rows])
         return J[:, 0] if learnt.n_outputs == 1 else J
 
-    def score(self, X, y, sample_weight=None):
-        """R² of the predictions; of several quantiles at once, the mean of their D².
-
-        Parameters
-        ----------
-        X, y, sample_weight : as in `fit`
-
-        Returns
-        -------
-        float
-            At most 1; that of the best constant prediction is 0.
-        """
-        check_is_fitted(self)
-        if not self._learnt.rising:
-            return super().score(X, y, sample_weight)
-        return mean_d2(y, self.predict(X), self._learnt.loss_parameter, sample_weight)
+    @property
+    def _levels(self):
+        """Of the quantiles that are predicted, if they are several."""
+        return self._learnt.loss_parameter if self._learnt.rising else None
 
     def encode(self, X):
         """The columns that the first layer sees: those of X, then encoded ones.
@@ -760,14 +747,6 @@ class BackpropRegressor(
         tags.input_tags.sparse = True
         tags.target_tags.multi_output = True
         return tags
-
-
-def mean_d2(y, quantiles, levels, sample_weight=None):
-    """The mean D² of predicted quantiles, (n_samples, n_levels)."""
-    each = zip(quantiles.T, levels, strict=True)
-    return float(
-        np.mean([d2_pinball_score(y, q, sample_weight=sample_weight, alpha=a) for q, a in each])
-    )
 
 
 def _longer(before, values):

@@ -5,7 +5,7 @@ from datetime import date, time, timedelta
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
+from sklearn.metrics import d2_pinball_score, r2_score
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
 from fastbp import scaling
@@ -154,10 +154,10 @@ def _masked(A):
 
 
 class Scored(RegressorMixin):
-    """`score` of an estimator: scikit-learn's, for y and weights of any magnitude."""
+    """`score` of an estimator, which has `_levels`: None, or those of the quantiles it predicts."""
 
     def score(self, X, y, sample_weight=None):
-        """R² of the predictions for X.
+        """R² of the predictions for X; of several quantiles at once, the mean of their D².
 
         Parameters
         ----------
@@ -168,20 +168,31 @@ class Scored(RegressorMixin):
         Returns
         -------
         float
-            At most 1; 0 for a y that is the same for all samples, unless it is what is predicted.
+            At most 1; that of the best constant prediction is 0. Of a y that is the same for all
+            samples it is 0, unless that is what is predicted.
         """
-        predicted = np.asarray(self.predict(X), np.float64)
-        y = np.asarray(check_values(y, "y"))
-        if y.dtype.kind in "fiub" and y.size == predicted.size and np.isfinite(y).all():
-            # Squares neither overflow nor vanish, and equal numbers have themselves for mean.
-            y = y.astype(np.float64).reshape(predicted.shape)
-            constant = y.min(axis=0) == y.max(axis=0)
-            y, predicted = (a - np.where(constant, y[0], 0.0) for a in (y, predicted))
-            unit = np.ldexp(1.0, np.frexp(max(np.abs(y).max(), np.abs(predicted).max()))[1] - 1)
-            y, predicted = y / unit, predicted / unit
-        if sample_weight is not None:
-            sample_weight = np.asarray(check_values(sample_weight, "sample_weight"))
-            if sample_weight.dtype.kind in "fiub" and np.isfinite(sample_weight).all():
-                sample_weight = scaling.relative(sample_weight)
-        with large_numbers():
-            return r2_score(y, predicted, sample_weight=sample_weight)
+        return score_of(y, self.predict(X), sample_weight, self._levels)
+
+
+def score_of(y, predicted, sample_weight=None, levels=None):
+    """scikit-learn's R², or the mean D² of quantiles, for y and weights of any magnitude."""
+    predicted, y = np.asarray(predicted, np.float64), np.asarray(check_values(y, "y"))
+    are_numbers = y.dtype.kind in "fiub" and y.size == predicted.size and np.isfinite(y).all()
+    if levels is None and are_numbers:
+        # Squares neither overflow nor vanish, and equal numbers have themselves for mean.
+        y = y.astype(np.float64).reshape(predicted.shape)
+        constant = y.min(axis=0) == y.max(axis=0)
+        y, predicted = (a - np.where(constant, y[0], 0.0) for a in (y, predicted))
+        unit = np.ldexp(1.0, np.frexp(max(np.abs(y).max(), np.abs(predicted).max()))[1] - 1)
+        y, predicted = y / unit, predicted / unit
+    if sample_weight is not None:
+        sample_weight = np.asarray(check_values(sample_weight, "sample_weight"))
+        if sample_weight.dtype.kind in "fiub" and np.isfinite(sample_weight).all():
+            sample_weight = scaling.relative(sample_weight)
+    with large_numbers():
+        if levels is None:
+            return float(r2_score(y, predicted, sample_weight=sample_weight))
+        each = zip(predicted.T, levels, strict=True)
+        return float(
+            np.mean([d2_pinball_score(y, q, sample_weight=sample_weight, alpha=a) for q, a in each])
+        )

@@ -565,3 +565,9 @@ def test_the_examples_of_the_docstrings_run():
     results = doctest.testmod(module)
     assert results.attempted > 10
     assert results.failed == 0
+
+
+def test_its_score_is_of_y_of_any_magnitude(table):
+    X, y = table
+    model, other = (ensemble(2, resample=None).fit(X, y * unit) for unit in (1.0, 2.0**600))
+    assert other.score(X, y * 2.0**600) == pytest.approx(model.score(X, y), rel=1e-3)
