@@ -1,6 +1,7 @@
 """`from_sklearn` and `to_sklearn`: the same model there and here, and the same when it goes on."""
 
 import copy
+import importlib
 import warnings
 
 import numpy as np
@@ -9,8 +10,10 @@ from founding import founding
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from fastbp import BackpropRegressor
+from fastbp import BackpropEnsembleRegressor, BackpropRegressor
 
 #: So that both take the samples in the same order.
 SHARED = {
@@ -192,3 +195,17 @@ def test_an_onnx_file_of_a_moved_model_predicts_the_same(table):
     session = onnxruntime.InferenceSession(file)
     got = session.run(None, {session.get_inputs()[0].name: X})[0]
     assert_allclose(got.ravel(), model.predict(X), rtol=1e-4)
+
+
+def test_skl2onnx_converts_a_pipeline_that_ends_in_a_network(table):
+    skl2onnx = pytest.importorskip("skl2onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    importlib.import_module("fastbp.skl2onnx")
+    X, y = table[0].astype(np.float32), np.column_stack([table[1], -table[1]])
+    one = founding(**SHARED)
+    for network in (one, BackpropEnsembleRegressor(one, n_estimators=2)):
+        model = make_pipeline(StandardScaler(), network).fit(X, y)
+        file = skl2onnx.to_onnx(model, X[:1]).SerializeToString()
+        session = onnxruntime.InferenceSession(file)
+        (got,) = session.run(None, {session.get_inputs()[0].name: X})
+        assert_allclose(got, model.predict(X), rtol=1e-4, atol=1e-5)

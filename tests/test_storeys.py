@@ -73,7 +73,7 @@ WINGS = [
         "lessons",
         [{"names"}, {"step"}, {"lines", "chain", "diagnosis"}, {"text", "mathml", "picture"}],
     ),
-    ("", [{"explain"}]),
+    ("", [{"explain", "skl2onnx"}]),
     ("app", [{"tables"}, {"columns", "job"}, {"explaining", "exporting"}]),
     ("", [{"__main__"}]),
 ]

@@ -9,6 +9,7 @@ from itertools import count
 import numpy as np
 
 from fastbp.export.parts import PRECISIONS, known, parts_of, precision_of, version
+from fastbp.kernels.formulas.activations import plain_polynomial64
 
 #: (graph, z): the name of σ(z), from operators that runtimes have in both precisions. None: z.
 ACTIVATIONS = {
@@ -40,9 +41,16 @@ def _softplus(g, z):
 
 
 def _gelu(g, z):
-    """z (1 + erf(z / √2)) / 2. Runtimes have erf in float alone."""
-    erf = g.cast(g("Erf", g.cast(g("Mul", z, g.real(0.5**0.5)), "float")), g.precision)
-    return g("Mul", g("Mul", g.real(0.5), z), g("Add", g.real(1), erf))
+    """z (1 + erf(z / √2)) / 2. Runtimes have erf in float alone; in double it is as in the kernels,
+    max(z, 0) − a e^(−a²/2) p(q) / (a + 5), with a = |z| and q = (a − 5) / (a + 5)."""
+    if g.precision == "float":
+        erf = g("Erf", g("Mul", z, g.real(0.5**0.5)))
+        return g("Mul", g("Mul", g.real(0.5), z), g("Add", g.real(1), erf))
+    a = Term(g, g("Min", g("Abs", z), g.real(37.62)))
+    t = Term(g, g("Div", g.real(1), (a + 5.0).name))
+    bell = Term(g, g("Exp", (a * a * -0.5).name))
+    left = a * bell * t * plain_polynomial64((a + -5.0) * t)
+    return g("Sub", g("Relu", z), left.name)
 
 
 def _exp_minus_1(g, z):
@@ -151,6 +159,25 @@ def predicted(g, parts, member, columns):
     return o
 
 
+class Term:
+    """A node in formulas that are written as of numbers."""
+
+    def __init__(self, graph, name):
+        self.graph, self.name = graph, name
+
+    def _with(self, operator, other):
+        other = other.name if isinstance(other, Term) else self.graph.real(other)
+        return Term(self.graph, self.graph(operator, self.name, other))
+
+    def __add__(self, other):
+        return self._with("Add", other)
+
+    def __mul__(self, other):
+        return self._with("Mul", other)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+
 class Graph:
     """Nodes and constants, as they come: ``g("Add", a, b)`` is the name of a sum."""
 
@@ -173,7 +200,8 @@ class Graph:
     def add(self, operator, inputs, outputs, **attributes):
         from onnx import helper
 
-        self.nodes.append(helper.make_node(operator, list(inputs), outputs, **attributes))
+        node = helper.make_node(operator, list(inputs), outputs, name=outputs[0], **attributes)
+        self.nodes.append(node)
 
     def cast(self, name, precision):
         """It in a precision; itself, if it is of that."""
