@@ -1,7 +1,8 @@
 """The quick cases of `troubles.py`, and what its grid must be."""
 
 import pytest
-from troubles import REACHED, cases, fitted, quick_cases, reachable
+from reachable import REACHED, reachable
+from troubles import cases, fitted, quick_cases
 
 
 def bench_grid_is_whole(benchmark):

@@ -14,9 +14,10 @@ import warnings
 import numpy as np
 from accuracy import DATA, tables
 from machine import description
+from reachable import r_squared
 from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import StandardScaler
-from troubles import as_settings, r_squared
+from troubles import as_settings
 
 from fastbp import BackpropRegressor
 

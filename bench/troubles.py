@@ -21,230 +21,37 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from accuracy import DATA, tables
+from hard_problems import (
+    constant,
+    first_rows,
+    in_units,
+    lognormal,
+    needles,
+    noise,
+    normal,
+    outlier_in_X,
+    outlier_in_y,
+    parity,
+    plane,
+    several,
+    shipped,
+    student,
+    surface,
+    tailed,
+    teacher,
+    trained,
+    wave,
+    with_columns,
+    with_dummy,
+)
 from machine import description
-from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.linear_model import RidgeCV
-from sklearn.neural_network import MLPRegressor
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from reachable import print_references, r_squared, reachable
 
 from fastbp import BackpropRegressor
 from fastbp.kernels.formulas.activations import TABLE
 
 #: The part of what is reachable that is asked for.
 ENOUGH = 0.95
-
-# ------------------------------------------------------------------------- problems
-#
-# Each is a function of a seed that gives X and y to train on, X and y to be judged on.
-
-SURFACES = (
-    lambda X: np.cos(2.5 * X[:, 0]) + X[:, 1] ** 2 * X[:, 2],
-    lambda X: 2 * np.exp(-2 * (X[:, 0] ** 2 + X[:, 1] ** 2)) - X[:, 2],
-    lambda X: np.tanh(2 * X[:, 0]) * X[:, 1] + np.sin(3 * X[:, 2]) / 2,
-)
-
-
-def surface(n, which=0, noise=0.0):
-    """A smooth function of three columns; what it is judged on has no noise."""
-
-    def draw(seed):
-        rng = np.random.default_rng(1000 + seed)
-        X = rng.uniform(-1, 1, (n + 1000, 3))
-        y = SURFACES[which](X)
-        return X[:n], y[:n] + noise * rng.normal(size=n), X[n:], y[n:]
-
-    return draw
-
-
-def plane(n, columns=6):
-    def draw(seed):
-        rng = np.random.default_rng(2000 + seed)
-        X = rng.normal(size=(n + 500, columns))
-        y = X @ rng.uniform(1, 3, columns) + 10
-        return X[:n], y[:n], X[n:], y[n:]
-
-    return draw
-
-
-def lognormal(rng, shape):
-    return rng.lognormal(size=shape) * rng.choice([-1, 1], shape)
-
-
-def student(rng, shape):
-    """Of two degrees of freedom: the variance is infinite."""
-    return rng.standard_t(2, shape)
-
-
-def normal(rng, shape):
-    return rng.normal(size=shape)
-
-
-def tailed(draw_columns, draw_noise=None, n=500):
-    """Columns of heavy tails, or noise of them; what it is judged on has no noise."""
-
-    def draw(seed):
-        rng = np.random.default_rng(3000 + seed)
-        X = draw_columns(rng, (n + 1000, 4))
-        y = np.arctan(X[:, 0]) + np.log1p(np.abs(X[:, 1])) * np.sign(X[:, 2])
-        return X[:n], y[:n] + (draw_noise(rng, n) / 2 if draw_noise else 0), X[n:], y[n:]
-
-    return draw
-
-
-def parity(bits, repeats=1):
-    """Whether the number of ones is odd; rows that are repeated differ a little."""
-
-    def draw(seed):
-        table = np.array(list(itertools.product([0.0, 1.0], repeat=bits)) * repeats)
-        rng = np.random.default_rng(4000 + seed)
-        X = table + (repeats > 1) * rng.uniform(-0.1, 0.1, table.shape)
-        y = table.sum(axis=1) % 2
-        return X, y, X, y
-
-    return draw
-
-
-def wave(length):
-    """A sine on [0, length], ten points for each unit of it."""
-
-    def draw(seed):
-        X = np.arange(0, length, 0.1)[:, None]
-        y = np.sin(X[:, 0] + seed)
-        return X, y, X, y
-
-    return draw
-
-
-def teacher(units, activation):
-    """What a network of so many units says: one of as many can say it."""
-
-    def draw(seed):
-        rng = np.random.default_rng(5000 + 10 * seed + units)
-        X = rng.uniform(-1, 1, (400, 3))
-        W = 2 * rng.normal(size=(3, units))
-        middles = rng.uniform(-0.5, 0.5, (units, 3))
-        Z = X @ W - np.einsum("uj,ju->u", middles, W)
-        y = TABLE[activation].plain(Z) @ (rng.uniform(0.5, 1.5, units) * rng.choice([-1, 1], units))
-        return X, y, X, y
-
-    return draw
-
-
-def needles(n=500, columns=1000):
-    """Three columns of a thousand matter."""
-
-    def draw(seed):
-        rng = np.random.default_rng(6000 + seed)
-        X = rng.normal(size=(n + 500, columns))
-        y = X[:, 0] + X[:, 1] - X[:, 2]
-        return X[:n], y[:n], X[n:], y[n:]
-
-    return draw
-
-
-def constant(value):
-    def draw(seed):
-        X = np.random.default_rng(7000 + seed).normal(size=(200, 3))
-        return X, np.full(200, value), X, np.full(200, value)
-
-    return draw
-
-
-def shipped(name):
-    """A table of `data/`, and a tenth of its rows to be judged on."""
-
-    def draw(seed):
-        X, y, splits = next(rest for found, *rest in tables(DATA) if found == name)
-        train, test = splits[seed]
-        return X[train], y[train], X[test], y[test]
-
-    return draw
-
-
-# What makes another problem of one.
-
-
-def trained(problem):
-    """Judged on the rows that were trained on."""
-    return lambda seed: problem(seed)[:2] * 2
-
-
-def in_units(problem, of_y=1.0, offset=0.0, of_X=1.0, X_offset=0.0):
-    def draw(seed):
-        X, y, X_test, y_test = problem(seed)
-        X, X_test = (A * np.array(of_X) + X_offset for A in (X, X_test))
-        return X, y * of_y + offset, X_test, y_test * of_y + offset
-
-    return draw
-
-
-def with_columns(problem, extra):
-    """With the columns that `extra` makes of X."""
-
-    def draw(seed):
-        X, y, X_test, y_test = problem(seed)
-        return np.c_[X, extra(X)], y, np.c_[X_test, extra(X_test)], y_test
-
-    return draw
-
-
-def noise(X):
-    return np.random.default_rng(len(X)).normal(size=len(X))
-
-
-def with_dummy(problem, ones, effect=0.0):
-    """With a column that is 1 in so many rows; if it has an effect, in half of those judged."""
-
-    def draw(seed):
-        X, y, X_test, y_test = problem(seed)
-        z, z_test = np.arange(len(X)) < ones, np.arange(len(X_test)) % 2 * (effect != 0)
-        return np.c_[X, z], y + effect * z, np.c_[X_test, z_test], y_test + effect * z_test
-
-    return draw
-
-
-def outlier_in_X(problem, column, value=1e6):
-    def draw(seed):
-        X, y, X_test, y_test = problem(seed)
-        X[7, column] = value
-        return X, y, X_test, y_test
-
-    return draw
-
-
-def outlier_in_y(problem, value):
-    def draw(seed):
-        X, y, X_test, y_test = problem(seed)
-        y[7] = value
-        return X, y, X_test, y_test
-
-    return draw
-
-
-def first_rows(problem, n):
-    def draw(seed):
-        X, y, _, _ = problem(seed)
-        return X[:n], y[:n], X[:n], y[:n]
-
-    return draw
-
-
-def several(n):
-    """The three surfaces, in units of their own."""
-
-    def draw(seed):
-        X, _, X_test, _ = surface(n)(seed)
-        y, y_test = (
-            np.column_stack([SURFACES[0](A), 1e3 * SURFACES[1](A), 1e-3 * SURFACES[2](A) + 5])
-            for A in (X, X_test)
-        )
-        return X, y, X_test, y_test
-
-    return draw
-
 
 # ------------------------------------------------------------------------- settings
 
@@ -424,16 +231,6 @@ class Result(NamedTuple):
         return not self.r2 >= ENOUGH * self.reach
 
 
-def r_squared(y, predictions):
-    """R², the mean over outputs, at least −1; a y that is constant counts as of variance 1."""
-    y, predictions = (np.asarray(a, np.float64).reshape(len(y), -1) for a in (y, predictions))
-    if not np.isfinite(predictions).all():
-        return -1.0
-    scale = np.where(np.ptp(y, axis=0) > 0, y.std(axis=0), 1)
-    error = ((predictions - y) / scale).clip(-1e100, 1e100)
-    return max(-1.0, float(np.mean(1 - np.mean(error**2, axis=0))))
-
-
 def fitted(case, extra=None):
     """The result of a fit. Processor seconds of this one thread."""
     X, y, X_test, y_test = case.row.problem(case.seed)
@@ -451,94 +248,6 @@ def fitted(case, extra=None):
     seconds = time.process_time() - start
     said = "; ".join(sorted({f"{w.category.__name__}: {w.message}" for w in caught}))
     return Result(r_squared(y_test, model.predict(X_test)), reach, seconds, False, said)
-
-
-# ----------------------------------------------------------------------- references
-
-#: How many sets of data a reference is chosen by.
-REFERENCE_SEEDS = 5
-
-#: Of each row whose reach must be measured: who reached most on average over the seeds, and its R²
-#: for each of them. `--references` prints it.
-REACHED = {
-    "few smooth rows, 50": ("MLP lbfgs tanh alpha=0.001", [0.992, 0.991, 0.993, 0.993, 0.984]),
-    "few smooth rows, 100": ("MLP lbfgs tanh alpha=0.001", [0.999, 0.998, 0.999, 0.999, 0.999]),
-    "few smooth rows, 200": ("MLP lbfgs tanh alpha=0.001", [1.0, 1.0, 1.0, 1.0, 1.0]),
-    "few smooth rows, 400": ("MLP lbfgs tanh alpha=0.001", [1.0, 1.0, 1.0, 1.0, 1.0]),
-    "shipped tables, auto_mpg": ("MLP lbfgs tanh alpha=1", [0.931, 0.91, 0.922, 0.943, 0.897]),
-    "shipped tables, concrete": ("HGB squared_error 31", [0.939, 0.958, 0.953, 0.946, 0.916]),
-    "shipped tables, airfoil_self_noise": (
-        "HGB squared_error 31",
-        [0.968, 0.96, 0.958, 0.963, 0.952],
-    ),
-    "outlier in y, 1e+06": ("HGB absolute_error 31", [0.968, 0.983, 0.986, 0.978, 0.98]),
-    "outlier in y, 100": ("HGB absolute_error 31", [0.968, 0.983, 0.986, 0.978, 0.98]),
-    "1,000 columns, noise but for 3": ("HGB squared_error 4", [0.968, 0.972, 0.971, 0.971, 0.963]),
-    "heavy tails, X lognormal": ("HGB squared_error 31", [0.973, 0.975, 0.984, 0.975, 0.976]),
-    "heavy tails, X of Student's t": ("HGB squared_error 31", [0.974, 0.976, 0.954, 0.959, 0.961]),
-    "heavy tails, noise of Student's t": (
-        "MLP lbfgs tanh alpha=10",
-        [0.715, 0.707, 0.742, 0.665, 0.73],
-    ),
-    "noise, 0.2, 150 rows": ("MLP lbfgs tanh alpha=0.1", [0.979, 0.976, 0.98, 0.972, 0.982]),
-    "noise, 0.5, 150 rows": ("MLP lbfgs tanh alpha=1", [0.943, 0.932, 0.953, 0.906, 0.959]),
-    "noise, 1.0, 150 rows": ("MLP lbfgs tanh alpha=1", [0.792, 0.802, 0.871, 0.72, 0.878]),
-    "noise, 0.2, 600 rows": ("MLP lbfgs tanh alpha=1", [0.996, 0.996, 0.996, 0.995, 0.995]),
-    "noise, 0.5, 600 rows": ("MLP lbfgs tanh alpha=1", [0.978, 0.974, 0.973, 0.984, 0.976]),
-    "noise, 1.0, 600 rows": ("MLP lbfgs relu alpha=10", [0.923, 0.931, 0.923, 0.919, 0.921]),
-}
-
-
-def reachable(row, seed):
-    if not row.measured:
-        return 1.0
-    scores = REACHED[f"{row.group}, {row.name}"][1]
-    return scores[seed] if seed < len(scores) else float(np.mean(scores))
-
-
-def references(losses):
-    """Scikit-learn's models, tuned: by name. The losses are those of trees."""
-    models = {"linear": RidgeCV(np.logspace(-3, 5, 25))}
-    for loss, leaves in itertools.product(losses, (4, 31)):
-        models[f"HGB {loss} {leaves}"] = HistGradientBoostingRegressor(
-            loss=loss, max_leaf_nodes=leaves, min_samples_leaf=5, max_iter=200, random_state=0
-        )
-    for activation, alpha in itertools.product(("tanh", "relu"), (1e-3, 0.1, 1.0, 10.0, 100.0)):
-        models[f"MLP lbfgs {activation} alpha={alpha:g}"] = MLPRegressor(
-            hidden_layer_sizes=(50,), activation=activation, alpha=alpha,
-            solver="lbfgs", max_iter=1000, random_state=0,
-        )  # fmt: skip
-    for early, width in itertools.product((False, True), (50, 200)):
-        models[f"MLP adam {width}{' early' * early}"] = MLPRegressor(
-            hidden_layer_sizes=(width, width), learning_rate_init=3e-3,
-            early_stopping=early, random_state=0,
-        )  # fmt: skip
-    scaled = {}
-    for name, model in models.items():
-        model = make_pipeline(StandardScaler(), model)
-        scaled[name] = TransformedTargetRegressor(model, transformer=StandardScaler())
-    return scaled
-
-
-def print_references(only):
-    """Measure what is reachable, as Python to be put into this file."""
-    print("REACHED = {")
-    for row in GRID:
-        name = f"{row.group}, {row.name}"
-        if not row.measured or only not in name:
-            continue
-        losses = ["squared_error"] + ["absolute_error"] * (row.group == "outlier in y")
-        scores = {}
-        for seed in range(REFERENCE_SEEDS):
-            X, y, X_test, y_test = row.problem(seed)
-            for who, model in references(losses).items():
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    r2 = r_squared(y_test, model.fit(X, y).predict(X_test))
-                scores.setdefault(who, []).append(round(r2, 3))
-        best = max(scores, key=lambda who: np.mean(scores[who]))
-        print(f'    "{name}": ("{best}", {scores[best]}),', flush=True)
-    print("}")
 
 
 # --------------------------------------------------------------------------- report
@@ -576,7 +285,8 @@ def main():
     parser.add_argument("--references", action="store_true", help="measure what is reachable")
     options = parser.parse_args()
     if options.references:
-        return print_references(options.only)
+        rows = [row for row in GRID if row.measured]
+        return print_references([r for r in rows if options.only in f"{r.group}, {r.name}"])
     extra = as_settings(options.extra)
     chosen = quick_cases() if options.quick else cases(options.seeds)
     groups = {}
