@@ -12,6 +12,7 @@ from fastbp.fitting.loop import OptimizerState
 from fastbp.fitting.plan import recipe_of
 from fastbp.kernels.formulas import activations, optimizers
 from fastbp.kernels.formulas.activations import ACTIVATIONS, TABLE
+from fastbp.kernels.formulas.dropout import NO_MASKS, keep_all
 from fastbp.kernels.formulas.network import backward, forward, network, tile_rows
 from fastbp.kernels.machine.compile import from_python
 from fastbp.kernels.machine.vectors import LANES
@@ -49,8 +50,9 @@ def layers(batch, dtype):
 @pytest.mark.parametrize("batch", BATCHES)
 def bench_forward(benchmark, batch, dtype):
     net, theta, O, _, scratch = layers(batch, dtype)
-    forward(outputs, theta, net, O, scratch)  # compile outside the clock
-    benchmark(forward, outputs, theta, net, O, scratch)
+    arguments = outputs, keep_all, theta, net, O, NO_MASKS, 0, scratch
+    forward(*arguments)  # compile outside the clock
+    benchmark(forward, *arguments)
 
 
 @pytest.mark.benchmark(group="backward, 8-50-1")

@@ -75,9 +75,9 @@ def warn_of_end(model, fitted):
             "of the best validation score. Lower learning_rate_init, or scale X and y."
         )
     is_done = history.ended_by != "interrupted"
-    if is_done and history.losses[-1] >= loss_with_left(1.0, settings):
+    if is_done and history.last_loss >= loss_with_left(1.0, settings):
         say(
-            f"The fit learnt nothing: its loss, {history.losses[-1]:.4g}, is no better than "
+            f"The fit learnt nothing: its loss, {history.last_loss:.4g}, is no better than "
             f"that of the best constant, {settings.constant_loss:.4g}. {advice(model, fitted)}"
         )
     if settings.drawn_in is not None:

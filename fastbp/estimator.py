@@ -123,6 +123,18 @@ class BackpropRegressor(
     max_grad_norm : float or None, default=None
         The longest gradient that "adam" and "sgd" step along: a longer one, all parameters
         together, is shortened to it (Pascanu, Mikolov & Bengio, 2013).
+    dropout : float or array-like of float, default=0.0
+        The part of each hidden layer's units, or one for each layer, in [0, 1), that "adam" and
+        "sgd" leave out at random, of each sample in each epoch anew, while what is left counts for
+        more (Srivastava et al., 2014). All predict, are scored on held-out rows and by
+        `loss_gradient`; `loss_curve_` is without those left out.
+    ema_decay : float or None, default=None
+        Of an average of the weights after each step of "adam" and "sgd", in which each counts for
+        so much, in [0, 1), of what the next one does; the first is the first one itself. The
+        average is scored on held-out rows, kept where it is best, given to callbacks, and predicts
+        after the fit; `coefs_` are it. Training itself takes no notice of it: `warm_start` and
+        `partial_fit` go on from the weights themselves, and with the average, unless `coefs_` have
+        been changed, or held-out rows have chosen them.
     batch_size : int or "auto", default="auto"
         Samples in a step, at most all of them; "auto" is 64, from 4,096 rows on 128; with
         ``init="glorot"`` it is 200, as in scikit-learn. The last, smaller batch of an epoch is
@@ -274,6 +286,8 @@ class BackpropRegressor(
         "alpha": [Interval(Real, 0, None, closed="left")],
         "weight_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
+        "ema_decay": [Interval(Real, 0, 1, closed="left"), None],
         "encoding": [StrOptions({*encodings.NAMES, "auto"}), "array-like", None],
         "init": [StrOptions({"auto", "glorot"})],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -316,6 +330,8 @@ class BackpropRegressor(
         alpha=0.0,
         weight_decay="auto",
         max_grad_norm=None,
+        dropout=0.0,
+        ema_decay=None,
         batch_size="auto",
         learning_rate="cosine",
         warmup_fraction=None,
@@ -731,7 +747,8 @@ class BackpropRegressor(
         -------
         MLPRegressor
             Predicts the same. It also goes on as this model would, optimiser included, if that is
-            trained with ``standardize=False``, and without `weight_decay` and `max_grad_norm`; its
+            trained with ``standardize=False``, and without `weight_decay`, `max_grad_norm`,
+            `dropout` and `ema_decay`; its
             `alpha`, `tol` and step size are such that its loss, half of "squared_error", makes no
             difference.
 

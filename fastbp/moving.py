@@ -195,8 +195,9 @@ def _hand_on(model, mlp):
     mlp._no_improvement_count = 0
     settings = settings_of(model.get_params(deep=False))
     goes_on = optimizer is not None and optimizer.fits(settings, learnt.theta(None, learnt.dtype))
-    decays = settings.weight_decay > 0 or settings.max_grad_norm is not None
-    if not goes_on or decays or learnt.scaling is not None or learnt.loss not in PART_OF_GRADIENT:
+    is_plain = settings.weight_decay == 0 and settings.max_grad_norm is None
+    goes_on &= is_plain and not settings.dropout and settings.ema_decay is None
+    if not goes_on or learnt.scaling is not None or learnt.loss not in PART_OF_GRADIENT:
         return
     # Of the penalty it is another part; and poisson's loss has another constant.
     is_part = part in (0.5, 1.0) or mlp.alpha == 0

@@ -125,6 +125,15 @@ def kernel(request, pin):
     return request.param
 
 
+#: What a fit that goes on from given weights draws its orders and masks by, with random_state 0.
+SEED = int(np.random.RandomState(0).randint(np.iinfo(np.int64).max, dtype=np.int64))
+
+
+@pytest.fixture(scope="session")
+def seed():
+    return SEED
+
+
 @pytest.fixture(scope="session")
 def orders():
     """``orders(n, epochs)``: in which order each epoch of a fit that goes on from given weights
@@ -134,7 +143,7 @@ def orders():
     @cache
     def orders(n, epochs):
         state, order = np.zeros(1, STATE).view(np.recarray)[0], plan.row_numbers(n)
-        state.random = np.random.RandomState(0).randint(np.iinfo(np.int64).max, dtype=np.int64)
+        state.random = SEED
         shuffled = []
         for _ in range(epochs):
             shuffle(order, state)

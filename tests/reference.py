@@ -115,19 +115,24 @@ def random_network(widths, activations, seed=0):
     return Network(coefs, [random.normal(size=n) / 2 for _, n in shapes], list(activations))
 
 
-def forward(network, x):
-    """Z and O of every layer for one sample: O⁰ = x, Zˡ = Wˡᵀ Oˡ⁻¹ + bˡ, Oˡ = σ(Zˡ)."""
+def forward(network, x, masks=None):
+    """Z and O of every layer for one sample: O⁰ = x, Zˡ = Wˡᵀ Oˡ⁻¹ + bˡ, Oˡ = σ(Zˡ) ∘ Mˡ."""
     Z, O = [None], [x]
-    for W, b, name in zip(
-        network.coefs, network.intercepts, [*network.activations, "identity"], strict=True
+    masks = masks or [1.0] * len(network.activations)
+    for W, b, name, mask in zip(
+        network.coefs,
+        network.intercepts,
+        [*network.activations, "identity"],
+        [*masks, 1.0],
+        strict=True,
     ):
         activation, _ = ACTIVATIONS[name]
         Z.append(W.T @ O[-1] + b)
-        O.append(activation(Z[-1]))
+        O.append(activation(Z[-1]) * mask)
     return Z, O
 
 
-def backward(network, Z, O, D):
+def backward(network, Z, O, D, masks=None):
     """∂L/∂W and ∂L/∂b of every layer for one sample, from D = ∂L/∂ŷ."""
     dW, db = [], []
     for l in range(len(network.coefs), 0, -1):
@@ -136,6 +141,7 @@ def backward(network, Z, O, D):
         if l > 1:
             _, derivative = ACTIVATIONS[network.activations[l - 2]]
             D = (network.coefs[l - 1] @ D) * derivative(Z[l - 1])
+            D = D * masks[l - 2] if masks else D
     return dW, db
 
 
@@ -150,11 +156,43 @@ def reported_share(loss, n_outputs):
     return 1 / n_outputs if loss == "half_squared_error" else 1.0
 
 
-def loss_gradient(network, loss, X, Y, weight=None, alpha=0.0, reported=1.0):
+class Dropout:
+    """Masks of a training: 0 for a unit that is left out, else 1/(1 − p).
+
+    Of 64 bits that are splitmix64's mixing of the epoch's key, the unit's number in the network and
+    the sample's place in the epoch's order, the upper half says whether it is kept; the first
+    epoch's key is such a number of the seed, and each other one of the key before it.
+    """
+
+    def __init__(self, rates, seed):
+        self.rates, self.key = rates, seed
+
+    @staticmethod
+    def drawn(key, number):
+        z = key ^ ((number + 1) * 0x9E3779B97F4A7C15 % 2**64)
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+        return z ^ (z >> 31)
+
+    def begin_epoch(self):
+        self.key = self.drawn(self.key, 0)
+
+    def masks(self, network, place):
+        """That of each hidden layer, for the sample in this place."""
+        masks, unit = [], len(network.coefs[0])
+        for b, p in zip(network.intercepts[:-1], self.rates, strict=True):
+            units = range(unit, unit + len(b))
+            bits = [self.drawn(self.drawn(self.key, k), place) >> 32 for k in units]
+            masks.append((np.array(bits) < int((1 - p) * 2**32)) / (1 - p))
+            unit += len(b)
+        return masks
+
+
+def loss_gradient(network, loss, X, Y, weight=None, alpha=0.0, reported=1.0, masks=None):
     """L, ∂L/∂W and ∂L/∂b of a batch: the weighted mean over its samples, with the penalty.
 
     The penalty is scikit-learn's: ½ α ‖W‖² over the sum of the batch's weights. Of the samples'
-    loss, but not of its gradient, the `reported` part is taken.
+    loss, but not of its gradient, the `reported` part is taken. Of each sample there may be masks.
     """
     value, slope, *_ = LOSSES[loss]
     weight = np.ones(len(X)) if weight is None else weight
@@ -163,10 +201,10 @@ def loss_gradient(network, loss, X, Y, weight=None, alpha=0.0, reported=1.0):
     L = 0.5 * penalty * sum(np.sum(W**2) for W in network.coefs)
     dW = [penalty * W for W in network.coefs]
     db = [np.zeros_like(b) for b in network.intercepts]
-    for x, y, s in zip(X, Y, share, strict=True):
-        Z, O = forward(network, x)
+    for x, y, s, mask in zip(X, Y, share, masks or [None] * len(X), strict=True):
+        Z, O = forward(network, x, mask)
         L += reported * s * value(O[-1], y)
-        dW_of_sample, db_of_sample = backward(network, Z, O, s * slope(O[-1], y))
+        dW_of_sample, db_of_sample = backward(network, Z, O, s * slope(O[-1], y), mask)
         dW = [total + part for total, part in zip(dW, dW_of_sample, strict=True)]
         db = [total + part for total, part in zip(db, db_of_sample, strict=True)]
     return L, dW, db
@@ -256,27 +294,45 @@ def batches(n_samples, batch_size):
 
 def train(
     network, loss, optimizer, X, Y, batches, weight=None, alpha=0.0, reported=1.0,
-    weight_decay=0.0, max_grad_norm=None,
+    weight_decay=0.0, max_grad_norm=None, dropout=None, average=None,
 ):  # fmt: skip
     """The network after a step on each of the batches, and each batch's loss before its step.
 
     A batch of no weight is passed over; its loss is written as 0. Between the gradient and the
-    update, a gradient longer than `max_grad_norm` is shortened, and weights decay.
+    update, a gradient longer than `max_grad_norm` is shortened, and weights decay. An `average`, if
+    there is one, is given the network after each step.
     """
-    losses = []
-    for rows in batches:
+    losses, places = [], np.cumsum([0, *map(len, batches)])
+    for rows, place in zip(batches, places, strict=False):
         s = None if weight is None else weight[rows]
         if s is not None and s.sum() == 0:
             losses.append(0.0)
             continue
-        L, dW, db = loss_gradient(network, loss, X[rows], Y[rows], s, alpha, reported)
+        masks = dropout and [dropout.masks(network, int(place) + i) for i in range(len(rows))]
+        L, dW, db = loss_gradient(network, loss, X[rows], Y[rows], s, alpha, reported, masks)
         g, kept = pack(dW, db), 1 - optimizer.eta * weight_decay
         if max_grad_norm is not None and np.linalg.norm(g) > max_grad_norm:
             g = g * (max_grad_norm / np.linalg.norm(g))
         decayed = pack([kept * W for W in network.coefs], network.intercepts)
         network = unpack(optimizer.step(decayed, g), network)
         losses.append(L)
+        if average is not None:
+            average.add(network)
     return network, losses
+
+
+class Average:
+    """The mean of all networks so far: each counts `decay` times what the next one does."""
+
+    def __init__(self, decay, start):
+        self.decay, self.total, self.weight, self.start = decay, 0.0, 0.0, start
+
+    def add(self, network):
+        self.total = self.decay * self.total + pack(network.coefs, network.intercepts)
+        self.weight = self.decay * self.weight + 1
+
+    def network(self):
+        return unpack(self.total / self.weight, self.start) if self.weight else self.start
 
 
 class Patience:
@@ -334,14 +390,18 @@ def fit(
     network, loss, optimizer, X, Y, weight=None, held_out=None, *,
     batch_size, max_iter, alpha=0.0, weight_decay=0.0, max_grad_norm=None,
     learning_rate="constant", power_t=0.5, tol=0.0,
-    n_iter_no_change=np.inf, early_stopping=False, orders=None,
+    n_iter_no_change=np.inf, early_stopping=False, orders=None, dropout=(), ema_decay=None,
+    seed=0,
 ):  # fmt: skip
     """The course of `BackpropRegressor.fit` with these parameters.
 
-    Samples are taken in their order, or each epoch in one of `orders`.
+    Samples are taken in their order, or each epoch in one of `orders`. With `ema_decay` its
+    networks are the averages.
     """
     course, patience = Course([], [], [], [], []), Patience(tol, n_iter_no_change)
     reported, first_eta = reported_share(loss, Y.shape[1]), optimizer.eta
+    average = None if ema_decay is None else Average(ema_decay, network)
+    dropout = Dropout(dropout, seed) if dropout else None
     for epoch in range(max_iter):
         order = np.arange(len(X)) if orders is None else np.array(orders[epoch])
         rows = [order[batch] for batch in batches(len(X), batch_size)]
@@ -352,15 +412,18 @@ def fit(
             optimizer.eta = first_eta / (epoch * len(X) + 1) ** power_t
         if learning_rate == "cosine":
             optimizer.eta = first_eta * (1 + np.cos(np.pi * epoch / max_iter)) / 2
+        if dropout is not None:
+            dropout.begin_epoch()
         network, losses = train(
             network, loss, optimizer, X, Y, rows, weight, alpha, reported, weight_decay,
-            max_grad_norm,
+            max_grad_norm, dropout, average,
         )  # fmt: skip
-        course.networks.append(network)
+        predicts = network if average is None else average.network()
+        course.networks.append(predicts)
         course.losses.append(np.average(losses, weights=of_batch))
         figure = course.losses[-1]
         if held_out is not None:
-            L, score = validate(network, loss, held_out)
+            L, score = validate(predicts, loss, held_out)
             course.validation_losses.append(L)
             course.validation_scores.append(score)
             course.judged.append(-score if LOSSES[loss].is_r2s else L)

@@ -51,6 +51,8 @@ BAD_PARAMETERS = {
     "warmup_fraction": [-0.1, 1.0, "0.1", np.nan],
     "weight_decay": [-1e-9, "0", None, np.nan],
     "max_grad_norm": [0, -1, "1", np.nan],
+    "dropout": [-0.1, 1.0, "0.5", None, np.nan, [0.1, 0.1], [], [1.0], ["0.1"], [[0.1]], [np.nan]],
+    "ema_decay": [-0.1, 1.0, "0.9", np.nan],
     "batch_size": [0, -1, 1.5, "all", None],
     "learning_rate": ["slow", None, 0.1],
     "learning_rate_init": [0, -0.1, "0.1", None, np.nan],

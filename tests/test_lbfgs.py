@@ -212,7 +212,9 @@ def test_blas_has_its_threads_again_when_the_last_fit_ends():
     assert threads() == before
 
 
-@pytest.mark.parametrize("asked", [{"weight_decay": 0.1}, {"max_grad_norm": 1.0}])
+@pytest.mark.parametrize(
+    "asked", [{"weight_decay": 0.1}, {"max_grad_norm": 1.0}, {"dropout": 0.5}, {"ema_decay": 0.9}]
+)
 def test_what_a_line_search_does_not_know_is_refused(asked, table):
     with pytest.raises(ValueError, match=f"knows no {next(iter(asked))}"):
         founding(**PARAMS | asked).fit(*table)

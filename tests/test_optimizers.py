@@ -119,7 +119,7 @@ def test_weights_decay_and_biases_do_not(layered):
     memory = rule.start.memory
     for first in range(0, theta.size, 4):  # in pieces that end anywhere in a layer
         piece = g[first : first + 4].copy()
-        step(net, rule.recipe, rule.state, 0.1, 1.0, theta, piece, memory, first)
+        step(net, rule.recipe, rule.state, 0.1, 1.0, theta, piece, memory, first, theta[:0])
     assert_allclose(theta, expected, rtol=1e-14)
 
 
@@ -131,8 +131,28 @@ def test_a_gradient_is_no_longer_than_it_may_be(most, layered):
     factor = 1 if most is None else min(1, most / length)
     assert_allclose(shrink, factor, rtol=1e-14)
     before = theta.copy()
-    step(net, rule.recipe, rule.state, 0.1, shrink, theta, g.copy(), rule.start.memory, 0)
+    memory, none = rule.start.memory, theta[:0]
+    step(net, rule.recipe, rule.state, 0.1, shrink, theta, g.copy(), memory, 0, none)
     assert_allclose(theta, before - 0.1 * factor * g, rtol=1e-13)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_the_average_is_that_of_all_steps_in_pieces_too(decay, course):
+    theta, gradients, rtol = course
+    rule, thetas, net = Rule("sgd", theta, ema_decay=decay), [], network((N - 1, 1), ())
+    average, memory = rule.start.average, rule.start.memory
+    assert_array_equal(average, theta)
+    for g in gradients:
+        count_step(rule.recipe, rule.state)
+        for first in range(0, N, 10):
+            piece = g[first : first + 10].copy()
+            step(net, rule.recipe, rule.state, 0.1, 1.0, theta, piece, memory, first, average)
+        thetas.append(theta.copy())
+    weights = decay ** np.arange(STEPS)[::-1]
+    expected = np.average(np.float64(thetas), axis=0, weights=weights)
+    assert_allclose(average, expected, rtol=rtol, atol=rtol)
+    if decay == 0:
+        assert_array_equal(average, theta)
 
 
 def test_the_reference_knows_every_rule():

@@ -21,7 +21,7 @@ WINGS = [
             {"runs", "emitter", "functions", "passes"},
         ],
     ),
-    ("kernels.formulas", [{"activations"}, {"network", "optimizers", "losses"}]),
+    ("kernels.formulas", [{"activations"}, {"network", "optimizers", "losses", "dropout"}]),
     ("kernels.products", [{"tiles"}, {"blocks"}, {"gradients"}, {"products"}]),
     (
         "kernels.training",

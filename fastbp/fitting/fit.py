@@ -80,6 +80,24 @@ class Prepared(NamedTuple):
         return self._replace(plan=trial.plan, units=units, interrupted=trial)
 
 
+class Ahead(NamedTuple):
+    """The network that is trained on, where an average of it predicts; in raw units."""
+
+    weights: tuple  # coefs, intercepts
+    of: list  # the weights of the average, as they were: if they have been changed, it isn't theirs
+
+    @classmethod
+    def of_both(cls, trained, average):
+        """Of what has been learnt, twice."""
+        of = [a.copy() for a in (*average.coefs, *average.intercepts)]
+        return cls((trained.coefs, trained.intercepts), of)
+
+    def is_of(self, learnt):
+        """Whether the average is what has been learnt, still."""
+        present = *learnt.coefs, *learnt.intercepts
+        return len(present) == len(self.of) and all(map(np.array_equal, present, self.of))
+
+
 class Fitted(NamedTuple):
     """What comes of a fit."""
 
@@ -293,11 +311,15 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
         return fitted_by(prepared)
     task, plan, samples, scored, units, pilot, _ = prepared
     net, settings, dtype = task.net, task.settings, samples.X.dtype
-    since = None  # units that `before` is re-expressed from
+    since = average = None  # units that `before` is re-expressed from
     if before is not None:
+        trained = trained_of(before, optimizer, settings)
         if settings.is_partial and units is not None:
+            trained = trained and following.begun_in(trained, units)[0]
             before, since = following.begun_in(before, units)
         theta, seed = before.theta(units, dtype), trials.new_seed(task.random_state)
+        if trained is not None:
+            theta, average = trained.theta(units, dtype), theta
     else:
         try:
             theta, seed = trials.best_start(task, plan)
@@ -316,6 +338,8 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
         optimizer = loop.OptimizerState.start(settings, theta, seed, began)
         if earlier is not None:
             optimizer.remember(earlier)
+    decay_to_t = 1.0 if average is None else earlier.state["decay_to_t"][0]
+    optimizer.begin_average(settings, theta, average, decay_to_t)
 
     def learnt(theta):
         return Learnt.of(theta, net, settings, units, task.encoding)
@@ -326,8 +350,21 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
     history = solvers.fit(
         net, theta, samples, scored, settings, optimizer, observer=observer, seen=seen
     )
-    n_samples = samples.order.size
-    return Fitted(learnt(theta), optimizer, history, settings, n_samples, pilot, observer)
+    n_samples, optimizer.ahead, predicting = samples.order.size, None, learnt(theta)
+    if optimizer.average.size and scored is None:  # else what was best goes on
+        optimizer.ahead = Ahead.of_both(learnt(optimizer.theta), predicting)
+    return Fitted(predicting, optimizer, history, settings, n_samples, pilot, observer)
+
+
+def trained_of(before, optimizer, settings):
+    """The network that has been trained, where `before` is the average of it, and is gone on with;
+    else None."""
+    if settings.ema_decay is None or optimizer is None or optimizer.ahead is None:
+        return None
+    if optimizer.state.dtype != loop.STATE or not optimizer.ahead.is_of(before):
+        return None
+    coefs, intercepts = optimizer.ahead.weights
+    return before._replace(coefs=coefs, intercepts=intercepts, packed=None)
 
 
 def fitted_by(prepared):
@@ -352,7 +389,7 @@ def glorot(net, settings, random_state):
 def begun(settings, table, n_columns, before, random_state):
     """The network, and its first weights where they don't go by the data."""
     widths = n_columns, *settings.hidden, table.y.shape[1]
-    net = network(widths, settings.activations, trained=True)
+    net = network(widths, settings.activations, trained=True, dropout=settings.dropout)
     if before is not None:
         check_goes_on(before, net, settings.loss)
     elif settings.init == "glorot":

@@ -69,6 +69,10 @@ class OptimizerState:
     state: np.ndarray = field(repr=False)  # (1,) STATE; no recarray, which not everyone can store
     eta: float
     began: int  # samples seen before the first step
+    #: With `ema_decay` that of θ after each step, which predicts, and then θ itself; else empty.
+    average: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
+    theta: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
+    ahead: object = None  # where training goes on from, if that isn't what predicts: see `fit.py`
     watches: tuple = ()  # what its best figures are of
 
     def fits(self, settings, theta):
@@ -88,6 +92,13 @@ class OptimizerState:
         """The same in memory of its own, as kernels take it: a file's may be read-only."""
         memory = aligned(self.memory, self.memory.dtype.newbyteorder("="))
         return replace(self, memory=memory, state=self.state.copy())
+
+    def begin_average(self, settings, theta, average=None, decay_to_t=1.0):
+        """Let the average begin with the first step, or go on."""
+        self.average = theta[:0]
+        if settings.ema_decay is not None:
+            self.average = aligned(theta if average is None else average, theta.dtype)
+            self.state["decay_to_t"] = decay_to_t
 
     def remember(self, earlier):
         """The best figures of a training that this one goes on from, and since when there were
@@ -111,10 +122,12 @@ class OptimizerState:
         remembers = OPTIMIZERS[name].remembers if name in OPTIMIZERS else 0  # lbfgs is SciPy's
         memory = aligned_zeros((remembers, theta.size), theta.dtype)
         state = np.zeros(1, STATE)
-        state["random"] = seed
-        state["beta_1_to_t"] = state["beta_2_to_t"] = 1.0
+        state["random"] = state["masks"] = seed
+        state["beta_1_to_t"] = state["beta_2_to_t"] = state["decay_to_t"] = 1.0
         state["best"] = state["best_held_out"] = np.inf
-        return cls(name, memory, state, settings.learning_rate_init, began)
+        optimizer = cls(name, memory, state, settings.learning_rate_init, began)
+        optimizer.begin_average(settings, theta)
+        return optimizer
 
 
 @dataclass
@@ -130,6 +143,12 @@ class History:
     ended_by: str = "max_iter"
     kernel: str = ""  # the one that trained
     restarts: int = 0  # after it had diverged
+    without_dropout: float | None = None  # the loss at the end, with all units, if some are dropped
+
+    @property
+    def last_loss(self):
+        """That of the network, as it predicts, at the end."""
+        return self.losses[-1] if self.without_dropout is None else self.without_dropout
 
     def forget_after(self, epoch):
         """Only what happened before this epoch has happened."""
@@ -145,7 +164,8 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
     net : recarray, see `network.network`
     theta : ndarray of shape (n_parameters,)
         Float32 or float64, the precision of training. In: where to start. Out: the last
-        weights, or those that were best on the validation set where there is one.
+        weights, or those that were best on the validation set where there is one; with
+        `ema_decay` both are averages, and the last weights are the optimiser's.
     samples : Samples
         Its order is shuffled in place.
     held_out : HeldOut or None
@@ -179,6 +199,10 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
             if not loop.history.losses:
                 raise
             loop.history.ended_by = "interrupted"
+    if settings.dropout and loop.history.ended_by != "interrupted":
+        loop.history.without_dropout = loop.last_loss()
+    if optimizer.average.size:
+        optimizer.theta, theta[:] = theta.copy(), optimizer.average
     if held_out is not None:
         theta[:] = loop.training.best_theta
     return loop.history
@@ -203,7 +227,9 @@ class _Loop:
         self.state, self.schedule = self.training.state, SCHEDULES[settings.learning_rate]
         self.history, self.is_noted = History(kernel=self.kernel.name), True
         # What changes in an epoch, and how it was before: one that is cut off returns to it.
-        self.changing = theta, best_theta, optimizer.memory, optimizer.state
+        average = optimizer.average
+        self.changing = theta, best_theta, average, optimizer.memory, optimizer.state
+        self.predicting = average if average.size else theta
         self.before, self.epochs_before = [array.copy() for array in self.changing], 0
         self.at_first, self.eta_at_first = [a.copy() for a in self.changing], optimizer.eta
         self.ctrl_c, self.start = None, time.perf_counter()
@@ -225,7 +251,7 @@ class _Loop:
             if self.state.position == 0:
                 self.note_whole_epoch()
                 if observer is not None:
-                    observer.epoch_begins(self.training.theta)
+                    observer.epoch_begins(self.predicting)
             samples_before, before = self.samples_done(), time.perf_counter()
             try:
                 done = self.call(steps, epochs)
@@ -334,8 +360,18 @@ class _Loop:
         nowhere: hinges that a first long step has moved off the data never come back."""
         losses, settings = self.history.losses, self.settings
         is_over = len(losses) == settings.max_iter and settings.finds_step
-        nothing = losses[-1] > loss_with_left(NOTHING, settings)
-        return is_over and nothing and self.history.restarts < RESTARTS
+        if not is_over or self.history.restarts == RESTARTS:
+            return False
+        return self.last_loss() > loss_with_left(NOTHING, settings)
+
+    def last_loss(self):
+        """That at the present weights, with all units: what dropout adds to it is no lack."""
+        if not self.settings.dropout:
+            return self.history.losses[-1]
+        if self.is_validated:
+            return self.history.validation_losses[-1]
+        some = self.some_samples()
+        return self.history.losses[-1] if some is None else float(self.loss_of(some))
 
     def begin_again(self, observer):
         """Train from the beginning, with a smaller step."""
@@ -441,7 +477,7 @@ class _Loop:
     def reason_to_stop(self, observer):
         """Why training ends after the epochs that are done, or None."""
         settings, history, optimizer = self.settings, self.history, self.optimizer
-        if observer is not None and observer.epoch_ends(history, self.training.theta):
+        if observer is not None and observer.epoch_ends(history, self.predicting):
             return "callback"
         if self.state.stalled > self.training.recipe.patience:
             if not self.schedule.adapts or optimizer.eta <= ADAPTIVE_MINIMUM:

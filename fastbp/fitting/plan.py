@@ -43,6 +43,7 @@ def recipe_of(net, settings, batch_size, cut):
     recipe.loss_scale = 1 / net["width"][-1] if row.reported_by_output else 1.0
     recipe.by_count = row.reported_by_output  # and it takes no notice there of weights
     recipe.max_grad_norm = settings.max_grad_norm or np.inf
+    recipe.ema_decay = settings.ema_decay or 0.0
     # Of lbfgs kernels make no steps.
     recipe.optimizer = optimizers.OPTIMIZERS.get(optimizer_of(settings), optimizers.SGD)
     is_planned = SCHEDULES[settings.learning_rate].is_planned  # then it ends as planned
@@ -84,6 +85,7 @@ def layout(kernel, net, settings, batch_size, theta, optimizer, best_theta, n_he
         recipe_of(net, settings, batch_size, cut),
         optimizer.state.view(np.recarray)[0],
         theta,
+        optimizer.average,
         best_theta,
         np.broadcast_to(settings.loss_parameter, net["width"][-1]).astype(theta.dtype),
         optimizer.memory,

@@ -28,8 +28,9 @@ def settings_of(params, *, is_partial=False):
     Returns
     -------
     SimpleNamespace
-        `encoding` is a tuple of names; of "auto" an empty one, and `tries_encoding` is set. Also
-        with `hidden` and `activations`, the units and the activation of each hidden layer,
+        `encoding` is a tuple of names; of "auto" an empty one, and `tries_encoding` is set.
+        `dropout` is one number for each hidden layer, or none at all if all are 0. Also with
+        `hidden` and `activations`, the units and the activation of each hidden layer,
         `holds_out` and `refits`, the two kinds of early stopping; `finds_step`, whether the step
         size is "auto"; `full_batch`, whether each step takes all samples, and no step size;
         `searches`, whether trials may scale columns, and `search_decay`, with which decay; and what
@@ -55,6 +56,7 @@ def settings_of(params, *, is_partial=False):
     )
     settings.hidden = hidden_widths(settings.hidden_layer_sizes)
     settings.activations = activation_names(settings.activation, len(settings.hidden))
+    settings.dropout = dropout_rates(settings.dropout, len(settings.hidden))
     settings.tries_encoding = isinstance(settings.encoding, str) and settings.encoding == "auto"
     settings.encoding = encodings.names_of(None if settings.tries_encoding else settings.encoding)
     settings.loss_parameter = loss_parameter(settings.loss, settings.loss_parameter)
@@ -110,6 +112,18 @@ def activation_names(activation, n_hidden):
     return names
 
 
+def dropout_rates(dropout, n_hidden):
+    """The part that is left out of each hidden layer; () if nothing is."""
+    rates = np.asarray(dropout)
+    if rates.dtype.kind not in "iuf" or rates.ndim > 1:
+        raise ValueError(f"dropout must be a number or a list of numbers, got {dropout!r}.")
+    if not ((rates >= 0) & (rates < 1)).all():
+        raise ValueError(f"dropout must be at least 0 and less than 1, got {dropout!r}.")
+    if rates.ndim and len(rates) != n_hidden:
+        raise ValueError(f"dropout has {len(rates)} numbers for {n_hidden} hidden layers.")
+    return tuple(np.broadcast_to(rates, n_hidden).tolist()) if rates.any() else ()
+
+
 def loss_parameter(loss, given):
     """The number that the loss reads, 0 where it reads none; or a tuple of one for each output."""
     parameter = LOSSES[loss].parameter
@@ -148,6 +162,15 @@ def check_full_batch(settings):
         raise ValueError(
             f"solver='lbfgs' knows no max_grad_norm={settings.max_grad_norm:g}: a line search "
             "finds how far it goes."
+        )
+    if settings.dropout:
+        raise ValueError(
+            f"solver='lbfgs' knows no dropout={max(settings.dropout):g}: a line search needs the "
+            "same loss each time."
+        )
+    if settings.ema_decay is not None:
+        raise ValueError(
+            f"solver='lbfgs' knows no ema_decay={settings.ema_decay:g}: it ends in a minimum."
         )
 
 

@@ -179,7 +179,7 @@ def best_start(task, plan):
         theta = aligned(start, task.samples.X.dtype)
         history, _ = task.try_out(plan, theta, seed, rows, max_time=seconds)
         starts.append((start, seed))
-        losses.append(history.losses[-1])
+        losses.append(history.last_loss)
     return starts[int(np.nanargmin(losses))]
 
 

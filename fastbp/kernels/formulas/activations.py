@@ -12,7 +12,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from fastbp.kernels.machine.compile import by_code, njit, njit_exact
+from fastbp.kernels.machine.compile import by_code, njit, njit_copied, njit_exact
 from fastbp.kernels.machine.functions import (
     absolute,
     as_many,
@@ -22,7 +22,7 @@ from fastbp.kernels.machine.functions import (
     with_sign_of,
     without_low_bits,
 )
-from fastbp.kernels.machine.passes import pass_by_code
+from fastbp.kernels.machine.passes import elementwise, pass_by_code
 
 
 @njit
@@ -482,6 +482,28 @@ KEPT = len(TABLE)
 #: σ(z), and σ′ of what the row says, by the code.
 activation = by_code([row.value for row in TABLE.values()])
 derivative = by_code([row.derivative for row in TABLE.values()])
+
+
+def _of_z(derivative):
+    return njit_copied(lambda z, o: derivative(z))
+
+
+def _of_output(derivative):
+    return njit_copied(lambda z, o: derivative(o))
+
+
+@njit
+def _are_there(o, slopes):
+    """Nothing is done."""
+
+
+#: (code, z, o): σ′ of whichever of the two the row says.
+slope = by_code([(_of_z if row.of_z else _of_output)(row.derivative) for row in TABLE.values()])
+
+#: (code, o, slopes): slopes ← σ′ of the outputs o; those of z are there from the way forward.
+slopes_by_output = by_code(
+    [_are_there if row.of_z else elementwise(row.derivative) for row in TABLE.values()]
+)
 
 #: (code, o, kept): o ← σ(o), for those that are worth a pass of their own, and kept ← σ′ of those
 #: of z, unless it is the same place as o.

@@ -12,8 +12,8 @@ Dˡ = ∂L/∂Zˡ           ``units(D, net, l)``
 ====================  ==========================================================
 
 The products of matrices, `outputs`, `outer`, `sums` and `back`, are those of `products.py` for one
-thread, or of `large.py` for several; `room` is where they work. `back` is its three formulas at
-once: what reads the same numbers can read them together.
+thread, or of `large.py` for several, as is `drop`; `room` is where they work. `back` is its three
+formulas at once: what reads the same numbers can read them together.
 
 Rumelhart, Hinton & Williams, "Learning representations by back-propagating errors",
 Nature 323 (1986) 533-536.
@@ -31,13 +31,15 @@ from fastbp.kernels.machine.views import layer_rows, layer_view
 
 
 @inline
-def forward(outputs, theta, net, O, room):
-    """O⁰ is given."""
+def forward(outputs, drop, theta, net, O, masks, place, room):
+    """O⁰ is given; `masks` and `place` are for `drop`, see `dropout.py`."""
     for l in range(1, net.size):
         # Oˡ = σ(Wˡᵀ Oˡ⁻¹ + bˡ)
         W, b = weights(theta, net, l), biases(theta, net, l)
         O_before, O_here, kept = units(O, net, l - 1), units(O, net, l), slopes(O, net, l)
         outputs(net[l].activation, W, b, O_before, O_here, kept, room)
+        # Oˡ ← Oˡ ∘ Mˡ, while it is trained
+        drop(net, l, O, masks, place, room)
 
 
 @inline
@@ -69,11 +71,12 @@ LAYER = np.dtype(
         ("biases_at", np.int64),  # where bˡ begins in θ
         ("units_at", np.int64),  # the layer's first row in O and D
         ("slopes_at", np.int64),  # the first row of what σ′ is taken from, in O
+        ("dropout", np.float64),  # the part of its units that is left out while it is trained
     ]
 )
 
 
-def network(widths, activations, *, trained=False):
+def network(widths, activations, *, trained=False, dropout=()):
     """The shape of a network, as the kernels read it.
 
     A tile of O has a row for each unit, one for each target, one for the samples' shares of the
@@ -87,17 +90,20 @@ def network(widths, activations, *, trained=False):
         Activation of each hidden layer; the output layer is linear.
     trained : bool, default=False
         Keep σ′(z) on the way forward where it is no function of σ(z).
+    dropout : sequence of float, default=()
+        The part of each hidden layer's units that is left out, where any is; needs `trained`. σ′ of
+        these layers is kept, too: it is no function of what is left of σ(z).
 
     Returns
     -------
     net : recarray of shape (n_layers,), dtype LAYER
         Shared: not to be written to.
     """
-    return _network(tuple(widths), tuple(activations), trained)
+    return _network(tuple(widths), tuple(activations), trained, tuple(dropout))
 
 
 @lru_cache(maxsize=64)
-def _network(widths, activations, trained):
+def _network(widths, activations, trained, dropout):
     net = np.zeros(len(widths), LAYER)
     width = np.array(widths)
     n_weights = width[:-1] * width[1:]
@@ -109,8 +115,10 @@ def _network(widths, activations, trained):
     net["biases_at"][1:] = net["weights_at"][1:] + n_weights
     net["slopes_at"] = net["units_at"]
     free = sum(widths) + widths[-1] + 1
+    if dropout:
+        net["dropout"][1:-1] = dropout
     for l, name in enumerate(activations, start=1):
-        if trained and ACTIVATION_TABLE[name].of_z:
+        if trained and (ACTIVATION_TABLE[name].of_z or net["dropout"][l] > 0):
             net["slope"][l], net["slopes_at"][l] = KEPT, free
             free += widths[l]
     net.flags.writeable = False

@@ -94,27 +94,32 @@ move = by_code([row.move for row in TABLE.values()])
 
 @inline
 def count_step(recipe, state):
-    """Carry β₁ᵗ and β₂ᵗ on: `**` would cost more than a small network's step."""
+    """Carry β₁ᵗ, β₂ᵗ and the average's dᵗ on: `**` would cost more than a small network's step."""
     state.beta_1_to_t *= recipe.beta_1
     state.beta_2_to_t *= recipe.beta_2
+    state.decay_to_t *= recipe.ema_decay
 
 
-# ------------------------------------------- between the gradient and the update
+# ------------------------------------- between the gradient and the update, and after
 
 
 @inline
-def step(net, recipe, state, eta, shrink, theta, g, memory, first):
+def step(net, recipe, state, eta, shrink, theta, g, memory, first, average):
     """θ makes a step, for as many parameters as g has: those from `first` on.
 
     Here is what is done between gradient and update, in all kernels (`online.py` has its own, in
-    octets): g is made shorter by the factor `shrink`, weights decay.
+    octets): g is made shorter by the factor `shrink`, weights decay. Afterwards the average of θ,
+    if there is one, follows it.
     """
     if shrink < 1:
         scale(g, shrink)
     if recipe.weight_decay > 0:
         decay(net, eta * recipe.weight_decay, theta, first, first + g.size)
     m, v = remembered(memory, 0, first, g.size), remembered(memory, 1, first, g.size)
-    move(recipe.optimizer, recipe, state, eta, vector(theta, first, g.size), g, m, v)
+    moved = vector(theta, first, g.size)
+    move(recipe.optimizer, recipe, state, eta, moved, g, m, v)
+    if average.size > 0:
+        follow(vector(average, first, g.size), moved, share_of_step(recipe, state))
 
 
 @inline
@@ -122,6 +127,25 @@ def remembered(memory, row, first, size):
     """What is remembered of so many parameters; nothing where the optimiser has no such vector."""
     there = greatest(np.int64(0), least(memory.shape[0] - row, np.int64(1)))
     return vector(memory, there * (row * memory.shape[1] + first), there * size)
+
+
+@inline
+def share_of_step(recipe, state):
+    """What the latest θ counts for in the average of all of them, in which each counts for d times
+    what the one after it does: (1 − d) / (1 − dᵗ)."""
+    return (1 - recipe.ema_decay) / (1 - state.decay_to_t)
+
+
+@njit_exact
+def follow(average, theta, share):
+    """θ̄ ← θ̄ + share (θ − θ̄); of the first step, θ itself."""
+    if share < 1:
+        share = type(theta[0])(share)
+        for i in range(theta.size):
+            average[i] += share * (theta[i] - average[i])
+    else:
+        for i in range(theta.size):
+            average[i] = theta[i]
 
 
 @njit_exact

@@ -6,11 +6,13 @@ how they score.
 
 import numpy as np
 
+from fastbp.kernels.formulas.dropout import begin_masks
 from fastbp.kernels.formulas.optimizers import shrink_of, sum_of_squares
 from fastbp.kernels.machine.compile import inline, njit
 from fastbp.kernels.machine.subnormals import flush_subnormals, restore
 from fastbp.kernels.machine.threads import is_called_off, next_piece, wait
 from fastbp.kernels.machine.views import least, vector
+from fastbp.kernels.training.records import scored
 from fastbp.kernels.training.samples import shuffle
 
 #: Parameters that are summed over the parts and updated at a time: they stay in the first cache.
@@ -90,8 +92,9 @@ def part_in_loss(recipe, weight, n_samples):
 
 @njit
 def begin_epoch(recipe, state, order):
-    """A new order, and sums from zero."""
+    """A new order, new masks, and sums from zero."""
     state.loss, state.weight = 0.0, 0.0
+    begin_masks(state)
     if recipe.shuffle:
         shuffle(order, state)
 
@@ -106,9 +109,9 @@ def end_epoch(epoch, training, held_out, course):
     if held_out.X.shape[0] > 0:
         judged = course.losses_val[epoch] if recipe.by_loss else -scores[epoch]
         if judged < state.best_held_out:
-            state.best_held_out = judged
-            for i in range(training.theta.size):
-                training.best_theta[i] = training.theta[i]
+            state.best_held_out, theta = judged, scored(training)
+            for i in range(theta.size):
+                training.best_theta[i] = theta[i]
         figure = judged if recipe.early_stopping else figure
     if figure > state.best - recipe.tol:
         state.stalled += 1

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp.kernels.formulas.activations import activate
+from fastbp.kernels.formulas.dropout import NO_MASKS, drop_rows, is_thinned
 from fastbp.kernels.formulas.network import backward, forward, n_parameters, tile_rows, units
 from fastbp.kernels.formulas.optimizers import add_penalty, count_step, step
 from fastbp.kernels.machine.compile import entry, inline, njit
@@ -29,7 +30,7 @@ from fastbp.kernels.products.gradients import (
 from fastbp.kernels.products.products import ROOM_OF_ROWS, ROOM_OF_SAMPLE
 from fastbp.kernels.products.tiles import AS_IS, BIAS, RESUMED, ROWS, ZERO, end_of
 from fastbp.kernels.training.epoch import part_in_loss, sum_blocks, train_epochs
-from fastbp.kernels.training.records import Cut, Kernel
+from fastbp.kernels.training.records import Cut, Kernel, scored
 from fastbp.kernels.training.samples import gather, weight_of
 from fastbp.kernels.training.tiled import (
     D_PART,
@@ -135,7 +136,8 @@ def train_batches(threads, training, samples, eta, start, stop):
             first, last = share_of(threads.thread, threads.n, theta.size, LINE)
             if first < last:
                 g = vector(gradient, first, last - first)
-                step(net, recipe, state, eta, shrink, theta, g, training.memory, first)
+                memory, average = training.memory, training.average
+                step(net, recipe, state, eta, shrink, theta, g, memory, first, average)
             wait(threads.barrier, threads.n)
 
 
@@ -144,7 +146,8 @@ def tile_gradient(threads, training, weight, begin, samples, start, stop):
     """gradient ← begin + the part of the samples from start to stop; the first thread returns that
     of L, the others nothing."""
     net, recipe, theta, room = training.net, training.recipe, training.theta, training.room[0]
-    tile_forward(threads, net, theta, room, samples.order, start, stop, samples.X)
+    masks = training.state.masks
+    tile_forward(threads, net, theta, room, samples.order, start, stop, samples.X, masks)
     n, part = padded(stop - start), 0.0
     O, D = part_of(room, O_PART, n), part_of(room, D_PART, n)
     crew = crew_of(threads, room, n)
@@ -157,26 +160,26 @@ def tile_gradient(threads, training, weight, begin, samples, start, stop):
 
 
 @njit
-def tile_forward(threads, net, theta, room, order, start, stop, X):
-    """O of every layer for the samples order[start:stop]."""
+def tile_forward(threads, net, theta, room, order, start, stop, X, masks):
+    """O of every layer for the samples order[start:stop], some of the units left out by `masks`."""
     n = padded(stop - start)
     O, crew = part_of(room, O_PART, n), crew_of(threads, room, n)
     if threads.thread == 0:
         gather(X, order, start, stop, units(O, net, 0))
     meet(crew)
-    forward(outputs, theta, net, O, crew)
+    forward(outputs, drop, theta, net, O, masks, start, crew)
 
 
 @njit
 def score(threads, training, held_out):
     """See `epoch.train_epochs`; all threads go forward, the first one scores."""
     net, recipe, room = training.net, training.recipe, training.room[0]
-    loss, unexplained, n, theta = 0.0, 0.0, held_out.X.shape[0], training.theta
+    loss, unexplained, n, theta = 0.0, 0.0, held_out.X.shape[0], scored(training)
     for start in range(0, n, recipe.tile):
         stop = least(start + recipe.tile, n)
         if is_called_off(threads.barrier):
             break
-        tile_forward(threads, net, theta, room, held_out.order, start, stop, held_out.X)
+        tile_forward(threads, net, theta, room, held_out.order, start, stop, held_out.X, NO_MASKS)
         if threads.thread == 0:
             O = part_of(room, O_PART, padded(stop - start))
             Z = units(O, net, net.size - 1)
@@ -198,6 +201,15 @@ def outputs(kind, W, b, O_before, O, kept, crew):
         at, size = first * O.shape[1], (stop - first) * O.shape[1]
         activate(kind, vector(O, at, size), vector(kept, at, size))
     meet(crew)
+
+
+@inline
+def drop(net, l, O, masks, place, crew):
+    """As `dropout.drop`; all of it is done when this returns."""
+    if is_thinned(net, l, masks):
+        first, stop = share(crew, net[l].width, ROWS)
+        drop_rows(net, l, O, masks, place, first, stop)
+        meet(crew)
 
 
 @inline

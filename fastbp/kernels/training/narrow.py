@@ -7,7 +7,8 @@ would cost several times what there is to compute.
 
 import numpy as np
 
-from fastbp.kernels.formulas.activations import KEPT, activation, derivative
+from fastbp.kernels.formulas.activations import KEPT, activation, derivative, slope
+from fastbp.kernels.formulas.dropout import thins, write_mask
 from fastbp.kernels.formulas.losses import loss_and_slope, loss_and_square
 from fastbp.kernels.formulas.network import n_parameters, step_flops, tile_rows
 from fastbp.kernels.formulas.optimizers import (
@@ -25,7 +26,7 @@ from fastbp.kernels.machine.threads import is_called_off
 from fastbp.kernels.machine.vectors import INTERPRETED, LANES, TOGETHER, count, gathered
 from fastbp.kernels.machine.views import least, matrix, vector
 from fastbp.kernels.training.epoch import part_in_loss, train_epochs
-from fastbp.kernels.training.records import Cut, Kernel, Samples
+from fastbp.kernels.training.records import Cut, Kernel, Samples, scored
 from fastbp.kernels.training.samples import ask_for_samples, gather, gather_shares, weight_of
 from fastbp.kernels.training.tiled import THREADS_FLOPS
 
@@ -77,10 +78,11 @@ def train_batches(threads, training, samples, eta, start, stop):
     outputs, n_outputs = net[net.size - 1].units_at, net[net.size - 1].width
     targets, a = outputs + n_outputs, training.loss_parameters
     shares, tiles, size = targets + n_outputs, training.room, count(theta)
-    as_it_is = recipe.optimizer == SGD and recipe.weight_decay == 0
-    limited = recipe.max_grad_norm < np.inf
+    average, masks = training.average, state.masks
+    as_it_is = recipe.optimizer == SGD and recipe.weight_decay == 0 and average.size == 0
+    limited, drops = recipe.max_grad_norm < np.inf, thins(net, masks)
     # The gradient of each sample that Numbers hold, summed over the batch, is g.
-    o, d = numbers(third(tiles, 0), 0, shares + 1), numbers(third(tiles, 1), 0, targets)
+    o, d = numbers(third(tiles, 0), 0, rows_of(net)), numbers(third(tiles, 1), 0, targets)
     g = numbers(third(tiles, 2), 0, theta.size)
     for at in range(start, stop, recipe.batch_size):
         end = least(at + recipe.batch_size, stop)
@@ -98,12 +100,14 @@ def train_batches(threads, training, samples, eta, start, stop):
                 else:
                     last = least(i + size, end)
                     gather_some(tiles, targets, samples, weight, i, last)
-                forward(theta, net, o, d)
+                if drops:
+                    write_masks(net, masks, i, size, third(tiles, 0))
+                forward(theta, net, o, d, drops)
                 for k in range(n_outputs):
                     z, target = o[outputs + k], o[targets + k]
-                    cost, slope = loss_and_slope(code, z, target, a[k])
+                    cost, pull = loss_and_slope(code, z, target, a[k])
                     part += scale * total(o[shares] * cost)
-                    d[outputs + k] = o[shares] * slope
+                    d[outputs + k] = o[shares] * pull
                 backward(theta, net, o, d, g, is_first)
                 is_first = False
             for p in range(theta.size):
@@ -118,13 +122,14 @@ def train_batches(threads, training, samples, eta, start, stop):
             share = part_in_loss(recipe, weight, end - at)
             state.loss += share * part
             state.weight += share
-            step(net, recipe, state, eta, shrink, theta, gradient, training.memory, np.int64(0))
+            memory, first = training.memory, np.int64(0)
+            step(net, recipe, state, eta, shrink, theta, gradient, memory, first, average)
 
 
 @njit
 def score(threads, training, held_out):
     """See `epoch.train_epochs`."""
-    net, recipe, tiles, theta = training.net, training.recipe, training.room, training.theta
+    net, recipe, tiles, theta = training.net, training.recipe, training.room, scored(training)
     outputs, n_outputs = net[net.size - 1].units_at, net[net.size - 1].width
     targets, a = outputs + n_outputs, training.loss_parameters
     shares, size, n = targets + n_outputs, count(theta), held_out.order.size
@@ -135,7 +140,7 @@ def score(threads, training, held_out):
         if is_called_off(threads.barrier):
             break
         gather_some(tiles, targets, samples, 1.0, i, least(i + size, n))
-        forward(theta, net, o, d)
+        forward(theta, net, o, d, False)
         for k in range(n_outputs):
             of = loss_and_square(recipe.loss, a[k], o[shares], o[outputs + k], o[targets + k])
             unexplained += total(of[1]) / held_out.spread[k]
@@ -162,17 +167,45 @@ def gather_some(tiles, targets, samples, weight, start, stop):
 
 
 @inline
-def forward(theta, net, o, d):
-    """oₖ = σ(Σⱼ wⱼₖ oⱼ + bₖ), for every unit k of every layer; a σ′ that is kept waits in dₖ."""
+def rows_of(net):
+    """Rows of o: those of a tile, see `network.network`."""
+    last = net[net.size - 1]
+    rows = last.units_at + 2 * last.width + 1
+    for l in range(net.size):
+        if net[l].slope == KEPT:
+            rows += net[l].width
+    return rows
+
+
+@njit
+def write_masks(net, masks, place, n, o):
+    """Where tiles have σ′ that is kept, which here waits in d: the masks of n samples."""
+    for l in range(net.size):
+        if net[l].slope == KEPT:
+            for k in range(net[l].width):
+                write_mask(net, l, k, masks, place, n, o, (net[l].slopes_at + k) * n)
+
+
+@inline
+def forward(theta, net, o, d, drops):
+    """oₖ = σ(Σⱼ wⱼₖ oⱼ + bₖ), for every unit k of every layer; a σ′ that is kept waits in dₖ.
+
+    Both times a mask, if it `drops`.
+    """
     for l in range(1, net.size):
         n_out, before, here = net[l].width, net[l - 1].units_at, net[l].units_at
         for k in range(n_out):
             z = as_many(theta[net[l].biases_at + k], o[here + k])
             for j in range(net[l - 1].width):
                 z += theta[net[l].weights_at + j * n_out + k] * o[before + j]
+            output = activation(net[l].activation, z)
             if net[l].slope == KEPT:
-                d[here + k] = derivative(net[l].activation, z)
-            o[here + k] = activation(net[l].activation, z)
+                kept = slope(net[l].activation, z, output)
+                if drops:
+                    mask = o[net[l].slopes_at + k]
+                    output, kept = mask * output, mask * kept
+                d[here + k] = kept
+            o[here + k] = output
 
 
 @inline

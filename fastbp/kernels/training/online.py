@@ -17,9 +17,18 @@ o of a layer   ``o[here:]``, its octets; ``singles(o, here, width)``, one by one
 
 import numpy as np
 
-from fastbp.kernels.formulas.activations import KEPT, activation, derivative
+from fastbp.kernels.formulas.activations import KEPT, activation, derivative, slope
+from fastbp.kernels.formulas.dropout import thins, write_mask
 from fastbp.kernels.formulas.losses import loss_and_slope, loss_and_square
-from fastbp.kernels.formulas.optimizers import SGD, count_step, move, scale, shrink_of
+from fastbp.kernels.formulas.optimizers import (
+    SGD,
+    count_step,
+    follow,
+    move,
+    scale,
+    share_of_step,
+    shrink_of,
+)
 from fastbp.kernels.machine.compile import entry, inline, njit, njit_copied, njit_exact
 from fastbp.kernels.machine.functions import as_many, first, total
 from fastbp.kernels.machine.runs import octets, singles
@@ -27,7 +36,7 @@ from fastbp.kernels.machine.threads import is_called_off
 from fastbp.kernels.machine.vectors import INTERPRETED, LANES
 from fastbp.kernels.machine.views import least
 from fastbp.kernels.training.epoch import part_in_loss, train_epochs
-from fastbp.kernels.training.records import Cut, Kernel
+from fastbp.kernels.training.records import Cut, Kernel, scored
 from fastbp.kernels.training.samples import ask_for_samples
 
 #: How many samples ahead one is asked for: a step of 2-2-1 takes less than memory does.
@@ -46,10 +55,10 @@ def cut(net, batch_size, itemsize):
 
 def room(net, tile, n_threads):
     """As `take_steps` cuts it: θ, its gradient and two vectors of memory; o and d; eight octets of
-    lanes; the loss's parameters."""
+    lanes; the loss's parameters; the average of θ, and masks."""
     octets = -(-net["width"] // 8)
     n_rows, n_units = (net["width"][:-1] + 1) @ octets[1:], octets.sum()
-    return 1, 1, 8 * int(4 * n_rows + 2 * n_units + 8 + octets[-1])
+    return 1, 1, 8 * int(5 * n_rows + 3 * n_units + 8 + octets[-1])
 
 
 @entry
@@ -83,23 +92,30 @@ def take_steps(wide, training, samples, eta, start, stop):
     # Read once: for all the compiler knows, a store to θ could change any of these.
     code, factor, alpha = recipe.loss, recipe.loss_scale, recipe.alpha
     decays, limited = recipe.weight_decay > 0, recipe.max_grad_norm < np.inf
-    at_once = recipe.optimizer == SGD and alpha == 0 and not decays and not limited
+    masks, averaged = state.masks, training.average.size > 0
+    drops = thins(net, masks)
+    as_it_is = alpha == 0 and not decays and not limited and not averaged
+    at_once = recipe.optimizer == SGD and as_it_is
     n_rows, n_units, real = rows_of(net, wide), units_of(net, wide), theta.dtype.type
     everything = octets(room, 0, room.size // 8)
     W, G = octets(everything, 0, n_rows), octets(everything, n_rows, n_rows)
-    M, V = octets(everything, 2 * n_rows, n_rows), octets(everything, 3 * n_rows, n_rows)
+    m, v = octets(everything, 2 * n_rows, n_rows), octets(everything, 3 * n_rows, n_rows)
     o = octets(everything, 4 * n_rows, n_units)
     d = octets(everything, 4 * n_rows + n_units, n_units)
     lane = octets(everything, 4 * n_rows + 2 * n_units, 8)
     n_in, n_outputs = net[0].width, net[net.size - 1].width
     outputs = n_units - octets_of(n_outputs, wide)
     a = octets(everything, 4 * n_rows + 2 * n_units + 8, n_units - outputs)
+    behind = 4 * n_rows + 2 * n_units + 8 + a.size
+    A, M = octets(everything, behind, n_rows), octets(everything, behind + n_rows, n_units)
     put_in_octets(training.loss_parameters, singles(a, 0, 8 * a.size))
     number_lanes(singles(lane, 0, 64))
     spread(net, singles(theta, 0, theta.size), singles(W, 0, 8 * n_rows))
     for i in range(memory.shape[0]):
         row = singles(memory, i * theta.size, theta.size)
         spread(net, row, singles(everything, (2 + i) * n_rows, 8 * n_rows))
+    if averaged:
+        spread(net, singles(training.average, 0, theta.size), singles(A, 0, 8 * n_rows))
     # Whether lanes that are no output would cost something, or pull.
     zero = real(0)
     cost_of_none, pull_of_none = loss_and_slope(code, zero, zero, zero)
@@ -114,7 +130,9 @@ def take_steps(wide, training, samples, eta, start, stop):
             weight = sample_weight[sample]
         if weight > 0:
             x, y_sample = singles(X, sample * n_in, n_in), singles(y, sample * n_outputs, n_outputs)
-            o_last = forward(wide, net, W, x, o, d)
+            if drops:
+                write_masks(wide, net, masks, i, singles(M, 0, 8 * n_units))
+            o_last = forward(wide, net, W, x, o, d, M, drops)
             part, d_first = 0.0, o_last
             for k in range(outputs, n_units):
                 z = o_last if k == n_units - 1 else o[k]
@@ -140,7 +158,9 @@ def take_steps(wide, training, samples, eta, start, stop):
                     shorten(recipe, G)
                 if decays:
                     decay(wide, net, real(eta * recipe.weight_decay), W)
-                move(recipe.optimizer, recipe, state, eta, W, G, M, V)
+                move(recipe.optimizer, recipe, state, eta, W, G, m, v)
+                if averaged:
+                    follow(A, W, share_of_step(recipe, state))
             share = part_in_loss(recipe, weight, 1)
             sum_of_losses += share * part
             sum_of_weights += share
@@ -149,6 +169,8 @@ def take_steps(wide, training, samples, eta, start, stop):
     for i in range(memory.shape[0]):
         row = singles(memory, i * theta.size, theta.size)
         collect(net, singles(everything, (2 + i) * n_rows, 8 * n_rows), row)
+    if averaged:
+        collect(net, singles(A, 0, 8 * n_rows), singles(training.average, 0, theta.size))
 
 
 @njit
@@ -176,7 +198,7 @@ def decay(wide, net, rate, theta):
 @njit
 def score(threads, training, held_out):
     """See `epoch.train_epochs`; sample by sample."""
-    net, recipe, room, theta = training.net, training.recipe, training.room, training.theta
+    net, recipe, room, theta = training.net, training.recipe, training.room, scored(training)
     wide, a = is_wide(net), training.loss_parameters
     X, y, n_rows, n_units = held_out.X, held_out.y, rows_of(net, wide), units_of(net, wide)
     n_in, n_outputs = X.shape[1], y.shape[1]
@@ -188,7 +210,7 @@ def score(threads, training, held_out):
     for i in range(X.shape[0]):
         if is_called_off(threads.barrier):
             break
-        forward(wide, net, W, singles(X, i * n_in, n_in), o, d)
+        forward(wide, net, W, singles(X, i * n_in, n_in), o, d, d, False)
         for k in range(n_outputs):
             of = loss_and_square(recipe.loss, a[k], held_out.weight[i], z[k], y[i, k])
             unexplained += of[1] / held_out.spread[k]
@@ -196,11 +218,23 @@ def score(threads, training, held_out):
     return loss_of_all, unexplained
 
 
+@njit
+def write_masks(wide, net, masks, place, M):
+    """M ← the mask of a sample, where σ′ is kept: for each unit, as o has them."""
+    at = 0
+    for l in range(net.size):
+        if net[l].slope == KEPT:
+            for k in range(net[l].width):
+                write_mask(net, l, k, masks, place, np.int64(1), M, at + k)
+        at += 8 * octets_of(net[l].width, wide)
+
+
 @inline
-def forward(wide, net, theta, x, o, d):
+def forward(wide, net, theta, x, o, d, M, drops):
     """z = Σⱼ Wⱼ oⱼ + b,  o = σ(z), for every layer; o of the inputs is x.
 
-    A σ′ that is kept waits in d. Returns the last octet, in a register.
+    A σ′ that is kept waits in d; both are taken times the mask, if it `drops`. Returns the last
+    octet, in a register.
     """
     row, here, before, real = 0, octets_of(net[0].width, wide), x, type(x[0])
     for l in range(1, net.size):
@@ -215,9 +249,12 @@ def forward(wide, net, theta, x, o, d):
             if j < n_in:
                 z += theta[row + j] * before[j]
             z += odd
-            if net[l].slope == KEPT:
-                d[here] = derivative(net[l].activation, z)
             output = activation(net[l].activation, z)
+            if net[l].slope == KEPT:
+                kept = slope(net[l].activation, z, output)
+                if drops:
+                    output, kept = M[here] * output, M[here] * kept
+                d[here] = kept
             o[here] = output
             row, here = row + n_in + 1, here + 1
         before = singles(o, begin, net[l].width)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp.kernels.formulas import optimizers
+from fastbp.kernels.machine.compile import inline
 
 #: Numbers that the optimisers read.
 OF_OPTIMIZERS = sorted({name for row in optimizers.TABLE.values() for name in row.parameters})
@@ -21,6 +22,7 @@ RECIPE = np.dtype(
         ("alpha", np.float64),
         ("weight_decay", np.float64),
         ("max_grad_norm", np.float64),  # infinity: none
+        ("ema_decay", np.float64),  # of the average of θ, if there is one
         ("optimizer", np.int64),
         *((name, np.float64) for name in OF_OPTIMIZERS),
         ("batch_size", np.int64),
@@ -38,8 +40,10 @@ RECIPE = np.dtype(
 STATE = np.dtype(
     [
         ("random", np.uint64),  # of the shuffle's generator
+        ("masks", np.uint64),  # what this epoch's masks are drawn by, see `dropout.py`
         ("beta_1_to_t", np.float64),
         ("beta_2_to_t", np.float64),
+        ("decay_to_t", np.float64),  # likewise of the average of θ
         ("position", np.int64),  # samples of this epoch that are done
         ("loss", np.float64),  # Σ of their batches' losses, times the batches' parts
         ("weight", np.float64),  # Σ of those parts: see `epoch.part_in_loss`
@@ -67,13 +71,20 @@ class Training(NamedTuple):
     recipe: np.record  # RECIPE
     state: np.record  # STATE
     theta: np.ndarray  # (n_parameters,)
-    best_theta: np.ndarray  # out: θ that was best on held-out samples; empty without any
+    average: np.ndarray  # of θ after each step, (n_parameters,), or empty: none is taken
+    best_theta: np.ndarray  # out: what was best on held-out samples; empty without any
     loss_parameters: np.ndarray  # (n_outputs,), what the loss reads besides z and y, or zeros
     memory: np.ndarray  # (·, n_parameters), the vectors that the optimiser remembers
     gradients: np.ndarray  # (parts, n_parameters), ∂L/∂θ of each part of a batch
     part_losses: np.ndarray  # (parts,), L of each part of a batch
     squares: np.ndarray  # Σ g² of each BLOCK of θ; empty unless the gradient's norm is limited
     room: np.ndarray  # where the kernel works: see its `room`
+
+
+@inline
+def scored(training):
+    """The weights that are scored, kept where they are best, and predict: θ or its average."""
+    return training.average if training.average.size > 0 else training.theta
 
 
 class Samples(NamedTuple):

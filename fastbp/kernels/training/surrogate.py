@@ -118,7 +118,7 @@ def spread(net, theta):
 def predict_row(net, theta, loss, x, o):
     """The units of every layer for the inputs x, at the output ŷ; θ and o are made of octets."""
     theta, o, wide = octets(theta, 0, theta.size // 8), octets(o, 0, o.size // 8), is_wide(net)
-    forward(wide, net, theta, singles(x, 0, x.size), o, o)
+    forward(wide, net, theta, singles(x, 0, x.size), o, o, o, False)
     n_units = units_of(net, wide)
     for k in range(n_units - octets_of(net[net.size - 1].width, wide), n_units):
         o[k] = mean_of(loss, o[k])

@@ -12,6 +12,7 @@ of threads.
 
 import numpy as np
 
+from fastbp.kernels.formulas.dropout import NO_MASKS, drop, keep_all
 from fastbp.kernels.formulas.losses import loss_and_slope_of_tile, loss_and_square, mean_of
 from fastbp.kernels.formulas.network import (
     backward,
@@ -37,7 +38,7 @@ from fastbp.kernels.training.epoch import (
     sum_of_parts,
     train_epochs,
 )
-from fastbp.kernels.training.records import Cut, Kernel
+from fastbp.kernels.training.records import Cut, Kernel, scored
 from fastbp.kernels.training.samples import (
     ask_for_samples,
     gather,
@@ -119,7 +120,7 @@ def train_batch(threads, training, samples, eta, start, stop):
         while part < parts:
             part_losses[part] = part_gradient(
                 barrier, part, parts, training.net, recipe, training.loss_parameters, weight,
-                theta, gradients[part], training.room[thread], samples, start, stop,
+                theta, gradients[part], training.room[thread], samples, start, stop, state.masks,
             )  # fmt: skip
             part = next_piece(barrier, part, n_threads)
         if thread == 0:
@@ -136,7 +137,10 @@ def train_batch(threads, training, samples, eta, start, stop):
             g = vector(gradients, first, least(room.size, last - first))
             if apart > 1:
                 g = sum_of_parts(gradients, parts, first, vector(room, 0, g.size))
-            step(training.net, recipe, state, eta, shrink, theta, g, training.memory, first)
+            step(
+                training.net, recipe, state, eta, shrink, theta, g, training.memory, first,
+                training.average,
+            )  # fmt: skip
             first += g.size
         if thread == 0:
             share = part_in_loss(recipe, weight, stop - start)
@@ -154,7 +158,7 @@ def parts_of(recipe, n_samples):
 
 @inline
 def part_gradient(
-    barrier, part, parts, net, recipe, a, weight, theta, gradient, room, samples, start, stop
+    barrier, part, parts, net, recipe, a, weight, theta, gradient, room, samples, start, stop, masks
 ):
     """gradient ← what this part of the batch adds to ∂L/∂θ; returns what it adds to L."""
     n_tiles = (stop - start + recipe.tile - 1) // recipe.tile
@@ -165,7 +169,7 @@ def part_gradient(
         if is_called_off(barrier):
             break
         total += recipe.loss_scale * tile_gradient(
-            net, recipe, a, weight, theta, gradient, begin, room, samples, first, last
+            net, recipe, a, weight, theta, gradient, begin, room, samples, first, last, masks
         )
         begin = RESUMED
     if part == 0 and recipe.alpha > 0:
@@ -174,10 +178,12 @@ def part_gradient(
 
 
 @njit
-def tile_gradient(net, recipe, a, weight, theta, gradient, begin, room, samples, start, stop):
+def tile_gradient(
+    net, recipe, a, weight, theta, gradient, begin, room, samples, start, stop, masks
+):  # fmt: skip
     """gradient ← begin + the part of the samples from start to stop; returns that of L."""
     ask_for_samples(samples.X, samples.y, samples.order, stop, 2 * stop - start)
-    tile_forward(net, theta, room, samples.order, start, stop, samples.X)
+    tile_forward(net, theta, room, samples.order, start, stop, samples.X, masks)
     n = padded(stop - start)
     O, D = part_of(room, O_PART, n), part_of(room, D_PART, n)
     part = tile_loss(net, recipe, a, weight, O, D, samples, start, stop)
@@ -201,24 +207,25 @@ def tile_loss(net, recipe, a, weight, O, D, samples, start, stop):
 
 
 @njit
-def tile_forward(net, theta, room, order, start, stop, X):
-    """O of every layer for the samples order[start:stop]."""
+def tile_forward(net, theta, room, order, start, stop, X, masks):
+    """O of every layer for the samples order[start:stop], some of the units left out by `masks`."""
     n = padded(stop - start)
     O = part_of(room, O_PART, n)
     gather(X, order, start, stop, units(O, net, 0))
-    forward(outputs, theta, net, O, vector(room, 2 * room.shape[1], room.shape[1]))
+    scratch = vector(room, 2 * room.shape[1], room.shape[1])
+    forward(outputs, drop, theta, net, O, masks, start, scratch)
 
 
 @njit
 def score(threads, training, held_out):
     """See `epoch.train_epochs`; the first thread does it for all."""
     loss, unexplained, n = 0.0, 0.0, held_out.X.shape[0] if threads.thread == 0 else 0
-    net, recipe, room = training.net, training.recipe, training.room[0]
+    net, recipe, room, theta = training.net, training.recipe, training.room[0], scored(training)
     for start in range(0, n, recipe.tile):
         stop = least(start + recipe.tile, n)
         if is_called_off(threads.barrier):
             break
-        tile_forward(net, training.theta, room, held_out.order, start, stop, held_out.X)
+        tile_forward(net, theta, room, held_out.order, start, stop, held_out.X, NO_MASKS)
         O = part_of(room, O_PART, padded(stop - start))
         Z = units(O, net, net.size - 1)
         of_tile = score_of_tile(recipe, training.loss_parameters, Z, held_out, start, stop)
@@ -249,7 +256,7 @@ def loss_gradient(threads, training, samples):
     while part < parts:
         training.part_losses[part] = part_gradient(
             barrier, part, parts, training.net, recipe, training.loss_parameters, weight, theta,
-            gradients[part], training.room[thread], samples, 0, n,
+            gradients[part], training.room[thread], samples, 0, n, NO_MASKS,
         )  # fmt: skip
         part = next_piece(barrier, part, n_threads)
     wait(barrier, n_threads)
@@ -273,7 +280,7 @@ def predict(threads, model, tile, room, X, prediction):
         O = part_of(room[threads.thread], O_PART, n)
         gather_standardized(X, model.X_mean, model.X_scale, start, stop, units(O, net, 0))
         scratch = vector(room[threads.thread], 2 * room.shape[2], room.shape[2])
-        forward(outputs, model.theta, net, O, scratch)
+        forward(outputs, keep_all, model.theta, net, O, NO_MASKS, start, scratch)
         Z = units(O, net, net.size - 1)
         for i in range(start, stop):
             for k in range(prediction.shape[1]):
