@@ -8,7 +8,7 @@ from numbers import Real
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp import archive, encodings
+from fastbp import archive, encodings, resuming
 from fastbp.encodings import Encoding
 from fastbp.fitting.learnt import Learnt, Packed
 from fastbp.scaling import Scaling, Seen
@@ -62,7 +62,7 @@ ARRAYS_OF_ENSEMBLE = (
 class Saved:
     """`save` and `load` of an estimator, whose `_format` says which."""
 
-    def save(self, path):
+    def save(self, path, *, include_optimizer=True):
         """Write the fitted model to a file, as arrays and JSON.
 
         The file is replaced as a whole, when all is on the disk: whatever happens meanwhile, there
@@ -72,10 +72,14 @@ class Saved:
         ----------
         path : str or path-like
             Written as it is named; ``.npz`` is customary.
+        include_optimizer : bool, default=True
+            With what the optimiser carries from step to step: `partial_fit` and `warm_start` then
+            go on with the loaded model as if they had never stopped, to the last bit. Without, the
+            file has about half the size ("adam", float32), and they begin with a new optimiser.
         """
         check_is_fitted(self)
         of_now = copy(self)  # another thread may be fitting
-        write(path, *FORMATS[self._format][0](of_now), self._format)
+        write(path, *FORMATS[self._format][0](of_now, include_optimizer), self._format)
 
     @classmethod
     def load(cls, path):
@@ -107,7 +111,7 @@ class Saved:
 # ------------------------------------------------------------------------------- to a file
 
 
-def contents_of_ensemble(model):
+def contents_of_ensemble(model, include_optimizer=True):
     """The fields and arrays of a file of a fitted ensemble."""
     params = params_of(model)
     if model.estimator is not None:
@@ -119,13 +123,13 @@ def contents_of_ensemble(model):
     arrays = {name: array for name, array in arrays.items() if array is not None}
     fields["arrays"] = list(arrays)
     for number, member in enumerate(model.estimators_):
-        of_member, weights = contents(member)
+        of_member, weights = contents(member, include_optimizer)
         fields["members"].append(of_member)
         arrays |= {f"{number}_{name}": array for name, array in weights.items()}
     return fields, arrays
 
 
-def contents(model):
+def contents(model, include_optimizer=True):
     """The fields and arrays of a file of a fitted model."""
     learnt = model._learnt.checked()
     fields = {
@@ -146,6 +150,9 @@ def contents(model):
     if learnt.encoding is not None:
         fields["encoding"], *parts = learnt.encoding
         arrays |= {f"encoding_{n}": a for n, a in zip(Encoding._fields[1:], parts, strict=True)}
+    optimizer = vars(model).get("_optimizer") if include_optimizer else None
+    if (of_optimizer := resuming.described(optimizer, learnt)) is not None:
+        fields["optimizer"], arrays[resuming.MEMORY] = of_optimizer
     return fields, arrays
 
 
@@ -264,12 +271,14 @@ def _restored(cls, fields, stored):
     _restore_saved(model, SAVED, fields)
     np.broadcast_to(loss_parameter, model.n_outputs_)  # or an error
     names = encodings.names_of(fields.pop("encoding", None))
+    optimizer = fields.pop("optimizer", None)
     wanted = _names_of_arrays(
         model.n_layers_, "X_mean" in stored, "seen_weight" in stored, bool(names)
     )
+    wanted += [] if optimizer is None else [resuming.MEMORY]
     if fields or stored.keys() != set(wanted):
         raise KeyError(sorted(fields.keys() | stored.keys() ^ set(wanted)))
-    n_columns = _check_shapes(stored, model, bool(names))
+    n_columns = _check_shapes(stored, model, bool(names), optimizer)
     arrays = {name: stored[name].read() for name in wanted}
     layers = range(model.n_layers_ - 1)
     coefs, intercepts = (
@@ -285,6 +294,8 @@ def _restored(cls, fields, stored):
     trained = activations, loss, loss_parameter, units, dtype
     learnt = Learnt(coefs, intercepts, *trained, *ends, encoding, y_dtype, seen, Packed())
     model._learnt = learnt.checked()
+    if optimizer is not None:
+        model._optimizer = resuming.restored(optimizer, arrays[resuming.MEMORY], model._learnt)
     model._validate_params()
     return model
 
@@ -299,7 +310,7 @@ def _names_of_arrays(n_layers, is_scaled, is_seen, is_encoded):
     return names + [f"encoding_{name}" for name in Encoding._fields[1:] if is_encoded]
 
 
-def _check_shapes(stored, model, is_encoded):
+def _check_shapes(stored, model, is_encoded, optimizer=None):
     """How many columns the network sees, if all arrays agree, none of which has been read."""
     shape = {name: array.shape for name, array in stored.items()}
     n, n_columns = model.n_features_in_, model.n_features_in_
@@ -317,11 +328,14 @@ def _check_shapes(stored, model, is_encoded):
         lengths = 1, n, n, model.n_outputs_, model.n_outputs_
         parts = zip(Seen._fields, lengths, strict=True)
         wanted |= {f"seen_{name}": (length,) for name, length in parts}
-    n_in = n_columns
+    n_in, n_parameters = n_columns, 0
     for l in range(model.n_layers_ - 1):
         (n_out,) = shape[f"intercepts_{l}"]
         wanted |= {f"coefs_{l}": (n_in, n_out), f"intercepts_{l}": (n_out,)}
+        n_parameters += (n_in + 1) * n_out
         n_in = n_out
+    if optimizer is not None:
+        wanted[resuming.MEMORY] = resuming.shape_of_memory(optimizer, n_parameters)
     if shape != wanted or n_in != model.n_outputs_ or 0 in (n, n_in):
         raise ValueError(f"The arrays are of shapes {shape}, these belong together: {wanted}.")
     return n_columns

@@ -62,6 +62,7 @@ WINGS = [
     (
         "",
         [
+            {"resuming"},
             {"inputs", "persistence", "moving", "endings"},
             {"estimator"},
             {"ensemble", "warmup"},
