@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -175,13 +176,20 @@ class BackpropRegressor(
     nesterovs_momentum : bool, default=True
     early_stopping : bool or "refit", default="refit"
         True: set `validation_fraction` of the samples aside, and keep the weights that were best on
-        them, by R², or by the loss if it is no squared error; training ends when that no longer
-        improves, but with "cosine" as planned.
+        them, by `scoring`; training ends when that no longer improves, but with "cosine" as
+        planned.
         "refit": train with a part set aside only to find how long to train, then anew on all
         samples for so long (from 40 rows on; on fewer than 200, five times, with different parts).
         Callbacks and `verbose` follow the training on all samples; one that goes on, by
         `warm_start` or `partial_fit`, needs no such search.
     validation_fraction : float, default=0.2
+    scoring : str, callable or None, default=None
+        What judges the rows that are set aside, or given as `X_val`, after each epoch: the greater,
+        the better. None is R², or the loss if it is no squared error; "loss" is that; a name of
+        scikit-learn's, or a function ``scorer(estimator, X, y)``, is given an estimator that
+        predicts with the epoch's weights, and `sample_weight`, if there are any and it takes them.
+        "loss" and "r2" are compiled, others cost a prediction and what they compute in each epoch.
+        (The trials of "refit" compare losses.)
     beta_1, beta_2 : float, default=0.9, 0.95
         Of "adam": decay of its running means of the gradient and its square.
     epsilon : float, default=1e-8
@@ -227,10 +235,9 @@ class BackpropRegressor(
         The loss on the validation samples after each epoch; with "refit" those of the training
         that found how long to train.
     validation_scores_ : list of float or None
-        R² on the validation samples, likewise.
+        What `scoring` says of the validation samples, likewise; R² if that is None or "loss".
     best_validation_score_ : float or None
-        The greatest of these; with another loss than the squared errors, that where the loss on
-        the validation samples is least.
+        The greatest of these; where the loss judges them, that where it is least.
     n_iter_ : int
         Epochs of the last fit; iterations of "lbfgs".
     max_iter_, batch_size_, learning_rate_init_, weight_decay_ : int, int, float, float
@@ -291,6 +298,7 @@ class BackpropRegressor(
         "nesterovs_momentum": ["boolean"],
         "early_stopping": ["boolean", StrOptions({"refit"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
@@ -333,6 +341,7 @@ class BackpropRegressor(
         nesterovs_momentum=True,
         early_stopping="refit",
         validation_fraction=0.2,
+        scoring=None,
         beta_1=0.9,
         beta_2=0.95,
         epsilon=1e-8,
@@ -361,8 +370,8 @@ class BackpropRegressor(
         sample_weight : array-like of shape (n_samples,), default=None
             A sample of weight 0 is not there, one of weight 2 counts twice.
         X_val, y_val, sample_weight_val : as X, y, sample_weight, default=None
-            Held-out samples, scored after each epoch; the weights that were best on them
-            are kept. With `early_stopping` they take the place of the split.
+            Held-out samples, scored after each epoch; the weights that were best on them, by
+            `scoring`, are kept. With `early_stopping` they take the place of the split.
 
         Returns
         -------
@@ -468,7 +477,9 @@ class BackpropRegressor(
 
     def _settings(self, is_partial=False):
         """The parameters, as fitting takes them."""
-        return settings_of(self.get_params(deep=False), is_partial=is_partial)
+        settings = settings_of(self.get_params(deep=False), is_partial=is_partial)
+        settings.model = self  # for scorers
+        return settings
 
     def _note(self, columns, fitted, go_on, validated):
         """The learned attributes: what happened, and what predicts.
@@ -509,7 +520,7 @@ class BackpropRegressor(
             losses = before.get("validation_loss_curve_")
             self.validation_scores_ = _longer(before.get("validation_scores_"), scores)
             self.validation_loss_curve_ = _longer(losses, history.validation_losses)
-            if LOSSES[settings.loss].is_r2s:
+            if not settings.by_loss:
                 self.best_validation_score_ = max(scores if best is None else [best, *scores])
             else:
                 best = int(np.argmin(self.validation_loss_curve_))

@@ -157,8 +157,10 @@ def contents(model, include_optimizer=True):
 
 
 def params_of(model):
-    """Its parameters; a generator's state is not part of a model."""
+    """Its parameters; a generator's state and a function are not part of a model."""
     params = model.get_params(deep=False)
+    if callable(params.get("scoring")):
+        params["scoring"] = None
     if not isinstance(params["random_state"], (int, np.integer, type(None))):
         params["random_state"] = None
     return params

@@ -65,6 +65,7 @@ BAD_PARAMETERS = {
     "nesterovs_momentum": ["yes", 2, None],
     "early_stopping": ["yes", 2, None],
     "validation_fraction": [-0.1, 1.0, 1.5, None],
+    "scoring": ["", "R2", 1, ["r2"], np.nan],
     "beta_1": [-0.1, 1.0, None],
     "beta_2": [-0.1, 1.0, None],
     "epsilon": [0, -1e-8, None],

@@ -9,7 +9,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from fastbp import encodings, parameters, scaling
-from fastbp.fitting import following, loop, mixture, recipe, solvers, trials
+from fastbp.fitting import following, judging, loop, mixture, recipe, solvers, trials
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.observer import observe
 from fastbp.fitting.plan import aligned, held_out_of, row_numbers, samples_of
@@ -65,6 +65,7 @@ class Prepared(NamedTuple):
     units: scaling.Scaling | None  # of the samples
     pilot: loop.History | None = None
     interrupted: trials.Interrupted | None = None  # and nothing more is to be trained
+    held_out: Table | None = None  # what is scored, in raw units
 
     def following(self, trial):
         """As a trial has found best; settings say then what "auto" became."""
@@ -208,7 +209,7 @@ def prepared_on(ground, settings, encoding, before, random_state, first=None):
     task = trials.Task(net, settings, samples, in_use(samples), random_state, drawn, encoding)
     settings.constant_loss, settings.perfect_loss = plain_losses(task)
     resolve(settings, len(task.rows), n_parameters(net))
-    return Prepared(task, task.plan, samples, scored, units)
+    return Prepared(task, task.plan, samples, scored, units, held_out=held_out)
 
 
 def encoded_on(ground, settings, random_state):
@@ -291,7 +292,7 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
     """
     if prepared.interrupted is not None:
         return fitted_by(prepared)
-    task, plan, samples, scored, units, pilot, _ = prepared
+    task, plan, samples, scored, units, pilot, _, held_out = prepared
     net, settings, dtype = task.net, task.settings, samples.X.dtype
     since = None  # units that `before` is re-expressed from
     if before is not None:
@@ -324,8 +325,9 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
     if observer is not None and pilot is not None:
         observer.pilot_was(pilot)
     history = solvers.fit(
-        net, theta, samples, scored, settings, optimizer, observer=observer, seen=seen
-    )
+        net, theta, samples, scored, settings, optimizer, observer=observer, seen=seen,
+        judge=judging.judge_of(settings, learnt, held_out),
+    )  # fmt: skip
     n_samples = samples.order.size
     return Fitted(learnt(theta), optimizer, history, settings, n_samples, pilot, observer)
 

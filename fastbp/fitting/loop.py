@@ -10,6 +10,7 @@ import numpy as np
 
 from fastbp import encodings, scaling
 from fastbp.fitting.interrupts import CtrlC, is_pressed_here
+from fastbp.fitting.judging import name_of
 from fastbp.fitting.plan import (
     LISTENS_FLOPS,
     aligned,
@@ -137,7 +138,7 @@ class History:
             del values[epoch:]
 
 
-def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, seen=0):
+def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, seen=0, judge=None):
     """Train θ in place.
 
     Parameters
@@ -158,6 +159,9 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
         own.
     seen : int
         Samples trained on in earlier calls.
+    judge : callable, default=None
+        The score of a θ, to judge each epoch by; with one, too, every epoch is a call of its own.
+        None is what kernels judge by.
 
     Returns
     -------
@@ -168,8 +172,11 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
     ValueError
         If training diverges with the least of the step sizes, too.
     """
-    optimizer.watch((settings.loss, settings.holds_out, held_out is not None))
-    loop = _Loop(net, theta, samples, held_out, settings, optimizer, seen=seen)
+    watches = settings.loss, settings.holds_out, held_out is not None
+    if settings.scoring is not None:
+        watches += (name_of(settings.scoring),)
+    optimizer.watch(watches)
+    loop = _Loop(net, theta, samples, held_out, settings, optimizer, seen=seen, judge=judge)
     with CtrlC() as ctrl_c:
         loop.compile()
         try:
@@ -180,14 +187,16 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
                 raise
             loop.history.ended_by = "interrupted"
     if held_out is not None:
-        theta[:] = loop.training.best_theta
+        theta[:] = loop.best_theta
     return loop.history
 
 
 class _Loop:
     """One call of `fit`."""
 
-    def __init__(self, net, theta, samples, held_out, settings, optimizer, *, seen=0, kernel=None):
+    def __init__(
+        self, net, theta, samples, held_out, settings, optimizer, *, seen=0, kernel=None, judge=None
+    ):
         self.settings, self.optimizer, self.samples = settings, optimizer, samples
         self.n_samples, self.seen = samples.order.size, seen
         batch_size = min(settings.batch_size, self.n_samples)
@@ -195,6 +204,9 @@ class _Loop:
         self.is_validated = held_out is not None
         self.held_out = held_out if self.is_validated else nothing_held_out(samples)
         best_theta = theta.copy() if self.is_validated else theta[:0]
+        self.judge, self.best_theta = judge, best_theta
+        if judge is not None:  # what the kernel thinks best is not asked for
+            best_theta = best_theta.copy()
         self.kernel = kernel or kernel_for(net, batch_size, theta.itemsize)
         self.training, self.team = layout(
             self.kernel, net, settings, batch_size, theta, optimizer, best_theta,
@@ -203,7 +215,7 @@ class _Loop:
         self.state, self.schedule = self.training.state, SCHEDULES[settings.learning_rate]
         self.history, self.is_noted = History(kernel=self.kernel.name), True
         # What changes in an epoch, and how it was before: one that is cut off returns to it.
-        self.changing = theta, best_theta, optimizer.memory, optimizer.state
+        self.changing = theta, self.best_theta, optimizer.memory, optimizer.state
         self.before, self.epochs_before = [array.copy() for array in self.changing], 0
         self.at_first, self.eta_at_first = [a.copy() for a in self.changing], optimizer.eta
         self.ctrl_c, self.start = None, time.perf_counter()
@@ -220,7 +232,7 @@ class _Loop:
         while len(history.losses) < settings.max_iter:
             left = settings.max_time and settings.max_time - history.seconds
             is_first = self.team.listens and not history.losses
-            one_epoch = observer is not None or is_first
+            one_epoch = observer is not None or self.judge is not None or is_first
             steps, epochs = self.share_of_call(pace, left, one_epoch=one_epoch)
             if self.state.position == 0:
                 self.note_whole_epoch()
@@ -246,6 +258,8 @@ class _Loop:
             if done and (self.has_diverged() or self.has_learnt_nothing()):
                 self.begin_again(observer)
             elif done:
+                if self.judge is not None:
+                    self.judge_epoch()
                 self.check_scores(done)
                 if reason := self.reason_to_stop(observer):
                     history.ended_by = reason
@@ -313,6 +327,23 @@ class _Loop:
         course = Course(0, *np.zeros((4, 1)))
         Team(1).run(self.kernel.train, training, self.samples, some, course)
         return course.losses_val[0]
+
+    def judge_epoch(self):
+        """What `epoch.end_epoch` does with its own figures, with the score of the epoch."""
+        if not np.isfinite(self.training.theta).all():  # a diverged training, which ends here
+            self.history.validation_scores[-1] = np.nan
+            return
+        self.is_noted = False  # Ctrl-C may be pressed
+        score, state, before = self.judge(self.training.theta), self.state, self.before[-1][0]
+        self.history.validation_scores[-1] = score
+        state.best_held_out = before["best_held_out"]
+        if -score < state.best_held_out:
+            state.best_held_out, self.best_theta[:] = -score, self.training.theta
+        if self.settings.holds_out:
+            is_better = -score <= before["best"] - self.training.recipe.tol
+            state.stalled = 0 if is_better else before["stalled"] + 1
+            state.best = min(-score, before["best"])
+        self.is_noted = True
 
     def check_scores(self, done):
         """An error, if there is no telling in which of the last epochs weights were best."""

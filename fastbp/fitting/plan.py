@@ -47,7 +47,7 @@ def recipe_of(net, settings, batch_size, cut):
     recipe.optimizer = optimizers.OPTIMIZERS.get(optimizer_of(settings), optimizers.SGD)
     is_planned = SCHEDULES[settings.learning_rate].is_planned  # then it ends as planned
     recipe.patience = np.inf if is_planned else settings.n_iter_no_change
-    recipe.early_stopping, recipe.by_loss = settings.holds_out, not row.is_r2s
+    recipe.early_stopping, recipe.by_loss = settings.holds_out, settings.by_loss
     recipe.batch_size, recipe.tile, recipe.parts = batch_size, *cut
     return recipe[0]
 
