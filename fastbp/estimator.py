@@ -198,6 +198,10 @@ class BackpropRegressor(
     max_fun : int, default=15000
         Of "lbfgs": it ends when it has taken more gradients than this. An iteration, which is an
         epoch, takes one or a few.
+    missing_targets : {"raise", "omit"}, default="raise"
+        What a y is that is NaN: an error, or, with "omit", not there: that output of that sample
+        weighs nothing, in training, scores and units of y. A sample all of whose y are NaN is not
+        there at all.
     standardize : bool, default=True
         Train on columns of X and y with mean 0 and variance 1, measured on the training
         samples. Outliers of X are drawn in for that: from 40 rows on, to as far beyond the 0.5 %
@@ -307,6 +311,7 @@ class BackpropRegressor(
             Options(Real, {np.inf}),
         ],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "missing_targets": [StrOptions({"raise", "omit"})],
         "standardize": ["boolean"],
         "dtype": [StrOptions({"float32", "float64"}), None],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
@@ -347,6 +352,7 @@ class BackpropRegressor(
         epsilon=1e-8,
         n_iter_no_change=20,
         max_fun=15000,
+        missing_targets="raise",
         standardize=True,
         dtype="float32",
         n_threads=None,
@@ -367,8 +373,10 @@ class BackpropRegressor(
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        sample_weight : array-like of shape (n_samples,), default=None
-            A sample of weight 0 is not there, one of weight 2 counts twice.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            A sample of weight 0 is not there, one of weight 2 counts twice; likewise each output of
+            a sample, if each has a weight. The loss is Σ sᵢₖ L(ŷᵢₖ, yᵢₖ) / Σ sᵢ over a batch, sᵢ
+            being the mean of a sample's weights; units of y and R² are each output's by itself.
         X_val, y_val, sample_weight_val : as X, y, sample_weight, default=None
             Held-out samples, scored after each epoch; the weights that were best on them, by
             `scoring`, are kept. With `early_stopping` they take the place of the split.
@@ -433,7 +441,8 @@ class BackpropRegressor(
         loss, parameter = self.loss, self.loss_parameter
         if learnt is not None:
             loss, parameter = learnt.loss, learnt.loss_parameter
-        X, y, sample_weight = inputs.samples(self, X, y, sample_weight, reset=reset)
+        omits = self.missing_targets == "omit"
+        X, y, *weights = inputs.samples(self, X, y, sample_weight, reset=reset, omits=omits)
         if np.ndim(parameter):  # an output for each
             if y.shape[1] > 1:
                 raise ValueError(
@@ -450,7 +459,7 @@ class BackpropRegressor(
                 f"Some values of y are out of the range of the loss {loss!r}: the least is "
                 f"{y.min():g}, and {allowed}."
             )
-        return Table(X, y, sample_weight)
+        return Table(X, y, *weights)
 
     def _train(self, columns, table, held_out, *, go_on, is_partial=False):
         """Everything that `fit` and `partial_fit` share, on samples that `columns` validated."""

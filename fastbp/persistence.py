@@ -16,6 +16,9 @@ from fastbp.scaling import Scaling, Seen
 #: Written into each file, and refused where unknown: by what a file holds.
 FORMAT, ENSEMBLE = "fastbp-model-2", "fastbp-ensemble-2"
 
+#: The last of what was seen, which most models don't have.
+Y_WEIGHT = f"seen_{Seen._fields[-1]}"
+
 
 def is_count(value):
     """Whether it is a whole number that NumPy can hold."""
@@ -146,7 +149,8 @@ def contents(model, include_optimizer=True):
     if learnt.scaling is not None:
         arrays |= learnt.scaling._asdict()
     if learnt.seen is not None:
-        arrays |= {f"seen_{name}": array for name, array in learnt.seen._asdict().items()}
+        of_seen = learnt.seen._asdict().items()
+        arrays |= {f"seen_{name}": array for name, array in of_seen if array is not None}
     if learnt.encoding is not None:
         fields["encoding"], *parts = learnt.encoding
         arrays |= {f"encoding_{n}": a for n, a in zip(Encoding._fields[1:], parts, strict=True)}
@@ -278,6 +282,7 @@ def _restored(cls, fields, stored):
         model.n_layers_, "X_mean" in stored, "seen_weight" in stored, bool(names)
     )
     wanted += [] if optimizer is None else [resuming.MEMORY]
+    wanted += [Y_WEIGHT] if Y_WEIGHT in stored else []
     if fields or stored.keys() != set(wanted):
         raise KeyError(sorted(fields.keys() | stored.keys() ^ set(wanted)))
     n_columns = _check_shapes(stored, model, bool(names), optimizer)
@@ -289,7 +294,7 @@ def _restored(cls, fields, stored):
     units = Scaling(*(arrays[name] for name in Scaling._fields)) if "X_mean" in arrays else None
     encoding = seen = None
     if "seen_weight" in arrays:
-        seen = Seen(*(arrays[f"seen_{name}"] for name in Seen._fields))
+        seen = Seen(*(arrays.get(f"seen_{name}") for name in Seen._fields))
     if names:
         encoding = Encoding(names, *(arrays[f"encoding_{n}"] for n in Encoding._fields[1:]))
     ends = n_columns, model.n_outputs_
@@ -308,7 +313,7 @@ def _names_of_arrays(n_layers, is_scaled, is_seen, is_encoded):
         raise ValueError(f"{n_layers} layers are more than a file holds.")
     names = [f"{part}_{l}" for l in range(n_layers - 1) for part in ("coefs", "intercepts")]
     names += Scaling._fields if is_scaled else ()
-    names += [f"seen_{name}" for name in Seen._fields if is_seen]
+    names += [f"seen_{name}" for name in Seen._fields[:-1] if is_seen]
     return names + [f"encoding_{name}" for name in Encoding._fields[1:] if is_encoded]
 
 
@@ -328,8 +333,10 @@ def _check_shapes(stored, model, is_encoded, optimizer=None):
         wanted |= {name: (end,) for name, end in zip(Scaling._fields, ends, strict=True)}
     if "seen_weight" in shape:
         lengths = 1, n, n, model.n_outputs_, model.n_outputs_
-        parts = zip(Seen._fields, lengths, strict=True)
+        parts = zip(Seen._fields[:-1], lengths, strict=True)
         wanted |= {f"seen_{name}": (length,) for name, length in parts}
+        if Y_WEIGHT in shape:
+            wanted[Y_WEIGHT] = (model.n_outputs_,)
     n_in, n_parameters = n_columns, 0
     for l in range(model.n_layers_ - 1):
         (n_out,) = shape[f"intercepts_{l}"]

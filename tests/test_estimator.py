@@ -71,6 +71,7 @@ BAD_PARAMETERS = {
     "epsilon": [0, -1e-8, None],
     "n_iter_no_change": [0, -1, 1.5, None],
     "max_fun": [0, -1, 1.5, None],
+    "missing_targets": ["skip", True, None, np.nan],
     "standardize": ["yes", 2, None],
     "dtype": ["float16", "double", np.int64, 32],
     "n_threads": [0, -1, 1.5, "all"],

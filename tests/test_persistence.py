@@ -396,6 +396,8 @@ OF_STATES = (
         ("a curve that is none", lambda header, _: header.update(loss_curve_=3)),
         ("a name", lambda header, _: header.update(kernel_=3)),
         ("a bad parameter", lambda header, _: header["params"].update(alpha=-1)),
+        ("a weight of y", lambda _, arrays: arrays.update(seen_y_weight=np.ones(2))),
+        ("a weight of y of 0", lambda _, arrays: arrays.update(seen_y_weight=np.zeros(1))),
         ("no optimiser", lambda header, _: header.pop("optimizer")),
         ("no memory of it", lambda _, arrays: arrays.pop("optimizer_memory")),
         ("too little memory", lambda _, arrays: arrays.update(optimizer_memory=np.zeros((1, 30)))),

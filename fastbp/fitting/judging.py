@@ -38,7 +38,12 @@ def judge_of(settings, learnt, held_out):
     if held_out is None or is_compiled(settings.scoring):
         return None
     scorer = check_scoring(settings.model, settings.scoring)
-    X, y, weight = held_out[:3]
+    X, y, weight, by_output = held_out
+    if by_output is not None:
+        raise ValueError(
+            f"scoring={settings.scoring!r} can't be told that outputs weigh differently, or are "
+            "missing: take 'r2' or 'loss'."
+        )
     y = y.ravel() if y.shape[1] == 1 else y
     if np.ndim(settings.loss_parameter):  # a column for each quantile of one y
         y = y[:, 0]

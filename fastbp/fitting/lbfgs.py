@@ -13,7 +13,7 @@ from fastbp import scaling
 from fastbp.fitting.fullbatch import FullBatch
 from fastbp.fitting.interrupts import CtrlC
 from fastbp.fitting.loop import NON_FINITE, History, predictions
-from fastbp.fitting.plan import samples_of
+from fastbp.fitting.plan import samples_of, weights_at
 from fastbp.fitting.team import CalledOff
 from fastbp.kernels.formulas.losses import LOSSES
 from fastbp.kernels.formulas.network import n_parameters
@@ -62,7 +62,8 @@ class _Run:
         self.history, self.start = History(kernel="tiled"), time.perf_counter()
         self.held_out, self.best_theta, self.best = held_out, theta.copy(), np.inf
         if held_out is not None:
-            apart = samples_of(held_out.X, held_out.y, held_out.weight, held_out.order)
+            weight = weights_at(held_out.weight, len(held_out.y), slice(None))
+            apart = samples_of(held_out.X, held_out.y, weight, held_out.order)
             self.loss_apart = FullBatch(net, theta.dtype, apart, settings)
             self.loss_apart.training.recipe.alpha = 0.0
 
@@ -146,7 +147,9 @@ class _Run:
         prediction = np.empty(y.shape)
         predictions(model, X, prediction, self.settings.n_threads)
         loss = float(self.loss_apart(theta)[0])
-        score = float(1 - np.mean(weight @ (prediction - y) ** 2 / spread))
+        squares, weight = (prediction - y) ** 2, weights_at(weight, len(y), slice(None))
+        unexplained = weight @ squares if weight.ndim == 1 else (weight * squares).sum(axis=0)
+        score = float(1 - np.mean(unexplained / spread))
         if not (np.isfinite(loss) and np.isfinite(score)):
             raise ValueError(
                 f"On the rows held out the loss is {loss:.4g}, the score {score:.4g}: some of "

@@ -15,17 +15,20 @@ from fastbp.fitting.plan import (
     LISTENS_FLOPS,
     aligned,
     aligned_zeros,
+    in_a_row,
     layout,
     nothing_held_out,
     optimizer_of,
     row_numbers,
     samples_of,
+    shares_of,
     team_for,
+    weights_at,
 )
 from fastbp.fitting.schedules import ADAPTIVE_DIVISOR, ADAPTIVE_MINIMUM, SCHEDULES, Epochs
 from fastbp.fitting.settings import loss_with_left
 from fastbp.fitting.team import CalledOff, Team
-from fastbp.kernels.formulas.losses import LOSSES
+from fastbp.kernels.formulas.losses import LOSSES, of_outputs
 from fastbp.kernels.formulas.losses import TABLE as LOSS_TABLE
 from fastbp.kernels.formulas.network import n_parameters, network, step_flops
 from fastbp.kernels.formulas.optimizers import TABLE as OPTIMIZERS
@@ -303,19 +306,19 @@ class _Loop:
         if self.is_validated:
             return None
         rows = order[:: -(-order.size // LOOKED_AT)]
-        weight = weight[rows] if weight.size else np.ones(rows.size, X.dtype)
-        if not weight.any():
+        some = weights_at(weight, len(y), rows) if weight.size else np.ones(rows.size, X.dtype)
+        if not some.any():
             return None
-        X, y, weight = X[rows], y[rows], weight / weight.sum()
+        X, y, weight = X[rows], y[rows], in_a_row(shares_of(some))
         X.flags.writeable = y.flags.writeable = False
         return HeldOut(row_numbers(rows.size), X, y, weight, np.ones(y.shape[1]))
 
     def hopeless_loss_of(self, some):
         """What a loss of these is hopeless from."""
         y, weight, settings = np.float64(some.y), np.float64(some.weight), self.settings
-        row = LOSS_TABLE[settings.loss]
-        constant = row.constant_loss(y, weight, settings.loss_parameter)
-        perfect = row.perfect_loss(y, weight)
+        row, weight = LOSS_TABLE[settings.loss], weights_at(weight, len(y), slice(None))
+        constant = of_outputs(row.constant_loss, y, weight, settings.loss_parameter)
+        perfect = of_outputs(row.perfect_loss, y, weight)
         return self.training.recipe.loss_scale * (perfect + HOPELESS * (constant - perfect))
 
     def loss_of(self, some):
@@ -586,10 +589,11 @@ def run_heard(team, kernel, *arguments):
 
 def some_of(held_out, most):
     """Some of the held-out rows, evenly, or all if these are no more."""
-    step = math.ceil(len(held_out.y) / most)
-    if step <= 1 or not held_out.weight[::step].any():
+    n, step = len(held_out.y), math.ceil(len(held_out.y) / most)
+    weight = weights_at(held_out.weight, n, slice(None, None, step))
+    if step <= 1 or not weight.any():
         return held_out
     X, y = np.ascontiguousarray(held_out.X[::step]), np.ascontiguousarray(held_out.y[::step])
-    weight = held_out.weight[::step] / held_out.weight[::step].sum()
+    weight = in_a_row(shares_of(weight))
     X.flags.writeable = y.flags.writeable = False
     return held_out._replace(order=held_out.order[: len(y)], X=X, y=y, weight=weight)
