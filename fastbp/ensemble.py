@@ -173,6 +173,11 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         one = BackpropRegressor() if self.estimator is None else clone(self.estimator)
         one._validate_params()
         table = one._validate_samples(X, y, sample_weight, reset=True)
+        if table.output_weight is not None:
+            raise ValueError(
+                "An ensemble takes one weight for each sample: outputs can't weigh differently, "
+                "nor be missing one by one."
+            )
         random_state = check_random_state(self.random_state)
         of_search, of_rows, *seeds = random_state.randint(2**31 - 1, size=2 + self.n_estimators)
 

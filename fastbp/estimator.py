@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -187,13 +188,20 @@ class BackpropRegressor(
     nesterovs_momentum : bool, default=True
     early_stopping : bool or "refit", default="refit"
         True: set `validation_fraction` of the samples aside, and keep the weights that were best on
-        them, by R², or by the loss if it is no squared error; training ends when that no longer
-        improves, but with "cosine" as planned.
+        them, by `scoring`; training ends when that no longer improves, but with "cosine" as
+        planned.
         "refit": train with a part set aside only to find how long to train, then anew on all
         samples for so long (from 40 rows on; on fewer than 200, five times, with different parts).
         Callbacks and `verbose` follow the training on all samples; one that goes on, by
         `warm_start` or `partial_fit`, needs no such search.
     validation_fraction : float, default=0.2
+    scoring : str, callable or None, default=None
+        What judges the rows that are set aside, or given as `X_val`, after each epoch: the greater,
+        the better. None is R², or the loss if it is no squared error; "loss" is that; a name of
+        scikit-learn's, or a function ``scorer(estimator, X, y)``, is given an estimator that
+        predicts with the epoch's weights, and `sample_weight`, if there are any and it takes them.
+        "loss" and "r2" are compiled, others cost a prediction and what they compute in each epoch.
+        (The trials of "refit" compare losses.)
     beta_1, beta_2 : float, default=0.9, 0.95
         Of "adam": decay of its running means of the gradient and its square.
     epsilon : float, default=1e-8
@@ -202,6 +210,10 @@ class BackpropRegressor(
     max_fun : int, default=15000
         Of "lbfgs": it ends when it has taken more gradients than this. An iteration, which is an
         epoch, takes one or a few.
+    missing_targets : {"raise", "omit"}, default="raise"
+        What a y is that is NaN: an error, or, with "omit", not there: that output of that sample
+        weighs nothing, in training, scores and units of y. A sample all of whose y are NaN is not
+        there at all.
     standardize : bool, default=True
         Train on columns of X and y with mean 0 and variance 1, measured on the training
         samples. Outliers of X are drawn in for that: from 40 rows on, to as far beyond the 0.5 %
@@ -239,10 +251,9 @@ class BackpropRegressor(
         The loss on the validation samples after each epoch; with "refit" those of the training
         that found how long to train.
     validation_scores_ : list of float or None
-        R² on the validation samples, likewise.
+        What `scoring` says of the validation samples, likewise; R² if that is None or "loss".
     best_validation_score_ : float or None
-        The greatest of these; with another loss than the squared errors, that where the loss on
-        the validation samples is least.
+        The greatest of these; where the loss judges them, that where it is least.
     n_iter_ : int
         Epochs of the last fit; iterations of "lbfgs".
     max_iter_, batch_size_, learning_rate_init_, weight_decay_ : int, int, float, float
@@ -305,6 +316,7 @@ class BackpropRegressor(
         "nesterovs_momentum": ["boolean"],
         "early_stopping": ["boolean", StrOptions({"refit"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
         "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
@@ -313,6 +325,7 @@ class BackpropRegressor(
             Options(Real, {np.inf}),
         ],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "missing_targets": [StrOptions({"raise", "omit"})],
         "standardize": ["boolean"],
         "dtype": [StrOptions({"float32", "float64"}), None],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
@@ -349,11 +362,13 @@ class BackpropRegressor(
         nesterovs_momentum=True,
         early_stopping="refit",
         validation_fraction=0.2,
+        scoring=None,
         beta_1=0.9,
         beta_2=0.95,
         epsilon=1e-8,
         n_iter_no_change=20,
         max_fun=15000,
+        missing_targets="raise",
         standardize=True,
         dtype="float32",
         n_threads=None,
@@ -374,11 +389,13 @@ class BackpropRegressor(
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        sample_weight : array-like of shape (n_samples,), default=None
-            A sample of weight 0 is not there, one of weight 2 counts twice.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            A sample of weight 0 is not there, one of weight 2 counts twice; likewise each output of
+            a sample, if each has a weight. The loss is Σ sᵢₖ L(ŷᵢₖ, yᵢₖ) / Σ sᵢ over a batch, sᵢ
+            being the mean of a sample's weights; units of y and R² are each output's by itself.
         X_val, y_val, sample_weight_val : as X, y, sample_weight, default=None
-            Held-out samples, scored after each epoch; the weights that were best on them
-            are kept. With `early_stopping` they take the place of the split.
+            Held-out samples, scored after each epoch; the weights that were best on them, by
+            `scoring`, are kept. With `early_stopping` they take the place of the split.
 
         Returns
         -------
@@ -440,7 +457,8 @@ class BackpropRegressor(
         loss, parameter = self.loss, self.loss_parameter
         if learnt is not None:
             loss, parameter = learnt.loss, learnt.loss_parameter
-        X, y, sample_weight = inputs.samples(self, X, y, sample_weight, reset=reset)
+        omits = self.missing_targets == "omit"
+        X, y, *weights = inputs.samples(self, X, y, sample_weight, reset=reset, omits=omits)
         if np.ndim(parameter):  # an output for each
             if y.shape[1] > 1:
                 raise ValueError(
@@ -457,7 +475,7 @@ class BackpropRegressor(
                 f"Some values of y are out of the range of the loss {loss!r}: the least is "
                 f"{y.min():g}, and {allowed}."
             )
-        return Table(X, y, sample_weight)
+        return Table(X, y, *weights)
 
     def _train(self, columns, table, held_out, *, go_on, is_partial=False):
         """Everything that `fit` and `partial_fit` share, on samples that `columns` validated."""
@@ -484,7 +502,9 @@ class BackpropRegressor(
 
     def _settings(self, is_partial=False):
         """The parameters, as fitting takes them."""
-        return settings_of(self.get_params(deep=False), is_partial=is_partial)
+        settings = settings_of(self.get_params(deep=False), is_partial=is_partial)
+        settings.model = self  # for scorers
+        return settings
 
     def _note(self, columns, fitted, go_on, validated):
         """The learned attributes: what happened, and what predicts.
@@ -525,7 +545,7 @@ class BackpropRegressor(
             losses = before.get("validation_loss_curve_")
             self.validation_scores_ = _longer(before.get("validation_scores_"), scores)
             self.validation_loss_curve_ = _longer(losses, history.validation_losses)
-            if LOSSES[settings.loss].is_r2s:
+            if not settings.by_loss:
                 self.best_validation_score_ = max(scores if best is None else [best, *scores])
             else:
                 best = int(np.argmin(self.validation_loss_curve_))

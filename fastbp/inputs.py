@@ -6,7 +6,12 @@ from datetime import date, time, timedelta
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import d2_pinball_score, r2_score
-from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_array,
+    column_or_1d,
+    validate_data,
+)
 
 from fastbp import scaling
 
@@ -54,14 +59,21 @@ def is_valid(model, X):
         return bool(np.isfinite(np.add.reduce(X, axis=None)))
 
 
-def samples(model, X, y, sample_weight, *, reset):
-    """X, y of shape (n_samples, n_outputs) and weights in float64 or None, or a clear error."""
+def samples(model, X, y, sample_weight, *, reset, omits=False):
+    """X, y of shape (n_samples, n_outputs), weights of samples in float64 or None, and weights of
+    outputs, as y, if these differ, or None; or a clear error.
+
+    With `omits`, y may be NaN: that weighs nothing, and is filled in with what the loss can take.
+    """
     for values, name in ((X, "X"), (y, "y"), (sample_weight, "sample_weight")):
         check_values(values, name)
     kinds = {"accept_sparse": "csr", "multi_output": True, "y_numeric": True, "dtype": FLOATS}
     with large_numbers():
+        y, is_there = present(y) if omits else (y, None)
         X, y = validate_data(model, X, y, **kinds, reset=reset)
-        if sample_weight is not None:
+        if np.ndim(sample_weight) == 2:
+            sample_weight = weights_by_output(sample_weight, y)
+        elif sample_weight is not None:
             sample_weight = _check_sample_weight(
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True
             )
@@ -69,7 +81,60 @@ def samples(model, X, y, sample_weight, *, reset):
         raise ValueError(f"y must be numeric, it has dtype {y.dtype}.")
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
-    return X, y.reshape(len(y), -1), sample_weight
+    return X, y.reshape(len(y), -1), *of_samples_and_outputs(sample_weight, is_there)
+
+
+def present(y):
+    """y with means in the place of NaN, and where it is a number; None if there is no NaN."""
+    y = check_array(
+        y, ensure_2d=False, allow_nd=True, ensure_all_finite="allow-nan", dtype=None,
+        ensure_min_samples=0, ensure_min_features=0, input_name="y",
+    )  # fmt: skip
+    if y.dtype.kind == "O":
+        y = y.astype(np.float64)
+    if y.dtype.kind != "f" or y.ndim not in (1, 2) or not np.isnan(y).any():
+        return y, None
+    is_there, filled = ~np.isnan(y), y.reshape(len(y), -1).copy()
+    for column in filled.T:
+        values = column[~np.isnan(column)]
+        mean = 1.0  # which is in the range of every loss
+        if values.size:  # a mean that is no number is one of values that are too large
+            mean = np.clip(np.mean(values), values.min(), values.max())
+            mean = mean if np.isfinite(mean) else values[0]
+        column[np.isnan(column)] = mean
+    return filled.reshape(y.shape), is_there
+
+
+def weights_by_output(sample_weight, y):
+    """Weights of each output in float64, or an error."""
+    weight = check_array(
+        sample_weight, dtype=np.float64, ensure_non_negative=True, input_name="sample_weight"
+    )
+    if weight.shape != (len(y), 1 if y.ndim == 1 else y.shape[1]):
+        raise ValueError(
+            f"sample_weight of shape {weight.shape} must be as y, {y.shape}, or of one dimension."
+        )
+    if not weight.any():
+        raise ValueError("Sample weights must contain at least one non-zero number.")
+    return weight
+
+
+def of_samples_and_outputs(weight, is_there=None):
+    """Weights of samples, of which there may be none, and of outputs, if these differ. A sample's
+    weight is then the mean of its outputs'."""
+    if is_there is not None:
+        is_there = is_there.reshape(len(is_there), -1)
+        if weight is None:
+            weight = is_there.astype(np.float64)
+        else:
+            weight = weight.reshape(len(weight), -1) * is_there
+        if not weight.any():
+            raise ValueError("All of y is NaN, or without weight.")
+    if weight is None or weight.ndim == 1:
+        return weight, None
+    if (weight == weight[:, :1]).all():
+        return np.ascontiguousarray(weight[:, 0]), None
+    return (weight / weight.shape[1]).sum(axis=1), weight
 
 
 @contextmanager
@@ -163,7 +228,7 @@ class Scored(RegressorMixin):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        sample_weight : array-like of shape (n_samples,), default=None
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
 
         Returns
         -------
@@ -171,7 +236,20 @@ class Scored(RegressorMixin):
             At most 1; that of the best constant prediction is 0. Of a y that is the same for all
             samples it is 0, unless that is what is predicted.
         """
-        return score_of(y, self.predict(X), sample_weight, self._levels)
+        omits, predicted = getattr(self, "missing_targets", "raise") == "omit", self.predict(X)
+        if not omits and np.ndim(sample_weight) < 2:
+            return score_of(y, predicted, sample_weight, self._levels)
+        y, is_there = present(check_values(y, "y")) if omits else (np.asarray(y), None)
+        if np.ndim(sample_weight) == 2:
+            sample_weight = weights_by_output(sample_weight, y)
+        elif sample_weight is not None:
+            sample_weight = np.asarray(check_values(sample_weight, "sample_weight"))
+        sample_weight, by_output = of_samples_and_outputs(sample_weight, is_there)
+        if by_output is None:
+            return score_of(y, predicted, sample_weight, self._levels)
+        outputs = np.flatnonzero(by_output.any(axis=0))  # each is scored on the rows that it has
+        scores = [score_of(y[:, k], predicted[:, k], by_output[:, k]) for k in outputs]
+        return float(np.mean(scores))
 
 
 def score_of(y, predicted, sample_weight=None, levels=None):

@@ -8,13 +8,16 @@ from numbers import Real
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp import archive, encodings
+from fastbp import archive, encodings, resuming
 from fastbp.encodings import Encoding
 from fastbp.fitting.learnt import Learnt, Packed
 from fastbp.scaling import Scaling, Seen
 
 #: Written into each file, and refused where unknown: by what a file holds.
 FORMAT, ENSEMBLE = "fastbp-model-2", "fastbp-ensemble-2"
+
+#: The last of what was seen, which most models don't have.
+Y_WEIGHT = f"seen_{Seen._fields[-1]}"
 
 
 def is_count(value):
@@ -62,7 +65,7 @@ ARRAYS_OF_ENSEMBLE = (
 class Saved:
     """`save` and `load` of an estimator, whose `_format` says which."""
 
-    def save(self, path):
+    def save(self, path, *, include_optimizer=True):
         """Write the fitted model to a file, as arrays and JSON.
 
         The file is replaced as a whole, when all is on the disk: whatever happens meanwhile, there
@@ -72,10 +75,14 @@ class Saved:
         ----------
         path : str or path-like
             Written as it is named; ``.npz`` is customary.
+        include_optimizer : bool, default=True
+            With what the optimiser carries from step to step: `partial_fit` and `warm_start` then
+            go on with the loaded model as if they had never stopped, to the last bit. Without, the
+            file has about half the size ("adam", float32), and they begin with a new optimiser.
         """
         check_is_fitted(self)
         of_now = copy(self)  # another thread may be fitting
-        write(path, *FORMATS[self._format][0](of_now), self._format)
+        write(path, *FORMATS[self._format][0](of_now, include_optimizer), self._format)
 
     @classmethod
     def load(cls, path):
@@ -107,7 +114,7 @@ class Saved:
 # ------------------------------------------------------------------------------- to a file
 
 
-def contents_of_ensemble(model):
+def contents_of_ensemble(model, include_optimizer=True):
     """The fields and arrays of a file of a fitted ensemble."""
     params = params_of(model)
     if model.estimator is not None:
@@ -119,13 +126,13 @@ def contents_of_ensemble(model):
     arrays = {name: array for name, array in arrays.items() if array is not None}
     fields["arrays"] = list(arrays)
     for number, member in enumerate(model.estimators_):
-        of_member, weights = contents(member)
+        of_member, weights = contents(member, include_optimizer)
         fields["members"].append(of_member)
         arrays |= {f"{number}_{name}": array for name, array in weights.items()}
     return fields, arrays
 
 
-def contents(model):
+def contents(model, include_optimizer=True):
     """The fields and arrays of a file of a fitted model."""
     learnt = model._learnt.checked()
     fields = {
@@ -142,16 +149,22 @@ def contents(model):
     if learnt.scaling is not None:
         arrays |= learnt.scaling._asdict()
     if learnt.seen is not None:
-        arrays |= {f"seen_{name}": array for name, array in learnt.seen._asdict().items()}
+        of_seen = learnt.seen._asdict().items()
+        arrays |= {f"seen_{name}": array for name, array in of_seen if array is not None}
     if learnt.encoding is not None:
         fields["encoding"], *parts = learnt.encoding
         arrays |= {f"encoding_{n}": a for n, a in zip(Encoding._fields[1:], parts, strict=True)}
+    optimizer = vars(model).get("_optimizer") if include_optimizer else None
+    if (of_optimizer := resuming.described(optimizer, learnt)) is not None:
+        fields["optimizer"], arrays[resuming.MEMORY] = of_optimizer
     return fields, arrays
 
 
 def params_of(model):
-    """Its parameters; a generator's state is not part of a model."""
+    """Its parameters; a generator's state and a function are not part of a model."""
     params = model.get_params(deep=False)
+    if callable(params.get("scoring")):
+        params["scoring"] = None
     if not isinstance(params["random_state"], (int, np.integer, type(None))):
         params["random_state"] = None
     return params
@@ -264,12 +277,15 @@ def _restored(cls, fields, stored):
     _restore_saved(model, SAVED, fields)
     np.broadcast_to(loss_parameter, model.n_outputs_)  # or an error
     names = encodings.names_of(fields.pop("encoding", None))
+    optimizer = fields.pop("optimizer", None)
     wanted = _names_of_arrays(
         model.n_layers_, "X_mean" in stored, "seen_weight" in stored, bool(names)
     )
+    wanted += [] if optimizer is None else [resuming.MEMORY]
+    wanted += [Y_WEIGHT] if Y_WEIGHT in stored else []
     if fields or stored.keys() != set(wanted):
         raise KeyError(sorted(fields.keys() | stored.keys() ^ set(wanted)))
-    n_columns = _check_shapes(stored, model, bool(names))
+    n_columns = _check_shapes(stored, model, bool(names), optimizer)
     arrays = {name: stored[name].read() for name in wanted}
     layers = range(model.n_layers_ - 1)
     coefs, intercepts = (
@@ -278,13 +294,15 @@ def _restored(cls, fields, stored):
     units = Scaling(*(arrays[name] for name in Scaling._fields)) if "X_mean" in arrays else None
     encoding = seen = None
     if "seen_weight" in arrays:
-        seen = Seen(*(arrays[f"seen_{name}"] for name in Seen._fields))
+        seen = Seen(*(arrays.get(f"seen_{name}") for name in Seen._fields))
     if names:
         encoding = Encoding(names, *(arrays[f"encoding_{n}"] for n in Encoding._fields[1:]))
     ends = n_columns, model.n_outputs_
     trained = activations, loss, loss_parameter, units, dtype
     learnt = Learnt(coefs, intercepts, *trained, *ends, encoding, y_dtype, seen, Packed())
     model._learnt = learnt.checked()
+    if optimizer is not None:
+        model._optimizer = resuming.restored(optimizer, arrays[resuming.MEMORY], model._learnt)
     model._validate_params()
     return model
 
@@ -295,11 +313,11 @@ def _names_of_arrays(n_layers, is_scaled, is_seen, is_encoded):
         raise ValueError(f"{n_layers} layers are more than a file holds.")
     names = [f"{part}_{l}" for l in range(n_layers - 1) for part in ("coefs", "intercepts")]
     names += Scaling._fields if is_scaled else ()
-    names += [f"seen_{name}" for name in Seen._fields if is_seen]
+    names += [f"seen_{name}" for name in Seen._fields[:-1] if is_seen]
     return names + [f"encoding_{name}" for name in Encoding._fields[1:] if is_encoded]
 
 
-def _check_shapes(stored, model, is_encoded):
+def _check_shapes(stored, model, is_encoded, optimizer=None):
     """How many columns the network sees, if all arrays agree, none of which has been read."""
     shape = {name: array.shape for name, array in stored.items()}
     n, n_columns = model.n_features_in_, model.n_features_in_
@@ -315,13 +333,18 @@ def _check_shapes(stored, model, is_encoded):
         wanted |= {name: (end,) for name, end in zip(Scaling._fields, ends, strict=True)}
     if "seen_weight" in shape:
         lengths = 1, n, n, model.n_outputs_, model.n_outputs_
-        parts = zip(Seen._fields, lengths, strict=True)
+        parts = zip(Seen._fields[:-1], lengths, strict=True)
         wanted |= {f"seen_{name}": (length,) for name, length in parts}
-    n_in = n_columns
+        if Y_WEIGHT in shape:
+            wanted[Y_WEIGHT] = (model.n_outputs_,)
+    n_in, n_parameters = n_columns, 0
     for l in range(model.n_layers_ - 1):
         (n_out,) = shape[f"intercepts_{l}"]
         wanted |= {f"coefs_{l}": (n_in, n_out), f"intercepts_{l}": (n_out,)}
+        n_parameters += (n_in + 1) * n_out
         n_in = n_out
+    if optimizer is not None:
+        wanted[resuming.MEMORY] = resuming.shape_of_memory(optimizer, n_parameters)
     if shape != wanted or n_in != model.n_outputs_ or 0 in (n, n_in):
         raise ValueError(f"The arrays are of shapes {shape}, these belong together: {wanted}.")
     return n_columns

@@ -82,10 +82,15 @@ class LossCurveDisplay:
         model = estimator[-1] if isinstance(estimator, Pipeline) else estimator
         check_is_fitted(model, "loss_curve_")
         scores = getattr(model, "validation_scores_", None)
+        best = getattr(
+            model, "best_validation_score_", None
+        )  # which may be where the loss is least
         display = cls(
             model.loss_curve_,
             getattr(model, "validation_loss_curve_", None),
-            int(np.argmax(scores)) + 1 if scores else None,
+            (scores.index(best) if best in scores else int(np.argmax(scores))) + 1
+            if scores
+            else None,
         )
         return display.plot(ax=ax, **line_kwargs)
 

@@ -35,6 +35,7 @@ class Seen(NamedTuple):
     X_deviation: np.ndarray  # standard, and as it is: of a constant, 0 or nearly
     y_mean: np.ndarray  # (n_outputs,)
     y_deviation: np.ndarray
+    y_weight: np.ndarray | None = None  # (n_outputs,), of each output, if they differ
 
     def units(self, link="identity"):
         """The scaling that standardises them.
@@ -56,11 +57,19 @@ class Seen(NamedTuple):
     def merged(self, more):
         """With more rows: as if all had been measured at once (Chan, Golub & LeVeque, 1979)."""
         weight = np.minimum(self.weight + more.weight, MOST_WEIGHT)
-        part = more.weight / (self.weight + more.weight)
+        part = part_of_y = more.weight / (self.weight + more.weight)
+        y_weight = None
+        if self.y_weight is not None or more.y_weight is not None:
+            before, then = (
+                each.weight if each.y_weight is None else each.y_weight for each in (self, more)
+            )
+            part_of_y = then / (before + then)
+            y_weight = np.minimum(before + then, MOST_WEIGHT)
         return Seen(
             weight,
             *_merged(self.X_mean, self.X_deviation, more.X_mean, more.X_deviation, part),
-            *_merged(self.y_mean, self.y_deviation, more.y_mean, more.y_deviation, part),
+            *_merged(self.y_mean, self.y_deviation, more.y_mean, more.y_deviation, part_of_y),
+            y_weight,
         )
 
 
@@ -127,7 +136,7 @@ def measure(X, y, weight=None, bounds=None):
     return seen_of(X, y, weight, bounds).units()
 
 
-def seen_of(X, y, weight=None, bounds=None):
+def seen_of(X, y, weight=None, bounds=None, y_weight=None):
     """Weight, means and deviations of X and y.
 
     Parameters
@@ -138,18 +147,32 @@ def seen_of(X, y, weight=None, bounds=None):
         A row of weight 2 counts twice, one of weight 0 is not there.
     bounds : Bounds or None
         Between which X counts.
+    y_weight : ndarray of shape (n_samples, n_outputs), default=None
+        Of each output, where they differ.
     """
-    total = X.shape[0]
+    total, of_X = _total(X, weight), mean_and_deviation(X, weight, bounds)
+    if y_weight is None:
+        return Seen(total, *of_X, *mean_and_deviation(y, weight))
+    of_y = np.zeros((2, y.shape[1]))
+    for k in np.flatnonzero(y_weight.any(axis=0)):
+        of_y[:, [k]] = mean_and_deviation(y[:, [k]], y_weight[:, k])
+    totals = [_total(y, y_weight[:, k])[0] for k in range(y.shape[1])]
+    return Seen(total, *of_X, *of_y, np.array(totals))
+
+
+def _total(A, weight):
+    """Of all rows, in an array."""
+    total = A.shape[0]
     if weight is not None:
         with np.errstate(over="ignore", under="ignore"):
             total = np.ldexp(relative(weight).sum(), exponent_of(weight))
-    total = np.clip(np.array([total], np.float64), np.finfo(np.float64).tiny, MOST_WEIGHT)
-    return Seen(total, *mean_and_deviation(X, weight, bounds), *mean_and_deviation(y, weight))
+    return np.clip(np.array([total], np.float64), np.finfo(np.float64).tiny, MOST_WEIGHT)
 
 
 def checked_seen(seen, n_features, n_outputs):
     """What has been seen in memory of its own; an error, if it is none of so many columns."""
-    lengths = [1] + 2 * [n_features] + 2 * [n_outputs]
+    lengths = [1] + 2 * [n_features] + (2 if seen.y_weight is None else 3) * [n_outputs]
+    seen = seen[: len(lengths)]
     shapes = [np.shape(each) for each in seen]
     if shapes != [(n,) for n in lengths]:
         raise ValueError(
@@ -159,7 +182,8 @@ def checked_seen(seen, n_features, n_outputs):
     flat = np.concatenate(seen, dtype=np.float64, casting="same_kind")
     own = Seen(*np.split(flat, np.cumsum(lengths)[:-1]))
     deviations = np.concatenate([own.X_deviation, own.y_deviation])
-    if not (np.isfinite(flat).all() and own.weight[0] > 0 and (deviations >= 0).all()):
+    weights = own.weight if own.y_weight is None else np.append(own.weight, own.y_weight)
+    if not (np.isfinite(flat).all() and (weights > 0).all() and (deviations >= 0).all()):
         raise ValueError("What was seen must be finite, its weight above 0, no deviation below.")
     return own
 

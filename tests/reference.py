@@ -192,22 +192,35 @@ def loss_gradient(network, loss, X, Y, weight=None, alpha=0.0, reported=1.0, mas
     """L, ∂L/∂W and ∂L/∂b of a batch: the weighted mean over its samples, with the penalty.
 
     The penalty is scikit-learn's: ½ α ‖W‖² over the sum of the batch's weights. Of the samples'
-    loss, but not of its gradient, the `reported` part is taken. Of each sample there may be masks.
+    loss, but not of its gradient, the `reported` part is taken. Weights may be (n, n_outputs): a
+    sample's is their mean. Of each sample there may be masks.
     """
     value, slope, *_ = LOSSES[loss]
     weight = np.ones(len(X)) if weight is None else weight
-    share = weight / weight.sum()
-    penalty = alpha / weight.sum()
+    share = weight / weight_of_samples(weight).sum()
+    penalty = alpha / weight_of_samples(weight).sum()
     L = 0.5 * penalty * sum(np.sum(W**2) for W in network.coefs)
     dW = [penalty * W for W in network.coefs]
     db = [np.zeros_like(b) for b in network.intercepts]
     for x, y, s, mask in zip(X, Y, share, masks or [None] * len(X), strict=True):
         Z, O = forward(network, x, mask)
-        L += reported * s * value(O[-1], y)
+        L += reported * weighted(value, s, O[-1], y)
         dW_of_sample, db_of_sample = backward(network, Z, O, s * slope(O[-1], y), mask)
         dW = [total + part for total, part in zip(dW, dW_of_sample, strict=True)]
         db = [total + part for total, part in zip(db, db_of_sample, strict=True)]
     return L, dW, db
+
+
+def weight_of_samples(weight):
+    """Of each sample, of weights (n,) or (n, n_outputs)."""
+    return weight if weight.ndim == 1 else weight.mean(axis=1)
+
+
+def weighted(value, s, z, y):
+    """A sample's loss times its weight, or output by output times that one's."""
+    if np.ndim(s) == 0:
+        return s * value(z, y)
+    return sum(s[k] * value(z[[k]], y[[k]]) for k in range(len(s)))
 
 
 class Sgd:
@@ -364,12 +377,18 @@ def validate(network, loss, held_out):
     part of the variance.
     """
     X, Y, weight = held_out
-    share, Z = weight / weight.sum(), predict(network, X)
+    share, Z = weight / weight_of_samples(weight).sum(), predict(network, X)
     value, _, mean, *_ = LOSSES[loss]
-    L = sum(s * value(z, y) for s, z, y in zip(share, Z, Y, strict=True))
-    variance = share @ (Y - share @ Y) ** 2
-    unexplained = share @ (mean(Z) - Y) ** 2 / np.where(variance == 0, 1, variance)
-    return reported_share(loss, Y.shape[1]) * L, np.mean(1 - unexplained)
+    L = sum(weighted(value, s, z, y) for s, z, y in zip(share, Z, Y, strict=True))
+    if weight.ndim == 1:
+        share = np.repeat(share[:, None], Y.shape[1], axis=1)
+    there = share.any(axis=0)  # an output without a weight is not scored
+    share, error, Y = share[:, there], (mean(Z) - Y)[:, there], Y[:, there]
+    share = share / share.sum(axis=0)
+    variance = np.sum(share * (Y - np.sum(share * Y, axis=0)) ** 2, axis=0)
+    constant = [np.ptp(y[s > 0]) == 0 for y, s in zip(Y.T, share.T, strict=True)]
+    unexplained = np.sum(share * error**2, axis=0) / np.where(constant, 1, variance)
+    return reported_share(loss, Z.shape[1]) * L, np.mean(1 - unexplained)
 
 
 class Course(NamedTuple):
@@ -405,7 +424,9 @@ def fit(
     for epoch in range(max_iter):
         order = np.arange(len(X)) if orders is None else np.array(orders[epoch])
         rows = [order[batch] for batch in batches(len(X), batch_size)]
-        of_batch = np.array([len(r) if weight is None else weight[r].sum() for r in rows])
+        of_batch = np.array(
+            [len(r) if weight is None else weight_of_samples(weight[r]).sum() for r in rows]
+        )
         if loss == "half_squared_error":  # as scikit-learn, which counts samples
             of_batch = [len(r) * (w > 0) for r, w in zip(rows, of_batch, strict=True)]
         if learning_rate == "invscaling" and epoch > 0:

@@ -44,6 +44,7 @@ class Case(NamedTuple):
     eta: float = 0.01
     alpha: float = 0.3
     held_out: str | None = "weighted"  # or "equal", "constant"
+    by_output: bool = False  # each output has weights of its own, in validation, too
     shuffle: bool = False
     params: tuple = ()  # pairs, of other parameters
 
@@ -88,6 +89,10 @@ def samples_of(case):
     if case.empty is not None:
         weight = random.uniform(0.5, 2, n) * (random.uniform(size=n) < 0.7)
         weight[case.batch_size * case.empty :][: case.batch_size] = 0
+    if case.by_output:  # that of an output is often missing, and others differ
+        weight = (np.ones(n) if weight is None else weight)[:, None]
+        weight = weight * random.uniform(0.5, 2, (n, case.n_outputs))
+        weight *= random.uniform(size=(n, case.n_outputs)) < 0.6
     if case.held_out is None:
         return X, Y, weight, None
     X_val = random.normal(size=(37, 3))
@@ -97,7 +102,10 @@ def samples_of(case):
     Y_val = LOSSES[case.loss].mean(Y_val)
     if case.held_out == "constant":
         Y_val[:, -1] = 0.5
-    weight_val = random.uniform(0, 2, 37) if case.held_out == "weighted" else np.ones(37)
+    shape = (37, case.n_outputs) if case.by_output else 37
+    weight_val = random.uniform(0, 2, shape) if case.held_out == "weighted" else np.ones(shape)
+    if case.held_out == "a part":  # one of the outputs is not there at all
+        weight_val = weight_val * (np.arange(case.n_outputs) > 0)
     return X, Y, weight, reference.HeldOut(X_val, Y_val, weight_val)
 
 
@@ -130,7 +138,7 @@ def fit(model, case, **params):
     validation = {}
     if held_out is not None:
         validation = {"X_val": held_out.X, "y_val": as_target(held_out.Y)}
-        if case.held_out == "weighted":
+        if case.held_out in ("weighted", "a part"):
             validation["sample_weight_val"] = held_out.weight
     return model.fit(X, as_target(Y), weight, **validation)
 
@@ -225,6 +233,12 @@ def test_every_optimizer_without_weights_and_penalty(
     assert_as_the_reference(PLAIN._replace(optimizer=optimizer, hidden=hidden), dtype)
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_with_weights_of_each_output(loss, assert_as_the_reference):
+    dtype = list(PRECISIONS)[list(LOSSES).index(loss) % 2]
+    assert_as_the_reference(Case(loss=loss, by_output=True, shuffle=True), dtype)
+
+
 RESTLESS = (("max_iter", 30), ("n_iter_no_change", 2), ("tol", 0.3))
 
 SHORT = (("max_grad_norm", 0.7),)
@@ -239,6 +253,9 @@ VARIATIONS = {
     "one output": Case(n_outputs=1),
     "nine outputs": Case(n_outputs=9),
     "equal weights": Case(empty=None),
+    "weights of each output": Case(by_output=True, n_outputs=9, empty=None, alpha=0.0),
+    "weights of each output, few units": Case(by_output=True, hidden=SLIM, optimizer="sgd"),
+    "an output that is not held out": Case(by_output=True, held_out="a part", n_outputs=3),
     "shuffled": Case(shuffle=True),
     "shuffled, equal weights": Case(shuffle=True, empty=None),
     "no penalty": Case(alpha=0.0),

@@ -86,17 +86,103 @@ def test_a_loaded_model_has_the_same_parameters_and_attributes(saved):
         assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_partial_fit_goes_on_after_loading(dtype, table, tmp_path):
-    params = QUICK | {"momentum": 0.0, "shuffle": False, "dtype": dtype, "random_state": 0}
-    model = founding(**params).fit(*table)
-    model.save(tmp_path / "model.npz")
-    loaded = BackpropRegressor.load(tmp_path / "model.npz")
-    for m in (model, loaded):
-        m.partial_fit(*table)
-    assert_array_equal(loaded.predict(table[0]), model.predict(table[0]))
-    assert loaded.t_ == model.t_
-    assert loaded.loss_curve_ == model.loss_curve_
+#: Trainings that are stopped and gone on with: what each has to remember.
+STOPPED = {
+    "sgd": {"solver": "sgd", "momentum": 0.0},
+    "momentum, invscaling": {"learning_rate": "invscaling", "nesterovs_momentum": False},
+    "nesterov, adaptive": {"learning_rate": "adaptive", "n_iter_no_change": 1, "tol": 10.0},
+    "adam": {"solver": "adam"},
+    "adam, float64, raw units": {"solver": "adam", "dtype": "float64", "standardize": False},
+    "a generator": {"solver": "adam", "random_state": np.random.RandomState(0)},
+}
+
+
+def filed(model):
+    """Saved and loaded."""
+    file = io.BytesIO()
+    model.save(file)
+    file.seek(0)
+    return BackpropRegressor.load(file)
+
+
+def assert_same_model(one, other, X):
+    assert_array_equal(one.predict(X), other.predict(X))
+    assert (one.loss_curve_, one.n_iter_, one.t_) == (other.loss_curve_, other.n_iter_, other.t_)
+    assert one.learning_rate_init_ == other.learning_rate_init_
+    for mine, others in zip(
+        vars(one._optimizer).values(), vars(other._optimizer).values(), strict=True
+    ):
+        assert_array_equal(mine, others)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("stopped", [filed, lambda model: pickle.loads(pickle.dumps(model))])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("kind", STOPPED)
+def test_a_training_that_was_stopped_goes_on_as_if_it_never_had(kind, method, stopped, table):
+    X, y = table
+    params = QUICK | {"random_state": 0, "batch_size": 7, "momentum": 0.9} | STOPPED[kind]
+    model = founding(**params, warm_start=True).fit(X[:40], y[:40]).partial_fit(X, y)
+    again = stopped(model)
+    for each in (model, again):
+        if method == "partial_fit":  # the order, the step size, and since when it stalls
+            for _ in range(3):
+                each.partial_fit(X[20:], y[20:])
+        else:  # a file has no generator
+            each.set_params(random_state=1).fit(X, y)
+    assert_same_model(again, model, X)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("loss", ["squared_error", "huber"])
+def test_early_stopping_goes_on_from_the_best_that_was_saved(loss, table):
+    X, y = table
+    model = founding(
+        **QUICK | {"n_iter_no_change": 2, "max_iter": 2, "learning_rate": "constant"}, tol=10.0,
+        loss=loss, random_state=0, warm_start=True, early_stopping=True, validation_fraction=0.5,
+    ).fit(X, y)  # fmt: skip
+    again, forgetful = filed(model), filed(model)
+    del forgetful._optimizer
+    for each in (model, again, forgetful):
+        each.set_params(max_iter=100).fit(X, y)
+    assert_same_model(again, model, X)
+    assert (again.n_iter_, forgetful.n_iter_) == (2, 4)  # it stalled before
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_without_the_optimiser_a_file_is_smaller_and_a_new_one_begins(solver, table, tmp_path):
+    X, y = table
+    model = founding(**QUICK, solver=solver, random_state=0).fit(X, y)
+    whole, part = tmp_path / "whole.npz", tmp_path / "part.npz"
+    model.save(whole)
+    model.save(part, include_optimizer=False)
+    assert part.stat().st_size < whole.stat().st_size
+    loaded = BackpropRegressor.load(part)
+    assert not hasattr(loaded, "_optimizer")
+    del model._optimizer
+    assert_array_equal(loaded.partial_fit(X, y).predict(X), model.partial_fit(X, y).predict(X))
+
+
+def test_an_optimiser_of_another_network_is_not_saved(saved):
+    model, path = saved
+    model._optimizer.memory = np.zeros((1, 7), np.float32)
+    model.save(path)
+    assert not hasattr(BackpropRegressor.load(path), "_optimizer")
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_members_of_a_loaded_ensemble_go_on_as_well(solver, table):
+    X, y = table
+    member = BackpropRegressor((4,), max_iter=5, solver=solver)
+    model, file = BackpropEnsembleRegressor(member, 2, random_state=0).fit(X, y), io.BytesIO()
+    model.save(file)
+    file.seek(0)
+    loaded = BackpropEnsembleRegressor.load(file)
+    if solver == "adam":
+        for ensemble in (model, loaded):
+            ensemble.estimators_[1].partial_fit(X, y)
+    assert_same_model(loaded.estimators_[1], model.estimators_[1], X)
 
 
 def test_feature_names_are_kept(table, tmp_path):
@@ -260,6 +346,19 @@ def test_a_later_format_is_refused_by_name(saved):
         BackpropRegressor.load(path)
 
 
+#: What an optimiser can't be, nor its state.
+OPTIMIZERS_FIELDS = (
+    ("name", "rmsprop"), ("name", "adam"), ("name", ["sgd"]), ("eta", 0.0), ("eta", np.inf),
+    ("eta", "1"), ("began", -1), ("began", 1.5), ("watches", "loss"), ("watches", [[]]),
+    ("more", 1), ("state", {}), ("state", 3),
+)  # fmt: skip
+OF_STATES = (
+    ("position", 1), ("position", -1), ("random", -1), ("random", 2**64), ("random", 0.5),
+    ("beta_1_to_t", 1.1), ("beta_2_to_t", np.nan), ("best", np.nan), ("best_held_out", np.nan),
+    ("stalled", 2**70), ("stalled", True), ("ended", 1), ("loss", "0"), ("more", 1.0),
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("what", "change"),
     [
@@ -297,6 +396,38 @@ def test_a_later_format_is_refused_by_name(saved):
         ("a curve that is none", lambda header, _: header.update(loss_curve_=3)),
         ("a name", lambda header, _: header.update(kernel_=3)),
         ("a bad parameter", lambda header, _: header["params"].update(alpha=-1)),
+        ("a weight of y", lambda _, arrays: arrays.update(seen_y_weight=np.ones(2))),
+        ("a weight of y of 0", lambda _, arrays: arrays.update(seen_y_weight=np.zeros(1))),
+        ("no optimiser", lambda header, _: header.pop("optimizer")),
+        ("no memory of it", lambda _, arrays: arrays.pop("optimizer_memory")),
+        ("too little memory", lambda _, arrays: arrays.update(optimizer_memory=np.zeros((1, 30)))),
+        ("memory of NaN", lambda _, arrays: arrays["optimizer_memory"].fill(np.nan)),
+        (
+            "memory of infinity",
+            lambda _, arrays: arrays["optimizer_memory"].__setitem__((0, 0), np.inf),
+        ),
+        (
+            "memory of another precision",
+            lambda _, arrays: arrays.update(
+                optimizer_memory=arrays["optimizer_memory"].astype(np.float64)
+            ),
+        ),
+        *(
+            (
+                f"an optimiser's {name}",
+                lambda header, _, changed={name: value}: header["optimizer"].update(changed),
+            )
+            for name, value in OPTIMIZERS_FIELDS
+        ),
+        *(
+            (
+                f"a state's {name}",
+                lambda header, _, changed={name: value}: header["optimizer"]["state"].update(
+                    changed
+                ),
+            )
+            for name, value in OF_STATES
+        ),
     ],
 )
 def test_a_file_that_does_not_describe_a_model_is_refused(what, change, saved):
@@ -386,10 +517,10 @@ def test_a_list_of_members_that_is_longer_than_it_says_is_refused(tmp_path):
 def test_an_ensemble_of_more_arrays_than_are_read_is_not_written(table, tmp_path, monkeypatch):
     member = BackpropRegressor((4,), max_iter=5)
     model = BackpropEnsembleRegressor(member, 2, random_state=0).fit(*table)
-    monkeypatch.setattr(archive, "MOST_ARRAYS", 30)  # two of 13, four of its own
-    with pytest.raises(ValueError, match="30 arrays are more than a file may hold"):
+    monkeypatch.setattr(archive, "MOST_ARRAYS", 32)  # two of 14, four of its own
+    with pytest.raises(ValueError, match="32 arrays are more than a file may hold"):
         model.save(tmp_path / "model.npz")
-    monkeypatch.setattr(archive, "MOST_ARRAYS", 31)
+    monkeypatch.setattr(archive, "MOST_ARRAYS", 33)
     model.save(tmp_path / "model.npz")
     assert BackpropEnsembleRegressor.load(tmp_path / "model.npz").oob_score_ == model.oob_score_
 

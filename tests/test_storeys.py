@@ -41,13 +41,13 @@ WINGS = [
                 "schedules",
                 "team",
                 "interrupts",
-                "observer",
+                "judging",
                 "learnt",
                 "following",
                 "recipe",
                 "mixture",
             },
-            {"plan", "settings"},
+            {"plan", "settings", "observer"},
             {"loop"},
             {"fullbatch"},
             {"lbfgs"},
@@ -62,6 +62,7 @@ WINGS = [
     (
         "",
         [
+            {"resuming"},
             {"inputs", "persistence", "moving", "endings"},
             {"estimator"},
             {"ensemble", "warmup"},

@@ -9,12 +9,20 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from fastbp import encodings, parameters, scaling
-from fastbp.fitting import following, loop, mixture, recipe, solvers, trials
+from fastbp.fitting import following, judging, loop, mixture, recipe, solvers, trials
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.observer import observe
-from fastbp.fitting.plan import aligned, held_out_of, row_numbers, samples_of
+from fastbp.fitting.plan import (
+    aligned,
+    held_out_of,
+    row_numbers,
+    samples_of,
+    shares_of,
+    weights_at,
+)
 from fastbp.fitting.settings import BATCH_SIZE
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
+from fastbp.kernels.formulas.losses import of_outputs
 from fastbp.kernels.formulas.network import n_parameters, network
 from fastbp.kernels.training.records import HeldOut, Samples
 
@@ -28,11 +36,17 @@ class Table(NamedTuple):
     X: np.ndarray  # or a sparse matrix
     y: np.ndarray  # (n_samples, n_outputs)
     sample_weight: np.ndarray | None
+    output_weight: np.ndarray | None = None  # as y, whose mean that is, or None
 
     def rows(self, chosen):
         """Some of them."""
-        weight = None if self.sample_weight is None else self.sample_weight[chosen]
-        return Table(self.X[chosen], self.y[chosen], weight)
+        weights = (None if weight is None else weight[chosen] for weight in self[2:])
+        return Table(self.X[chosen], self.y[chosen], *weights)
+
+    @property
+    def weights(self):
+        """Those that are trained with."""
+        return self.sample_weight if self.output_weight is None else self.output_weight
 
     def converted(self, dtype, units, bounds=None, encoding=None):
         """X, encoded if asked, y and weights as the kernels take them."""
@@ -41,7 +55,7 @@ class Table(NamedTuple):
             X = scaling.converted(self.X, dtype, X_mean, X_scale, bounds)
         else:
             X = encodings.converted(self.X, dtype, encoding, units, bounds)
-        return X, scaling.converted(self.y, dtype, y_mean, y_scale), self.sample_weight
+        return X, scaling.converted(self.y, dtype, y_mean, y_scale), self.weights
 
 
 class Ground(NamedTuple):
@@ -65,6 +79,7 @@ class Prepared(NamedTuple):
     units: scaling.Scaling | None  # of the samples
     pilot: loop.History | None = None
     interrupted: trials.Interrupted | None = None  # and nothing more is to be trained
+    held_out: Table | None = None  # what is scored, in raw units
 
     def following(self, trial):
         """As a trial has found best; settings say then what "auto" became."""
@@ -197,12 +212,20 @@ def ground_for(settings, table, held_out, before, random_state):
         held_out = table.rows(rows)
         if settings.init == "glorot":  # as scikit-learn
             spread_of_constant = np.inf
+    if table.output_weight is not None and not settings.is_partial:
+        check_outputs(table.output_weight[order])
     settings.one_row = share_of_one_row(table, order, settings)
     if settings.one_row > RULES and before is None and not settings.is_partial:
         table, settings.drawn_in = drawn_in(table, order)
     units, bounds, settings.seen = scaling_for(table, order, settings, before)
     settings.alpha = alpha_for(settings, table, order, units)
     return Ground(table, order, held_out, units, bounds, spread_of_constant)
+
+
+def check_outputs(weight):
+    """An error, if there is nothing to train an output on."""
+    if not (there := weight.any(axis=0)).all():
+        raise ValueError(f"There is no y with a weight for output {np.argmin(there)}.")
 
 
 def prepared_on(ground, settings, encoding, before, random_state, first=None):
@@ -226,7 +249,7 @@ def prepared_on(ground, settings, encoding, before, random_state, first=None):
     task = trials.Task(net, settings, samples, in_use(samples), random_state, drawn, encoding)
     settings.constant_loss, settings.perfect_loss = plain_losses(task)
     resolve(settings, len(task.rows), n_parameters(net))
-    return Prepared(task, task.plan, samples, scored, units)
+    return Prepared(task, task.plan, samples, scored, units, held_out=held_out)
 
 
 def encoded_on(ground, settings, random_state):
@@ -259,7 +282,7 @@ def kinds_of(plain, search, found, encoded, mixes):
             np.mean([plain.task.predict(first) for first in firsts], axis=0),
             encoded.task.predict(second),
             samples.y[rows],
-            samples.sample_weight[rows] if samples.sample_weight.size else None,
+            samples.sample_weight[rows] if samples.sample_weight.size else None,  # of samples
             settings.loss,
             settings.loss_parameter,
             mixes=mixes,
@@ -309,7 +332,7 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
     """
     if prepared.interrupted is not None:
         return fitted_by(prepared)
-    task, plan, samples, scored, units, pilot, _ = prepared
+    task, plan, samples, scored, units, pilot, _, held_out = prepared
     net, settings, dtype = task.net, task.settings, samples.X.dtype
     since = average = None  # units that `before` is re-expressed from
     if before is not None:
@@ -348,8 +371,9 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
     if observer is not None and pilot is not None:
         observer.pilot_was(pilot)
     history = solvers.fit(
-        net, theta, samples, scored, settings, optimizer, observer=observer, seen=seen
-    )
+        net, theta, samples, scored, settings, optimizer, observer=observer, seen=seen,
+        judge=judging.judge_of(settings, learnt, held_out),
+    )  # fmt: skip
     n_samples, optimizer.ahead, predicting = samples.order.size, None, learnt(theta)
     if optimizer.average.size and scored is None:  # else what was best goes on
         optimizer.ahead = Ahead.of_both(learnt(optimizer.theta), predicting)
@@ -423,12 +447,13 @@ def resolve(settings, n, n_parameters):
 def plain_losses(task):
     """The loss of the best prediction that is the same for all samples, and that of y itself."""
     row, y, weight = LOSSES[task.settings.loss], task.samples.y, task.samples.sample_weight
-    y = np.float64(y[task.rows])
-    weight = np.float64(weight[task.rows]) if weight.size else np.ones(len(y))
-    weight = weight / max(weight.sum(), np.finfo(float).tiny)
-    loss = row.constant_loss(y, weight, task.settings.loss_parameter)
+    n, y = len(y), np.float64(y[task.rows])
+    weight = np.float64(weights_at(weight, n, task.rows)) if weight.size else np.ones(len(y))
+    if weight.any():
+        weight = shares_of(weight)
+    loss = of_outputs(row.constant_loss, y, weight, task.settings.loss_parameter)
     loss = loss / y.shape[1] if row.reported_by_output else loss
-    return loss, row.perfect_loss(y, weight)
+    return loss, of_outputs(row.perfect_loss, y, weight)
 
 
 def share_of_one_row(table, rows, settings):
@@ -460,9 +485,9 @@ def alpha_for(settings, table, rows, units):
     if alpha > 0 and units is not None:
         with np.errstate(over="ignore", under="ignore", divide="ignore"):
             alpha = alpha / np.mean(units.y_scale ** LOSSES[settings.loss].degree)
-    if alpha > 0 and table.sample_weight is not None:
+    if alpha > 0 and table.weights is not None:
         with np.errstate(over="ignore", under="ignore"):
-            alpha = np.ldexp(alpha, -scaling.exponent_of(table.sample_weight[rows]))
+            alpha = np.ldexp(alpha, -scaling.exponent_of(table.weights[rows]))
     if alpha > np.finfo(np.float32).max:
         raise ValueError(
             f"alpha={settings.alpha:g} is beyond all measure for so small a y, or such small "
@@ -526,13 +551,14 @@ def scaling_for(table, rows, settings, before):
     goes_on = before is not None and settings.is_partial
     if goes_on and before.seen is None:  # in raw units, or of a file that doesn't say it
         return before.scaling, None, None
-    X, y, weight = table
+    X, y, weight, y_weight = table
     if len(rows) < len(y):
         trained_on = np.zeros(len(y))
         trained_on[rows] = 1.0
         weight = trained_on if weight is None else weight * trained_on
+        y_weight = None if y_weight is None else y_weight * trained_on[:, None]
     bounds = scaling.bounds_of(X, rows if weight is None else np.flatnonzero(weight))
-    seen, link = scaling.seen_of(X, y, weight, bounds), LOSSES[settings.loss].link
+    seen, link = scaling.seen_of(X, y, weight, bounds, y_weight), LOSSES[settings.loss].link
     if not goes_on:
         return seen.units(link), bounds, seen
     seen = before.seen.merged(seen)

@@ -13,10 +13,9 @@ from fastbp import scaling
 from fastbp.fitting.fullbatch import FullBatch
 from fastbp.fitting.interrupts import CtrlC
 from fastbp.fitting.loop import NON_FINITE, History, predictions
-from fastbp.fitting.plan import samples_of
+from fastbp.fitting.plan import samples_of, weights_at
 from fastbp.fitting.team import CalledOff
 from fastbp.kernels.formulas.losses import LOSSES
-from fastbp.kernels.formulas.losses import TABLE as LOSS_TABLE
 from fastbp.kernels.formulas.network import n_parameters
 from fastbp.kernels.training.records import Model
 
@@ -24,14 +23,14 @@ from fastbp.kernels.training.records import Model
 CONVERGED, LIMIT, LINE_SEARCH = 0, 1, 2
 
 
-def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, seen=0):
+def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, seen=0, judge=None):
     """Train θ, of float64, in place; see `loop.fit`. An epoch is an iteration.
 
     Ends where no component of the gradient is greater than `tol`, after `max_iter` iterations or
     `max_fun` gradients, or where no step brings more than rounding.
     """
     with CtrlC() as ctrl_c:
-        run = _Run(net, theta, samples, held_out, settings, observer, ctrl_c)
+        run = _Run(net, theta, samples, held_out, settings, observer, ctrl_c, judge)
         history = run.history
         try:
             with one_thread_in_blas():
@@ -56,14 +55,15 @@ def prepare(net, samples, settings):
 class _Run:
     """One call of `fit`."""
 
-    def __init__(self, net, theta, samples, held_out, settings, observer, ctrl_c):
+    def __init__(self, net, theta, samples, held_out, settings, observer, ctrl_c, judge):
         self.net, self.theta, self.settings = net, theta, settings
-        self.observer, self.ctrl_c = observer, ctrl_c
+        self.observer, self.ctrl_c, self.judge = observer, ctrl_c, judge
         self.function = FullBatch(net, theta.dtype, samples, settings)
         self.history, self.start = History(kernel="tiled"), time.perf_counter()
         self.held_out, self.best_theta, self.best = held_out, theta.copy(), np.inf
         if held_out is not None:
-            apart = samples_of(held_out.X, held_out.y, held_out.weight, held_out.order)
+            weight = weights_at(held_out.weight, len(held_out.y), slice(None))
+            apart = samples_of(held_out.X, held_out.y, weight, held_out.order)
             self.loss_apart = FullBatch(net, theta.dtype, apart, settings)
             self.loss_apart.training.recipe.alpha = 0.0
 
@@ -128,9 +128,11 @@ class _Run:
         history = self.history
         if self.held_out is not None:
             loss_val, score = self.validate(theta)
+            if self.judge is not None:
+                score = self.judge(theta)
             history.validation_losses.append(loss_val)
             history.validation_scores.append(score)
-            judged = -score if LOSS_TABLE[self.settings.loss].is_r2s else loss_val
+            judged = loss_val if self.settings.by_loss else -score
             if judged < self.best:
                 self.best, self.best_theta[:] = judged, theta
         self.theta[:] = theta
@@ -145,7 +147,9 @@ class _Run:
         prediction = np.empty(y.shape)
         predictions(model, X, prediction, self.settings.n_threads)
         loss = float(self.loss_apart(theta)[0])
-        score = float(1 - np.mean(weight @ (prediction - y) ** 2 / spread))
+        squares, weight = (prediction - y) ** 2, weights_at(weight, len(y), slice(None))
+        unexplained = weight @ squares if weight.ndim == 1 else (weight * squares).sum(axis=0)
+        score = float(1 - np.mean(unexplained / spread))
         if not (np.isfinite(loss) and np.isfinite(score)):
             raise ValueError(
                 f"On the rows held out the loss is {loss:.4g}, the score {score:.4g}: some of "

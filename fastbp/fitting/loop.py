@@ -10,21 +10,25 @@ import numpy as np
 
 from fastbp import encodings, scaling
 from fastbp.fitting.interrupts import CtrlC, is_pressed_here
+from fastbp.fitting.judging import name_of
 from fastbp.fitting.plan import (
     LISTENS_FLOPS,
     aligned,
     aligned_zeros,
+    in_a_row,
     layout,
     nothing_held_out,
     optimizer_of,
     row_numbers,
     samples_of,
+    shares_of,
     team_for,
+    weights_at,
 )
 from fastbp.fitting.schedules import ADAPTIVE_DIVISOR, ADAPTIVE_MINIMUM, SCHEDULES, Epochs
 from fastbp.fitting.settings import loss_with_left
 from fastbp.fitting.team import CalledOff, Team
-from fastbp.kernels.formulas.losses import LOSSES
+from fastbp.kernels.formulas.losses import LOSSES, of_outputs
 from fastbp.kernels.formulas.losses import TABLE as LOSS_TABLE
 from fastbp.kernels.formulas.network import n_parameters, network, step_flops
 from fastbp.kernels.formulas.optimizers import TABLE as OPTIMIZERS
@@ -156,7 +160,7 @@ class History:
             del values[epoch:]
 
 
-def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, seen=0):
+def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, seen=0, judge=None):
     """Train θ in place.
 
     Parameters
@@ -178,6 +182,9 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
         own.
     seen : int
         Samples trained on in earlier calls.
+    judge : callable, default=None
+        The score of a θ, to judge each epoch by; with one, too, every epoch is a call of its own.
+        None is what kernels judge by.
 
     Returns
     -------
@@ -188,8 +195,11 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
     ValueError
         If training diverges with the least of the step sizes, too.
     """
-    optimizer.watch((settings.loss, settings.holds_out, held_out is not None))
-    loop = _Loop(net, theta, samples, held_out, settings, optimizer, seen=seen)
+    watches = settings.loss, settings.holds_out, held_out is not None
+    if settings.scoring is not None:
+        watches += (name_of(settings.scoring),)
+    optimizer.watch(watches)
+    loop = _Loop(net, theta, samples, held_out, settings, optimizer, seen=seen, judge=judge)
     with CtrlC() as ctrl_c:
         loop.compile()
         try:
@@ -204,14 +214,16 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
     if optimizer.average.size:
         optimizer.theta, theta[:] = theta.copy(), optimizer.average
     if held_out is not None:
-        theta[:] = loop.training.best_theta
+        theta[:] = loop.best_theta
     return loop.history
 
 
 class _Loop:
     """One call of `fit`."""
 
-    def __init__(self, net, theta, samples, held_out, settings, optimizer, *, seen=0, kernel=None):
+    def __init__(
+        self, net, theta, samples, held_out, settings, optimizer, *, seen=0, kernel=None, judge=None
+    ):
         self.settings, self.optimizer, self.samples = settings, optimizer, samples
         self.n_samples, self.seen = samples.order.size, seen
         batch_size = min(settings.batch_size, self.n_samples)
@@ -219,6 +231,9 @@ class _Loop:
         self.is_validated = held_out is not None
         self.held_out = held_out if self.is_validated else nothing_held_out(samples)
         best_theta = theta.copy() if self.is_validated else theta[:0]
+        self.judge, self.best_theta = judge, best_theta
+        if judge is not None:  # what the kernel thinks best is not asked for
+            best_theta = best_theta.copy()
         self.kernel = kernel or kernel_for(net, batch_size, theta.itemsize)
         self.training, self.team = layout(
             self.kernel, net, settings, batch_size, theta, optimizer, best_theta,
@@ -228,8 +243,8 @@ class _Loop:
         self.history, self.is_noted = History(kernel=self.kernel.name), True
         # What changes in an epoch, and how it was before: one that is cut off returns to it.
         average = optimizer.average
-        self.changing = theta, best_theta, average, optimizer.memory, optimizer.state
         self.predicting = average if average.size else theta
+        self.changing = theta, self.best_theta, average, optimizer.memory, optimizer.state
         self.before, self.epochs_before = [array.copy() for array in self.changing], 0
         self.at_first, self.eta_at_first = [a.copy() for a in self.changing], optimizer.eta
         self.ctrl_c, self.start = None, time.perf_counter()
@@ -246,7 +261,7 @@ class _Loop:
         while len(history.losses) < settings.max_iter:
             left = settings.max_time and settings.max_time - history.seconds
             is_first = self.team.listens and not history.losses
-            one_epoch = observer is not None or is_first
+            one_epoch = observer is not None or self.judge is not None or is_first
             steps, epochs = self.share_of_call(pace, left, one_epoch=one_epoch)
             if self.state.position == 0:
                 self.note_whole_epoch()
@@ -272,6 +287,8 @@ class _Loop:
             if done and (self.has_diverged() or self.has_learnt_nothing()):
                 self.begin_again(observer)
             elif done:
+                if self.judge is not None:
+                    self.judge_epoch()
                 self.check_scores(done)
                 if reason := self.reason_to_stop(observer):
                     history.ended_by = reason
@@ -315,19 +332,19 @@ class _Loop:
         if self.is_validated:
             return None
         rows = order[:: -(-order.size // LOOKED_AT)]
-        weight = weight[rows] if weight.size else np.ones(rows.size, X.dtype)
-        if not weight.any():
+        some = weights_at(weight, len(y), rows) if weight.size else np.ones(rows.size, X.dtype)
+        if not some.any():
             return None
-        X, y, weight = X[rows], y[rows], weight / weight.sum()
+        X, y, weight = X[rows], y[rows], in_a_row(shares_of(some))
         X.flags.writeable = y.flags.writeable = False
         return HeldOut(row_numbers(rows.size), X, y, weight, np.ones(y.shape[1]))
 
     def hopeless_loss_of(self, some):
         """What a loss of these is hopeless from."""
         y, weight, settings = np.float64(some.y), np.float64(some.weight), self.settings
-        row = LOSS_TABLE[settings.loss]
-        constant = row.constant_loss(y, weight, settings.loss_parameter)
-        perfect = row.perfect_loss(y, weight)
+        row, weight = LOSS_TABLE[settings.loss], weights_at(weight, len(y), slice(None))
+        constant = of_outputs(row.constant_loss, y, weight, settings.loss_parameter)
+        perfect = of_outputs(row.perfect_loss, y, weight)
         return self.training.recipe.loss_scale * (perfect + HOPELESS * (constant - perfect))
 
     def loss_of(self, some):
@@ -339,6 +356,23 @@ class _Loop:
         course = Course(0, *np.zeros((4, 1)))
         Team(1).run(self.kernel.train, training, self.samples, some, course)
         return course.losses_val[0]
+
+    def judge_epoch(self):
+        """What `epoch.end_epoch` does with its own figures, with the score of the epoch."""
+        if not np.isfinite(self.training.theta).all():  # a diverged training, which ends here
+            self.history.validation_scores[-1] = np.nan
+            return
+        self.is_noted = False  # Ctrl-C may be pressed
+        score, state, before = self.judge(self.predicting), self.state, self.before[-1][0]
+        self.history.validation_scores[-1] = score
+        state.best_held_out = before["best_held_out"]
+        if -score < state.best_held_out:
+            state.best_held_out, self.best_theta[:] = -score, self.predicting
+        if self.settings.holds_out:
+            is_better = -score <= before["best"] - self.training.recipe.tol
+            state.stalled = 0 if is_better else before["stalled"] + 1
+            state.best = min(-score, before["best"])
+        self.is_noted = True
 
     def check_scores(self, done):
         """An error, if there is no telling in which of the last epochs weights were best."""
@@ -591,10 +625,11 @@ def run_heard(team, kernel, *arguments):
 
 def some_of(held_out, most):
     """Some of the held-out rows, evenly, or all if these are no more."""
-    step = math.ceil(len(held_out.y) / most)
-    if step <= 1 or not held_out.weight[::step].any():
+    n, step = len(held_out.y), math.ceil(len(held_out.y) / most)
+    weight = weights_at(held_out.weight, n, slice(None, None, step))
+    if step <= 1 or not weight.any():
         return held_out
     X, y = np.ascontiguousarray(held_out.X[::step]), np.ascontiguousarray(held_out.y[::step])
-    weight = held_out.weight[::step] / held_out.weight[::step].sum()
+    weight = in_a_row(shares_of(weight))
     X.flags.writeable = y.flags.writeable = False
     return held_out._replace(order=held_out.order[: len(y)], X=X, y=y, weight=weight)

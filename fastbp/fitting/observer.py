@@ -2,6 +2,8 @@
 
 import time
 
+from fastbp.fitting.judging import is_compiled
+
 
 def observe(estimator, settings, learnt, table):
     """The observer of one fit, or None where nobody watches.
@@ -24,12 +26,13 @@ class _Observer:
 
     def __init__(self, estimator, settings, learnt, table):
         self.estimator, self.learnt, self.planned = estimator, learnt, settings.max_iter
-        X, y, sample_weight = table
+        X, y, sample_weight = table.X, table.y, table.weights
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.data = {"X": X, "y": y.ravel() if y.shape[1] == 1 else y, "metadata": metadata}
         self.fit = estimator._init_callback_context(max_subtasks=settings.max_iter)
         self.fit.call_on_fit_task_begin(estimator=estimator, **self.data)
         self.epoch, self.start = None, time.perf_counter()
+        self.score = "R²" if is_compiled(settings.scoring) else "score"
         self.number, self.begun = 0, 0  # of this epoch, and of those that callbacks know of
 
     def pilot_was(self, pilot):
@@ -85,7 +88,7 @@ class _Observer:
         width = len(str(most))
         text = f"epoch {epoch:{width}d}/{most}  loss {history.losses[-1]:<10.4g}"
         if history.validation_scores:
-            text += f"  validation R² {history.validation_scores[-1]:.4f}"
+            text += f"  validation {self.score} {history.validation_scores[-1]:.4f}"
         return f"{text}  {time.perf_counter() - self.start:.1f} s"
 
 

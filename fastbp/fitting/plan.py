@@ -48,7 +48,7 @@ def recipe_of(net, settings, batch_size, cut):
     recipe.optimizer = optimizers.OPTIMIZERS.get(optimizer_of(settings), optimizers.SGD)
     is_planned = SCHEDULES[settings.learning_rate].is_planned  # then it ends as planned
     recipe.patience = np.inf if is_planned else settings.n_iter_no_change
-    recipe.early_stopping, recipe.by_loss = settings.holds_out, not row.is_r2s
+    recipe.early_stopping, recipe.by_loss = settings.holds_out, settings.by_loss
     recipe.batch_size, recipe.tile, recipe.parts = batch_size, *cut
     return recipe[0]
 
@@ -129,19 +129,37 @@ def row_numbers(n):
 
 
 def samples_of(X, y, sample_weight=None, order=None):
-    """Samples as the kernels take them; X and y are those of `scaling.converted`."""
+    """Samples as the kernels take them; X and y are those of `scaling.converted`, weights of shape
+    (n,) or (n, n_outputs)."""
     order = row_numbers(len(y)) if order is None else order
     weight = np.empty(0)
     if sample_weight is not None:
         weight = scaling.relative(sample_weight, scaling.exponent_of(sample_weight[order]))
     with np.errstate(over="ignore"):  # of rows that are not in the order
-        weight = weight.astype(X.dtype)
+        weight = in_a_row(weight).astype(X.dtype)
     weight.flags.writeable = False
     return Samples(order, X, y, weight)
 
 
+def in_a_row(weight):
+    """Weights as the kernels take them: of each output behind their means, of each sample."""
+    if weight.ndim == 1:
+        return weight
+    return np.concatenate([weight.mean(axis=1), weight.ravel()])
+
+
+def weights_at(weight, n, rows):
+    """Of some of n rows, from those: of shape (·,) or (·, n_outputs)."""
+    return weight[rows] if weight.size <= n else weight[n:].reshape(n, -1)[rows]
+
+
+def shares_of(weight):
+    """Weights, so that those of samples sum to 1."""
+    return weight / (weight.sum() if weight.ndim == 1 else weight.mean(axis=1).sum())
+
+
 def held_out_of(X, y, sample_weight=None, spread_of_constant=1.0):
-    """Held-out samples as the kernels take them.
+    """Held-out samples as the kernels take them; weights as of `samples_of`.
 
     R² of a constant target is undefined: the squared error itself takes its place, or with an
     infinite spread nothing that could improve.
@@ -149,14 +167,30 @@ def held_out_of(X, y, sample_weight=None, spread_of_constant=1.0):
     weight = np.ones(len(y)) if sample_weight is None else scaling.relative(sample_weight)
     if not weight.any():
         raise ValueError("No row that is held out has a weight: there is nothing to score.")
-    weight = weight / weight.sum()
+    weight = shares_of(weight)
     targets = y.astype(np.float64)
+    if weight.ndim == 2:
+        spread = spread_by_output(targets, weight, spread_of_constant)
+        return HeldOut(row_numbers(len(y)), X, y, in_a_row(weight).astype(X.dtype), spread)
     spread = weight @ (targets - weight @ targets) ** 2
     # A mean of equal numbers may differ from them in the last bits.
     there = targets[weight > 0]
     is_constant = (there.min(axis=0) == there.max(axis=0)) | (spread == 0)
     spread[is_constant] = spread_of_constant
     return HeldOut(row_numbers(len(y)), X, y, weight.astype(X.dtype), spread)
+
+
+def spread_by_output(y, weight, spread_of_constant):
+    """What makes of Σ weight (ŷ − y)² for each output the part that it leaves unexplained; an
+    output that has no weight counts nothing."""
+    spread, parts = np.ones(y.shape[1]), weight.sum(axis=0)
+    for k in np.flatnonzero(parts):
+        there = y[weight[:, k] > 0, k]
+        share = weight[weight[:, k] > 0, k] / parts[k]
+        variance = share @ (there - share @ there) ** 2
+        is_constant = there.min() == there.max() or variance == 0
+        spread[k] = parts[k] * (spread_of_constant if is_constant else variance)
+    return spread * np.count_nonzero(parts) / parts.size  # scores are divided by all
 
 
 def nothing_held_out(samples):

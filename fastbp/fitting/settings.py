@@ -33,11 +33,12 @@ def settings_of(params, *, is_partial=False):
         `hidden` and `activations`, the units and the activation of each hidden layer,
         `holds_out` and `refits`, the two kinds of early stopping; `finds_step`, whether the step
         size is "auto"; `full_batch`, whether each step takes all samples, and no step size;
-        `searches`, whether trials may scale columns, and `search_decay`, with which decay; and what
-        is known later: `constant_loss`, that of the best constant prediction, `perfect_loss`, that
-        of y itself, `one_row`, the largest part that a single row has in the variance of y,
-        `drawn_in`, the bounds that y was clipped to, `y_dtype`, the least precision of predictions,
-        and `seen`, what the scaling is of.
+        `searches`, whether trials may scale columns, and `search_decay`, with which decay;
+        `by_loss`, whether the loss judges rows that are held out; and what is known later: `model`,
+        the estimator, for scorers; `constant_loss`, that of the best constant prediction,
+        `perfect_loss`, that of y itself, `one_row`, the largest part that a single row has in the
+        variance of y, `drawn_in`, the bounds that y was clipped to, `y_dtype`, the least precision
+        of predictions, and `seen`, what the scaling is of.
 
     Raises
     ------
@@ -53,6 +54,7 @@ def settings_of(params, *, is_partial=False):
         drawn_in=None,
         y_dtype=np.dtype(np.float64),
         seen=None,
+        model=None,
     )
     settings.hidden = hidden_widths(settings.hidden_layer_sizes)
     settings.activations = activation_names(settings.activation, len(settings.hidden))
@@ -60,6 +62,9 @@ def settings_of(params, *, is_partial=False):
     settings.tries_encoding = isinstance(settings.encoding, str) and settings.encoding == "auto"
     settings.encoding = encodings.names_of(None if settings.tries_encoding else settings.encoding)
     settings.loss_parameter = loss_parameter(settings.loss, settings.loss_parameter)
+    settings.by_loss = settings.scoring == "loss"  # held-out rows are judged, else by a score
+    if settings.scoring is None:
+        settings.by_loss = not LOSSES[settings.loss].is_r2s
     settings.full_batch = settings.solver == "lbfgs"
     if settings.full_batch:
         check_full_batch(settings)

@@ -11,8 +11,7 @@ from fastbp.kernels.formulas import optimizers
 SOLVERS = dict.fromkeys(optimizers.SOLVERS, loop.fit) | {"lbfgs": lbfgs.fit}
 
 
-def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, seen=0):
+def fit(net, theta, samples, held_out, settings, optimizer, **watched):
     """Train θ in place, with the solver of the settings; see `loop.fit`."""
-    return SOLVERS[settings.solver](
-        net, theta, samples, held_out, settings, optimizer, observer=observer, seen=seen
-    )
+    train = SOLVERS[settings.solver]
+    return train(net, theta, samples, held_out, settings, optimizer, **watched)

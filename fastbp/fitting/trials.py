@@ -12,9 +12,10 @@ from fastbp import parameters, scaling
 from fastbp.encodings import Encoding
 from fastbp.fitting import loop, recipe, solvers
 from fastbp.fitting.learnt import Learnt
-from fastbp.fitting.plan import aligned, held_out_of
+from fastbp.fitting.plan import aligned, held_out_of, weights_at
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
+from fastbp.kernels.formulas.losses import of_outputs
 from fastbp.kernels.formulas.network import n_parameters
 from fastbp.kernels.training.records import Samples
 
@@ -150,7 +151,8 @@ def scaled(X, plan):
 
 def scored_on(samples, rows):
     """Some of the samples, as held-out ones."""
-    weight = samples.sample_weight[rows] if samples.sample_weight.size else None
+    weight = samples.sample_weight
+    weight = weights_at(weight, len(samples.y), rows) if weight.size else None
     return held_out_of(samples.X[rows], samples.y[rows], weight)
 
 
@@ -302,7 +304,8 @@ class Search:
         """That of y itself."""
         held_out = scored_on(self.task.samples, rows)
         y, weight = np.float64(held_out.y), np.float64(held_out.weight)
-        return LOSSES[self.task.settings.loss].perfect_loss(y, weight)
+        weight = weights_at(weight, len(y), slice(None))
+        return of_outputs(LOSSES[self.task.settings.loss].perfect_loss, y, weight)
 
     def scale_of(self, trial):
         """The scale of the columns by what they are worth to the network of a trial, or None."""

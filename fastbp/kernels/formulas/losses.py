@@ -114,6 +114,16 @@ def quantile_slope(z, y, a):
 # or that of each output.
 
 
+def of_outputs(function, y, w, *a):
+    """Such a function for shares (n,), or for those of each output: (n, n_outputs), of sum
+    n_outputs."""
+    if w.ndim == 1:
+        return function(y, w, *a)
+    parts = w.sum(axis=0)
+    there = np.flatnonzero(parts)
+    return sum(parts[k] * function(y[:, [k]], w[:, k] / parts[k], *a) for k in there)
+
+
 def variance(y, w, a):
     """Σ w |y − ȳ|²: its mean is ȳ."""
     return w @ ((y - w @ y) ** 2).sum(axis=1)
@@ -332,6 +342,19 @@ loss_and_slope = by_code([_of_number(row) for row in TABLE.values()])
 #: sample's share of the batch: 1/n, or its weight over the batch's weight. Returns Σ s L, the part
 #: of this tile in the batch's loss.
 loss_and_slope_of_tile = by_code([_of_tile(row) for row in TABLE.values()])
+
+
+@njit
+def loss_and_slope_by_output(kind, a, Z, Y, D):
+    """As above, for weights of each output: D holds the shares s of all, and then s ∂L/∂z."""
+    total = 0.0
+    for k in range(Y.shape[0]):
+        for i in range(Y.shape[1]):
+            cost, slope = loss_and_slope(kind, Z[k, i], Y[k, i], a[k])
+            total += D[k, i] * cost
+            D[k, i] *= slope
+    return total
+
 
 #: (code, z): ŷ, by the code of the loss.
 mean_of = by_code([LINKS[row.link].inverse for row in TABLE.values()])

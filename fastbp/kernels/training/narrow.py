@@ -27,7 +27,14 @@ from fastbp.kernels.machine.vectors import INTERPRETED, LANES, TOGETHER, count, 
 from fastbp.kernels.machine.views import least, matrix, vector
 from fastbp.kernels.training.epoch import part_in_loss, train_epochs
 from fastbp.kernels.training.records import Cut, Kernel, Samples, scored
-from fastbp.kernels.training.samples import ask_for_samples, gather, gather_shares, weight_of
+from fastbp.kernels.training.samples import (
+    are_by_output,
+    ask_for_samples,
+    gather,
+    gather_shares,
+    gather_shares_by_output,
+    weight_of,
+)
 from fastbp.kernels.training.tiled import THREADS_FLOPS
 
 #: The widest layer, and the most parameters, for which units one by one are faster than tiles of
@@ -79,6 +86,7 @@ def train_batches(threads, training, samples, eta, start, stop):
     targets, a = outputs + n_outputs, training.loss_parameters
     shares, tiles, size = targets + n_outputs, training.room, count(theta)
     average, masks = training.average, state.masks
+    by_output = are_by_output(sample_weight, y)
     as_it_is = recipe.optimizer == SGD and recipe.weight_decay == 0 and average.size == 0
     limited, drops = recipe.max_grad_norm < np.inf, thins(net, masks)
     # The gradient of each sample that Numbers hold, summed over the batch, is g.
@@ -106,8 +114,9 @@ def train_batches(threads, training, samples, eta, start, stop):
                 for k in range(n_outputs):
                     z, target = o[outputs + k], o[targets + k]
                     cost, pull = loss_and_slope(code, z, target, a[k])
-                    part += scale * total(o[shares] * cost)
-                    d[outputs + k] = o[shares] * pull
+                    share = d[outputs + k] if by_output else o[shares]
+                    part += scale * total(share * cost)
+                    d[outputs + k] = share * pull
                 backward(theta, net, o, d, g, is_first)
                 is_first = False
             for p in range(theta.size):
@@ -136,13 +145,15 @@ def score(threads, training, held_out):
     o, d = numbers(third(tiles, 0), 0, shares + 1), numbers(third(tiles, 1), 0, targets)
     loss_of_all, unexplained = 0.0, 0.0
     samples = Samples(held_out.order, held_out.X, held_out.y, held_out.weight)
+    by_output = are_by_output(held_out.weight, held_out.y)
     for i in range(0, n, size):
         if is_called_off(threads.barrier):
             break
         gather_some(tiles, targets, samples, 1.0, i, least(i + size, n))
         forward(theta, net, o, d, False)
         for k in range(n_outputs):
-            of = loss_and_square(recipe.loss, a[k], o[shares], o[outputs + k], o[targets + k])
+            share = d[outputs + k] if by_output else o[shares]
+            of = loss_and_square(recipe.loss, a[k], share, o[outputs + k], o[targets + k])
             unexplained += total(of[1]) / held_out.spread[k]
             loss_of_all += total(of[0])
     return loss_of_all, unexplained
@@ -157,13 +168,17 @@ def third(tiles, part):
 @njit
 def gather_some(tiles, targets, samples, weight, start, stop):
     """The inputs, targets and shares of the samples from start to stop: as many as Numbers, or
-    fewer."""
+    fewer. Shares of each output lie in d, where that of the outputs will be."""
     order, X, y, sample_weight = samples
     size, n_outputs, o = count(X), y.shape[1], vector(tiles, 0, tiles.shape[2])
     gather(X, order, start, stop, matrix(o, 0, X.shape[1], size))
     gather(y, order, start, stop, matrix(o, targets * size, n_outputs, size))
     shares = vector(o, (targets + n_outputs) * size, size)
     gather_shares(sample_weight, weight, order, start, stop, shares)
+    if are_by_output(sample_weight, y):
+        d = vector(tiles, tiles.shape[2], tiles.shape[2])
+        own = matrix(d, (targets - n_outputs) * size, n_outputs, size)
+        gather_shares_by_output(sample_weight, weight, order, start, stop, y.shape[0], own)
 
 
 @inline

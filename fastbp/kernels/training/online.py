@@ -37,7 +37,7 @@ from fastbp.kernels.machine.vectors import INTERPRETED, LANES
 from fastbp.kernels.machine.views import least
 from fastbp.kernels.training.epoch import part_in_loss, train_epochs
 from fastbp.kernels.training.records import Cut, Kernel, scored
-from fastbp.kernels.training.samples import ask_for_samples
+from fastbp.kernels.training.samples import are_by_output, ask_for_samples
 
 #: How many samples ahead one is asked for: a step of 2-2-1 takes less than memory does.
 AHEAD = 8
@@ -119,7 +119,8 @@ def take_steps(wide, training, samples, eta, start, stop):
     # Whether lanes that are no output would cost something, or pull.
     zero = real(0)
     cost_of_none, pull_of_none = loss_and_slope(code, zero, zero, zero)
-    masked = cost_of_none != 0 or pull_of_none != 0
+    by_output, by = are_by_output(sample_weight, y), y.shape[0]
+    masked = cost_of_none != 0 or pull_of_none != 0 or by_output
     weighted, weight = sample_weight.size > 0, 1.0
     sum_of_losses, sum_of_weights = state.loss, state.weight
     numbers = singles(order, 0, order.size)
@@ -143,7 +144,11 @@ def take_steps(wide, training, samples, eta, start, stop):
                 if masked:
                     mask = as_many(zero, z)
                     for u in range(least(8, n_outputs - u_first)):
-                        mask += lane[u]
+                        if by_output:
+                            at = by + sample * n_outputs + u_first + u
+                            mask += real(sample_weight[at] / weight) * lane[u]
+                        else:
+                            mask += lane[u]
                     cost, d_k = mask * cost, mask * d_k
                 part += factor * total(cost)
                 d[k] = d_k
@@ -206,13 +211,15 @@ def score(threads, training, held_out):
     d = octets(room, 8 * (n_rows + n_units), n_units)
     spread(net, singles(theta, 0, theta.size), singles(W, 0, 8 * n_rows))
     z = singles(o, n_units - octets_of(n_outputs, wide), n_outputs)
-    loss_of_all, unexplained = 0.0, 0.0
+    loss_of_all, unexplained, weight = 0.0, 0.0, held_out.weight
+    by_output = are_by_output(weight, y)
     for i in range(X.shape[0]):
         if is_called_off(threads.barrier):
             break
         forward(wide, net, W, singles(X, i * n_in, n_in), o, d, d, False)
         for k in range(n_outputs):
-            of = loss_and_square(recipe.loss, a[k], held_out.weight[i], z[k], y[i, k])
+            share = weight[y.shape[0] + i * n_outputs + k] if by_output else weight[i]
+            of = loss_and_square(recipe.loss, a[k], share, z[k], y[i, k])
             unexplained += of[1] / held_out.spread[k]
             loss_of_all += of[0]
     return loss_of_all, unexplained

@@ -93,7 +93,9 @@ class Samples(NamedTuple):
     order: np.ndarray  # (n_samples,) uint32
     X: np.ndarray  # (·, n_features)
     y: np.ndarray  # (·, n_outputs)
-    sample_weight: np.ndarray  # (·,), or empty: all samples weigh the same
+    #: (·,), or empty: all samples weigh the same. Behind them, (·, n_outputs) if each output has a
+    #: weight of its own, whose mean is the sample's.
+    sample_weight: np.ndarray
 
 
 class HeldOut(NamedTuple):
@@ -102,8 +104,8 @@ class HeldOut(NamedTuple):
     order: np.ndarray  # 0, 1, …
     X: np.ndarray
     y: np.ndarray
-    weight: np.ndarray  # each sample's share of the whole
-    spread: np.ndarray  # (n_outputs,), variance of y
+    weight: np.ndarray  # each sample's share of the whole; behind them, each output's of it
+    spread: np.ndarray  # (n_outputs,), variance of y, times each output's part of all weights
 
 
 class Course(NamedTuple):

@@ -96,6 +96,23 @@ def gather_shares(sample_weight, weight, order, start, stop, s):
 
 
 @inline
+def are_by_output(weight, y):
+    """Whether each output of a sample has a weight of its own: they lie behind those of samples."""
+    return weight.size > y.shape[0]
+
+
+@njit
+def gather_shares_by_output(sample_weight, weight, order, start, stop, n_rows, S):
+    """S ← the share in the batch's weight of each output of each sample; padding has none."""
+    n_outputs, share = S.shape[0], S.dtype.type(1 / weight)
+    for k in range(n_outputs):
+        for i in range(start, stop):
+            S[k, i - start] = share * sample_weight[n_rows + order[i] * n_outputs + k]
+        for i in range(stop - start, S.shape[1]):
+            S[k, i] = 0
+
+
+@inline
 def shuffle(order, state):
     """Permute `order` in place (Fisher & Yates), with splitmix64 (Steele, Lea & Flood, 2014).
 

@@ -13,7 +13,12 @@ of threads.
 import numpy as np
 
 from fastbp.kernels.formulas.dropout import NO_MASKS, drop, keep_all
-from fastbp.kernels.formulas.losses import loss_and_slope_of_tile, loss_and_square, mean_of
+from fastbp.kernels.formulas.losses import (
+    loss_and_slope_by_output,
+    loss_and_slope_of_tile,
+    loss_and_square,
+    mean_of,
+)
 from fastbp.kernels.formulas.network import (
     backward,
     forward,
@@ -40,9 +45,11 @@ from fastbp.kernels.training.epoch import (
 )
 from fastbp.kernels.training.records import Cut, Kernel, scored
 from fastbp.kernels.training.samples import (
+    are_by_output,
     ask_for_samples,
     gather,
     gather_shares,
+    gather_shares_by_output,
     gather_standardized,
     weight_of,
 )
@@ -201,8 +208,13 @@ def tile_loss(net, recipe, a, weight, O, D, samples, start, stop):
     Y = matrix(O, below, net[m].width, n)
     s = vector(O, below + Y.size, n)
     gather(samples.y, samples.order, start, stop, Y)
-    gather_shares(samples.sample_weight, weight, samples.order, start, stop, s)
     Z, D_outputs = units(O, net, m), units(D, net, m)
+    if are_by_output(samples.sample_weight, samples.y):
+        gather_shares_by_output(
+            samples.sample_weight, weight, samples.order, start, stop, samples.y.shape[0], D_outputs
+        )
+        return loss_and_slope_by_output(recipe.loss, a, Z, Y, D_outputs)
+    gather_shares(samples.sample_weight, weight, samples.order, start, stop, s)
     return loss_and_slope_of_tile(recipe.loss, a, Z, Y, s, D_outputs)
 
 
@@ -237,9 +249,11 @@ def score(threads, training, held_out):
 def score_of_tile(recipe, a, Z, held_out, start, stop):
     """What the samples from start to stop add to Σ weight L, and to Σ weight (ŷ − y)² / spread."""
     loss, unexplained, weight, y = 0.0, 0.0, held_out.weight, held_out.y
+    by_output, n_outputs = are_by_output(weight, y), y.shape[1]
     for i in range(start, stop):
-        for k in range(y.shape[1]):
-            of = loss_and_square(recipe.loss, a[k], weight[i], Z[k, i - start], y[i, k])
+        for k in range(n_outputs):
+            share = weight[y.shape[0] + i * n_outputs + k] if by_output else weight[i]
+            of = loss_and_square(recipe.loss, a[k], share, Z[k, i - start], y[i, k])
             unexplained += of[1] / held_out.spread[k]
             loss += of[0]
     return loss, unexplained
