@@ -674,7 +674,10 @@ class BackpropRegressor(
             Takes an array of shape (n_features,) and returns a new one of shape (n_outputs,),
             float64, both in the units of `fit`'s X and y. Can be called in ``@njit`` code, in
             any number of threads, and in Python; raises ValueError for a row of another length.
-            It is a copy: what happens to the model later doesn't change it.
+            It is a copy: what happens to the model later doesn't change it. Weights are no part
+            of the code: what is compiled for the first model of a shape (layers, activations, link
+            and precision), and for functions that it is an argument of, serves all others in the
+            process. (Numba keeps no caller of it on disk.)
 
         Examples
         --------

@@ -7,6 +7,7 @@ import numba
 import numpy as np
 import pytest
 from founding import founding
+from numba.core import event
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import NotFittedError
 
@@ -101,6 +102,49 @@ def test_large_networks_too():
     X, y = random.normal(size=(10, 20)), random.normal(size=10)
     model = fitted(X, y, hidden_layer_sizes=(600, 600), max_iter=1)
     assert_allclose(of_rows(model, X).ravel(), model.predict(X), rtol=1e-3, atol=1e-5)
+
+
+def compilations(call):
+    """How many functions Numba compiles meanwhile."""
+    with event.install_recorder("numba:compile") as recorder:
+        call()
+    return len(recorder.buffer)
+
+
+def test_a_second_model_of_the_same_shape_compiles_nothing(table):
+    X, y = table
+    first, second = (fitted(X, y, random_state=seed, hidden_layer_sizes=(6,)) for seed in (0, 1))
+    other = fitted(X, y, random_state=0, hidden_layer_sizes=(7,))
+    for model, is_new in ((first, True), (second, False), (other, True)):
+
+        def use(model=model):
+            f = model.as_njit()
+            assert_allclose(f(X[0]), model.predict(X[:1]), rtol=1e-5)
+            assert_allclose(of_rows(model, X).ravel(), model.predict(X), rtol=1e-5)
+
+        assert (compilations(use) > 0) == is_new
+    f, g = first.as_njit(), second.as_njit()
+    assert f(X[0]) != g(X[0])
+
+
+def test_a_caller_of_its_own_is_compiled_without_what_it_calls(table):
+    X, y = table
+    model = fitted(X, y)
+    f = model.as_njit()
+    of_row = f(X[0])
+
+    @numba.njit
+    def twice(x):
+        return f(x) + f(x)
+
+    assert compilations(lambda: assert_array_equal(twice(X[0]), 2 * of_row)) <= 4
+    assert_array_equal(pickle.loads(pickle.dumps(f))(X[0]), of_row)
+
+
+def test_compiled_code_hears_of_a_row_of_another_length(table):
+    f, y = fitted(*table, max_iter=1).as_njit(), np.zeros((2, 1))
+    with pytest.raises(ValueError, match="as many features"):
+        over_rows(f, np.zeros((2, 4)), y)
 
 
 def test_a_model_that_is_not_fitted_has_none():
