@@ -156,7 +156,8 @@ def contents(model, include_optimizer=True):
         arrays |= {f"encoding_{n}": a for n, a in zip(Encoding._fields[1:], parts, strict=True)}
     optimizer = vars(model).get("_optimizer") if include_optimizer else None
     if (of_optimizer := resuming.described(optimizer, learnt)) is not None:
-        fields["optimizer"], arrays[resuming.MEMORY] = of_optimizer
+        fields["optimizer"] = of_optimizer[0]
+        arrays |= of_optimizer[1]
     return fields, arrays
 
 
@@ -281,7 +282,8 @@ def _restored(cls, fields, stored):
     wanted = _names_of_arrays(
         model.n_layers_, "X_mean" in stored, "seen_weight" in stored, bool(names)
     )
-    wanted += [] if optimizer is None else [resuming.MEMORY]
+    if optimizer is not None:
+        wanted += [resuming.MEMORY] + [resuming.AHEAD] * (resuming.AHEAD in stored)
     wanted += [Y_WEIGHT] if Y_WEIGHT in stored else []
     if fields or stored.keys() != set(wanted):
         raise KeyError(sorted(fields.keys() | stored.keys() ^ set(wanted)))
@@ -302,7 +304,7 @@ def _restored(cls, fields, stored):
     learnt = Learnt(coefs, intercepts, *trained, *ends, encoding, y_dtype, seen, Packed())
     model._learnt = learnt.checked()
     if optimizer is not None:
-        model._optimizer = resuming.restored(optimizer, arrays[resuming.MEMORY], model._learnt)
+        model._optimizer = resuming.restored(optimizer, arrays, model._learnt)
     model._validate_params()
     return model
 
@@ -345,6 +347,8 @@ def _check_shapes(stored, model, is_encoded, optimizer=None):
         n_in = n_out
     if optimizer is not None:
         wanted[resuming.MEMORY] = resuming.shape_of_memory(optimizer, n_parameters)
+        if resuming.AHEAD in shape:
+            wanted[resuming.AHEAD] = (n_parameters,)
     if shape != wanted or n_in != model.n_outputs_ or 0 in (n, n_in):
         raise ValueError(f"The arrays are of shapes {shape}, these belong together: {wanted}.")
     return n_columns

@@ -5,26 +5,34 @@ from numbers import Real
 
 import numpy as np
 
+from fastbp import parameters
+from fastbp.fitting.fit import Ahead
 from fastbp.fitting.loop import OptimizerState
 from fastbp.kernels.formulas.network import n_parameters
 from fastbp.kernels.formulas.optimizers import TABLE as OPTIMIZERS
 from fastbp.kernels.training.records import STATE
 
-#: The name of its memory among a file's arrays.
-MEMORY = "optimizer_memory"
+#: The names of its memory, and of the weights that training goes on from where an average of them
+#: predicts, among a file's arrays.
+MEMORY, AHEAD = "optimizer_memory", "optimizer_ahead"
 
 #: What numbers of each kind of a state are: bounds, or None for any number.
 BOUNDS = {"u": (0, 2**64 - 1), "i": (0, 2**62 - 1), "b": (False, True), "f": None}
 
 #: Parts of a state that are bounded otherwise. Between two trainings no epoch is begun.
-BOUNDS_OF = {"position": (0, 0), "beta_1_to_t": (0.0, 1.0), "beta_2_to_t": (0.0, 1.0)}
+BOUNDS_OF = {
+    "position": (0, 0),
+    "beta_1_to_t": (0.0, 1.0),
+    "beta_2_to_t": (0.0, 1.0),
+    "decay_to_t": (0.0, 1.0),
+}
 
 #: What there is nothing better than, as yet.
 FIGURES = ("best", "best_held_out")
 
 
 def described(optimizer, learnt):
-    """What JSON holds of an optimiser, and its memory; None if it is not of what has been learnt,
+    """What JSON holds of an optimiser, and its arrays; None if it is not of what has been learnt,
     which may have been set by hand."""
     if optimizer is None:
         return None
@@ -43,20 +51,34 @@ def described(optimizer, learnt):
         check_memory(optimizer.memory, learnt)
     except ValueError:
         return None
-    return fields, optimizer.memory
+    arrays = {MEMORY: optimizer.memory}
+    if optimizer.ahead is not None and optimizer.ahead.is_of(learnt):
+        arrays[AHEAD] = parameters.pack(*optimizer.ahead.weights, np.float64)
+    return fields, arrays
 
 
-def restored(fields, memory, learnt):
+def restored(fields, arrays, learnt):
     """The optimiser of what `described` says; whatever is missing or wrong is an error."""
+    memory = arrays[MEMORY]
     check_fields(fields)
     check_memory(memory, learnt)
     state = np.zeros(1, STATE)
     for name, value in fields["state"].items():
         state[name] = value
     watches = tuple(fields["watches"])
-    return OptimizerState(
-        fields["name"], memory, state, float(fields["eta"]), fields["began"], watches
-    )
+    eta, began = float(fields["eta"]), fields["began"]
+    ahead = ahead_of(arrays[AHEAD], learnt) if AHEAD in arrays else None
+    return OptimizerState(fields["name"], memory, state, eta, began, ahead=ahead, watches=watches)
+
+
+def ahead_of(theta, learnt):
+    """The network that is trained on, of its weights."""
+    if theta.dtype.kind != "f" or not np.isfinite(theta).all():
+        raise ValueError("The weights to go on from must be finite.")
+    coefs, intercepts = parameters.unpack(theta, learnt.network())
+    kind = learnt.coefs[0].dtype
+    weights = [W.astype(kind) for W in coefs], [b.astype(kind) for b in intercepts]
+    return Ahead.of_both(learnt._replace(coefs=weights[0], intercepts=weights[1]), learnt)
 
 
 def shape_of_memory(fields, n_parameters):
