@@ -461,7 +461,7 @@ class BackpropRegressor(
         if fitted.history.ended_by == "interrupted" and callers.is_one_of_many():
             raise KeyboardInterrupt
         self._note(columns, fitted, go_on, held_out is not None or fitted.settings.holds_out)
-        endings.warn(self, fitted)
+        endings.warn(self, fitted, table)
         if fitted.observer is not None:
             fitted.observer.fit_ends()
         return self

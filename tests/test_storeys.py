@@ -62,7 +62,8 @@ WINGS = [
     (
         "",
         [
-            {"inputs", "persistence", "moving", "endings"},
+            {"inputs", "persistence", "moving", "hidden"},
+            {"endings"},
             {"estimator"},
             {"ensemble", "warmup"},
             {"__init__"},
