@@ -237,6 +237,7 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         )
         if "feature_names_in_" not in known:
             vars(self).pop("feature_names_in_", None)
+        vars(self).pop("columns_", None)  # of the table of a pipeline
 
     def _judge(self, table, left_out):
         """Note what rows say that members have not seen."""

@@ -493,7 +493,7 @@ class BackpropRegressor(
         if "feature_names_in_" not in known:
             vars(self).pop("feature_names_in_", None)
         if not go_on:
-            vars(self).pop("columns_", None)  # of the table that the command line had
+            vars(self).pop("columns_", None)  # of the table of a pipeline
         self.kernel_ = history.kernel
         self.n_iter_ = len(history.losses)
         self.t_ = before.get("t_", 0) + self.n_iter_ * fitted.n_samples

@@ -66,16 +66,26 @@ WINGS = [
             {"endings"},
             {"estimator"},
             {"ensemble", "warmup"},
-            {"__init__"},
-            {"plotting"},
         ],
     ),
+    ("tabular", [{"cells"}, {"frames"}, {"columns"}, {"vectorizer"}]),
+    ("", [{"__init__"}, {"plotting"}]),
     (
         "lessons",
         [{"names"}, {"step"}, {"lines", "chain", "diagnosis"}, {"text", "mathml", "picture"}],
     ),
     ("", [{"explain"}]),
-    ("app", [{"tables"}, {"columns", "job"}, {"explaining", "exporting"}]),
+    (
+        "app",
+        [
+            {"files", "progress", "report"},
+            {"dialects"},
+            {"tables"},
+            {"job", "predicting"},
+            {"training", "explaining", "exporting"},
+            {"options"},
+        ],
+    ),
     ("", [{"__main__"}]),
 ]
 
