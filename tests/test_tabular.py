@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import check_estimator
 
 from fastbp import (
     BackpropEnsembleRegressor,
@@ -223,6 +224,11 @@ def test_frames_of_polars_are_read_as_those_of_pandas(people):
     X = tabular_pipeline(QUICK).fit(other, y)[0].transform(other)
     np.testing.assert_array_equal(X, model[0].transform(frame))
     np.testing.assert_array_equal(model.predict(other), model.predict(frame))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_scikit_learn_s_checks_of_a_transformer_pass():
+    check_estimator(TableVectorizer())
 
 
 def test_the_examples_in_the_documentation_run():

@@ -77,6 +77,14 @@ class Frame:
         """Raise unless each of `names` is the name of one column."""
         require(names, self.names, "X")
 
+    def require_some(self):
+        """Raise unless there are rows and columns, in scikit-learn's words."""
+        shape = len(self), len(self.names)
+        for n, what in zip(shape, ("sample", "feature"), strict=True):
+            if n == 0:
+                found = f"Found array with 0 {what}(s) (shape={shape})"
+                raise ValueError(f"{found} while a minimum of 1 is required.")
+
     def label(self, i):
         """What a row is called."""
         return self.X.index[i] if hasattr(self.X, "index") else i

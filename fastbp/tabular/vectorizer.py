@@ -87,11 +87,7 @@ class TableVectorizer(TransformerMixin, BaseEstimator):
         self
         """
         frame = Frame(X)
-        if not len(frame) or not frame.names:
-            raise ValueError(
-                f"Found array with {len(frame)} sample(s) and {len(frame.names)} feature(s), while "
-                "a minimum of 1 is required of both."
-            )
+        frame.require_some()
         learnt = columns.learn(frame, self.decimal, self.thousands)
         validate_data(self, frame.X, skip_check_array=True)
         if not columns.names(learnt):
@@ -118,8 +114,7 @@ class TableVectorizer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         frame = Frame(X)
-        if not len(frame):
-            raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
+        frame.require_some()
         if not (frame.is_named and hasattr(self, "feature_names_in_")):
             validate_data(self, frame.X, skip_check_array=True, reset=False)
             frame.rename([column.name for column in self.columns_])
