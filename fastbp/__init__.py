@@ -9,9 +9,23 @@ if starting.as_command():
 
 from fastbp.ensemble import BackpropEnsembleRegressor
 from fastbp.estimator import BackpropRegressor
+from fastbp.tabular.vectorizer import (
+    TableVectorizer,
+    load_pipeline,
+    save_pipeline,
+    tabular_pipeline,
+)
 from fastbp.warmup import warm_up
 
-__all__ = ["BackpropEnsembleRegressor", "BackpropRegressor", "warm_up"]
+__all__ = [
+    "BackpropEnsembleRegressor",
+    "BackpropRegressor",
+    "TableVectorizer",
+    "load_pipeline",
+    "save_pipeline",
+    "tabular_pipeline",
+    "warm_up",
+]
 __version__ = "0.1.0"
 
 

@@ -5,9 +5,12 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from fastbp import callers
+from fastbp import callers, hidden
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.fitting.settings import loss_with_left
+
+#: The part of a layer's units from which on it is their state that ended learning.
+MOST_UNITS = 0.5
 
 #: What to say of a training that ended unfinished, by what ended it.
 UNFINISHED = {
@@ -22,7 +25,7 @@ UNFINISHED = {
 }
 
 
-def warn(model, fitted):
+def warn(model, fitted, table):
     """All that the user should know of the training that made this model a fitted one.
 
     Parameters
@@ -30,11 +33,13 @@ def warn(model, fitted):
     model : BackpropRegressor
         Which has noted what happened.
     fitted : fit.Fitted
+    table : fit.Table
+        Which it was fitted on.
     """
     warn_of_clipping(model, fitted)
     warn_of_restarts(model, fitted)
     if not fitted.settings.is_partial:
-        warn_of_end(model, fitted)
+        warn_of_end(model, fitted, table)
 
 
 def warn_of_clipping(model, fitted):
@@ -57,7 +62,7 @@ def warn_of_restarts(model, fitted):
         )
 
 
-def warn_of_end(model, fitted):
+def warn_of_end(model, fitted, table):
     """Say how training ended, where that is not as it should be."""
     history, settings = fitted.history, fitted.settings
     as_planned = SCHEDULES[settings.learning_rate].is_planned or fitted.pilot is not None
@@ -79,6 +84,7 @@ def warn_of_end(model, fitted):
         say(
             f"The fit learnt nothing: its loss, {history.last_loss:.4g}, is no better than "
             f"that of the best constant, {settings.constant_loss:.4g}. {advice(model, fitted)}"
+            f"{diagnosis(fitted, table)}"
         )
     if settings.drawn_in is not None:
         say(
@@ -102,6 +108,16 @@ def advice(model, fitted):
     if settings.refits and fitted.pilot is not None:
         return "On the rows held out, no length of training was of use: X may say nothing of y."
     return "X may say nothing of y."
+
+
+def diagnosis(fitted, table):
+    """What is wrong with most units of a layer that gets no gradient, if there is one."""
+    if not all(np.isfinite(weights).all() for weights in fitted.learnt.coefs):
+        return ""
+    for found in hidden.look(fitted.learnt, hidden.some_rows(table)):
+        if found.kind in ("dead", "saturated") and found.figure > MOST_UNITS:
+            return f" In {found}"
+    return ""
 
 
 def say(message, category=ConvergenceWarning):

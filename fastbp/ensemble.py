@@ -198,7 +198,7 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         of_members = [(fitted[number], int(seeds[number])) for number in kept]
         self._note(one, of_members, weights_of(kind_of[kept], weights))
         self._judge(table, [np.setdiff1d(rows, orders[number]) for number in kept])
-        self._warn(one, [fitted[number] for number in kept])
+        self._warn(one, [fitted[number] for number in kept], table)
         return self
 
     def _prepare(self, one, table, random_state):
@@ -242,6 +242,7 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         )
         if "feature_names_in_" not in known:
             vars(self).pop("feature_names_in_", None)
+        vars(self).pop("columns_", None)  # of the table of a pipeline
 
     def _judge(self, table, left_out):
         """Note what rows say that members have not seen."""
@@ -266,7 +267,7 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         )
         self.residuals_, self.residual_weights_ = residuals, weight
 
-    def _warn(self, one, fitted):
+    def _warn(self, one, fitted, table):
         """Say what the user should know of how training ended."""
         n_whole = sum(map(is_whole, fitted))
         if n_whole < self.n_estimators:
@@ -282,7 +283,7 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         worst = max(fitted, key=lambda each: each.history.losses[-1])
         one._note(one, worst, False, False)
         endings.warn_of_restarts(one, worst)
-        endings.warn_of_end(one, worst)
+        endings.warn_of_end(one, worst, table)
 
     # ------------------------------------------------------------- prediction
 

@@ -495,7 +495,7 @@ class BackpropRegressor(
         if fitted.history.ended_by == "interrupted" and callers.is_one_of_many():
             raise KeyboardInterrupt
         self._note(columns, fitted, go_on, held_out is not None or fitted.settings.holds_out)
-        endings.warn(self, fitted)
+        endings.warn(self, fitted, table)
         if fitted.observer is not None:
             fitted.observer.fit_ends()
         return self
@@ -529,7 +529,7 @@ class BackpropRegressor(
         if "feature_names_in_" not in known:
             vars(self).pop("feature_names_in_", None)
         if not go_on:
-            vars(self).pop("columns_", None)  # of the table that the command line had
+            vars(self).pop("columns_", None)  # of the table of a pipeline
         self.kernel_ = history.kernel
         self.n_iter_ = len(history.losses)
         self.t_ = before.get("t_", 0) + self.n_iter_ * fitted.n_samples

@@ -62,6 +62,14 @@ ARRAYS_OF_ENSEMBLE = (
 )  # fmt: skip
 
 
+class OtherFormat(ValueError):
+    """A file of fastbp's, but of another format than the one asked for: `format`."""
+
+    def __init__(self, message, format):
+        super().__init__(message)
+        self.format = format
+
+
 class Saved:
     """`save` and `load` of an estimator, whose `_format` says which."""
 
@@ -172,7 +180,7 @@ def params_of(model):
 
 
 def names_of_columns(model):
-    """Names, and what the command line knows of the table's columns, if it made the model."""
+    """Names, and what a `TableVectorizer` knows of the table's columns, if it made them."""
     names = getattr(model, "feature_names_in_", None)
     if names is None:
         return {}
@@ -405,7 +413,8 @@ def opened(path, format=FORMAT):
             other = {FORMAT: "BackpropRegressor", ENSEMBLE: "BackpropEnsembleRegressor"}
             other = other.get(known) if is_text(known) else None
             advice = f"; {other}.load reads it" if other else ""
-            raise ValueError(f"{path} has format {known!r}, this here reads {format!r}{advice}.")
+            told = f"{path} has format {known!r}, this here reads {format!r}{advice}."
+            raise OtherFormat(told, known)
         yield fields, stored
 
 

@@ -165,10 +165,17 @@ def training_figure(model, y_true, y_pred, *, title, quantity):
 def _draw_training(ax, model):
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-    LossCurveDisplay.from_estimator(model, ax=ax)
-    seen = f"{model.n_iter_} epochs, hidden layers {model.hidden_layer_sizes}"
+    one, members = model, getattr(model, "estimators_", [])
+    if members:
+        one = members[0]
+        for member in members:
+            LossCurveDisplay(member.loss_curve_).plot(ax=ax, color="C0", alpha=0.5, linewidth=1)
+        seen = f"{len(members)} networks, hidden layers {one.hidden_layer_sizes}"
+    else:
+        LossCurveDisplay.from_estimator(model, ax=ax)
+        seen = f"{model.n_iter_} epochs, hidden layers {model.hidden_layer_sizes}"
     # A standardised y has variance 1.
-    label = "Loss (1: the variance of the target)" if model.standardize else "Loss"
+    label = "Loss (1: the variance of the target)" if one.standardize else "Loss"
     ax.set(title=f"Training: {seen}", ylabel=label)
     # 0.05 rather than 5×10⁻², and ticks within a decade.
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
@@ -202,6 +209,45 @@ def _draw_fit(ax, y_true, y_pred, quantity):
     ax.legend(frameon=False)
 
 
+def importance_figure(names, means, deviations, *, quantity, n_shuffles):
+    """A picture of how much the columns of a table matter.
+
+    Parameters
+    ----------
+    names : list of str
+        Of the columns, the one that matters most first.
+    means, deviations : ndarray of shape (n_columns,)
+        By how much RMSE rises when a column is shuffled, over all shuffles.
+    quantity : str
+        Name or unit of y.
+    n_shuffles : int
+
+    Returns
+    -------
+    matplotlib Figure
+        It belongs to no window: `Figure.savefig` writes it.
+    """
+    check_matplotlib("importance_figure")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 1.6 + 0.32 * len(names)), layout="constrained")
+    ax, places = figure.subplots(), np.arange(len(names))
+    whiskers = {"ecolor": "0.25", "capsize": 3, "elinewidth": 1}
+    ax.barh(places, means, xerr=deviations, height=0.7, color="C0", error_kw=whiskers)
+    ax.axvline(0, color="0.25", linewidth=1)
+    ax.set_yticks(places, names, parse_math=False)
+    ax.set(
+        title="How much each column matters",
+        xlabel=f"Rise of RMSE ({quantity}) when it is shuffled, mean ± deviation of {n_shuffles}",
+        ylim=(len(names) - 0.4, -0.6),
+    )
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x", alpha=0.25)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    return figure
+
+
 def check_picture(path):
     """Raise unless a picture of this name can be written: matplotlib, and its kinds of file."""
     check_matplotlib("A picture")
@@ -214,7 +260,15 @@ def check_picture(path):
 
 def save_picture(path, model, y_true, y_pred, title, quantity):
     """Draw `training_figure` into a file."""
+    _save(path, training_figure, model, y_true, y_pred, title=title, quantity=quantity)
+
+
+def save_importance(path, names, means, deviations, **given):
+    """Draw `importance_figure` into a file."""
+    _save(path, importance_figure, names, means, deviations, **given)
+
+
+def _save(path, draw, *arguments, **given):
     # Without a home directory matplotlib logs where it keeps its fonts: no news for a report.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    figure = training_figure(model, y_true, y_pred, title=title, quantity=quantity)
-    figure.savefig(path, dpi=120)
+    draw(*arguments, **given).savefig(path, dpi=120)

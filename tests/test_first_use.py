@@ -53,6 +53,7 @@ def test_import_loads_and_compiles_nothing_that_may_not_be_needed():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.skipif(not hasattr(tiled.train, "signatures"), reason="nothing is compiled")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_after_warm_up_no_fit_compiles(dtype):
     fastbp.warm_up(dtype)
     entries = [*(kernel.train for kernel in KERNELS), tiled.predict, tiled.loss_gradient]
@@ -62,6 +63,8 @@ def test_after_warm_up_no_fit_compiles(dtype):
         model = founding(4, dtype=dtype, batch_size=batch_size, max_iter=2, tol=0)
         model.set_params(n_iter_no_change=np.inf).fit(X, y, X_val=X, y_val=y).predict(X)
         model.loss_gradient(X, y)
+    X, y = np.tile(X, (15, 1)), np.tile(y, (15, 1))
+    fastbp.BackpropRegressor(20, dtype=dtype, max_iter=50, random_state=0).fit(X, y)  # trials, too
     # loss_gradient works in float64 for any precision of training
     after = [list(kernel.signatures) for kernel in entries]
     assert after[:-1] == before[:-1]

@@ -1,5 +1,7 @@
 """The command line: what it reports and writes, and what it says to each mistake."""
 
+import io
+import json
 import os
 import re
 import signal
@@ -14,10 +16,14 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 import fastbp
-from fastbp import BackpropEnsembleRegressor, BackpropRegressor, __version__
+from fastbp import BackpropEnsembleRegressor, BackpropRegressor, __version__, load_pipeline
 from fastbp.__main__ import main
-from fastbp.app.job import SAME_WORK, Lines, peer, prepare_kernels, same_settings, step_of
+from fastbp.app import tables
+from fastbp.app.job import SAME_WORK, peer, same_settings
+from fastbp.app.progress import Lines, prepare_kernels, step_of
 from fastbp.fitting import loop
+
+pd = pytest.importorskip("pandas")
 
 FAST = ["--max-iter", "20", "--hidden", "5"]
 
@@ -25,6 +31,7 @@ FAST = ["--max-iter", "20", "--hidden", "5"]
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("fastbp.app.progress.SLOW", np.inf)  # nothing is said of preparing kernels
 
 
 @pytest.fixture
@@ -53,7 +60,10 @@ def test_the_main_job_reports_and_writes(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     assert main(["--out", "results"]) == 0
     out, err = capsys.readouterr()
-    assert err == ""
+    progress = [line for line in err.splitlines() if "kernels were prepared" not in line]
+    assert progress == [
+        f"{n}: training ..." for n in ("auto_mpg", "concrete", "airfoil_self_noise")
+    ]
     assert max(map(len, out.splitlines())) <= 90
     for name in ("w¹₁₁", "w¹₂₁", "b₁₁", "w¹₁₂", "w¹₂₂", "b₁₂", "w²₁₁", "w²₂₁", "b₂₁"):
         assert re.search(rf"{name} = -?[\d.]+", out)
@@ -141,9 +151,14 @@ def test_text_and_holes_are_told_and_predicted_from(tmp_path, capsys, samples):
 
     (tmp_path / "later.csv").write_text("b,c,a\n0.5,x,low\n,x,new\n")
     assert main(["predict", "m.npz", "later.csv"]) == 0
-    got = [float(line) for line in capsys.readouterr().out.splitlines()[1:]]
+    out, err = capsys.readouterr()
+    assert err == "Note: New text in 'a', taken for no level: 'new'.\n"
+    got = [float(line) for line in out.splitlines()[1:]]
     del model.feature_names_in_
     fill = model.columns_[1]["fill"]
+    to_train_on = tables.split_rows(X[:, 1], y, 0.2, 0).X
+    assert fill == np.median(to_train_on[to_train_on > 0.2])
+    assert load_pipeline("m.npz").predict(pd.read_csv("later.csv")).tolist() == got
     assert got == model.predict([[0, 1, 0.5, 0], [0, 0, fill, 1]]).tolist()
 
     model = BackpropRegressor.load("m.npz").fit(X, y)
@@ -189,10 +204,10 @@ def test_a_picture_of_the_fit_is_drawn_if_asked_for(tmp_path):
 
 
 def test_a_long_training_without_a_bar_says_where_it_is(capsys, monkeypatch, samples):
-    monkeypatch.setattr("fastbp.app.job.PULSE", -1.0)
+    monkeypatch.setattr("fastbp.app.progress.PULSE", -1.0)
     settings = {"max_iter": 3, "n_iter_no_change": np.inf}
     BackpropRegressor((2,), **settings).set_callbacks(Lines()).fit(*samples)
-    assert capsys.readouterr().out.splitlines()[-1] == "  epoch 3 of at most 3"
+    assert capsys.readouterr().err.splitlines()[-1] == "  epoch 3 of at most 3"
 
 
 def test_predictions_never_take_the_place_of_the_model_or_the_table(tmp_path, capsys):
@@ -225,6 +240,139 @@ def test_a_model_without_names_needs_as_many_columns(samples, capsys):
     assert "2 inputs, table.csv has 3 columns" in capsys.readouterr().err
     np.savetxt("inputs.csv", X, delimiter=",", header="u,v", comments="")
     assert main(["predict", "m.npz", "inputs.csv"]) == 0
+
+
+DIALECTS = {
+    "plain": "%s,%s,%s,%s,%s,%s\n",
+    "quoted": '"%s","%s","%s","%s","%s","%s"\n',
+    "semicolons": "%s;%s;%s;%s;%s;%s\n",
+    "tabs": "%s\t%s\t%s\t%s\t%s\t%s\n",
+    "bars": "%s | %s | %s | %s | %s | %s\n",
+    "with an index": "#,%s,%s,%s,%s,%s,%s\n",
+    "from Excel": "%s,%s,%s,%s,%s,%s,\r\n",
+    "European": "%s;%s;%s;%s;%s;%s\n",
+    "thousands": '"%s","%s","%s","%s","%s","%s"\n',
+    "blank lines": "\n%s,%s,%s,%s,%s,%s\n",
+}
+
+
+@pytest.mark.parametrize("kind", DIALECTS)
+def test_tables_of_any_dialect_are_trained_on_and_predicted_for(kind, tmp_path, capsys):
+    random = np.random.default_rng(0)
+    lines = [("size", "city", "share", "day", "sold", "price")]
+    for i in range(40):
+        size, sold = round(1500 * random.random() + 900.25, 2), bool(random.random() < 0.5)
+        city, hole = ["Oslo", "Rome", "Lima", "NA"][i % 4], i % 5 == 0
+        day = f"2024-{1 + i % 12:02d}-07"
+        price = round(3 * size + 1000 * sold, 2)
+        cells = [f"{size}", city, "" if hole else f"{i / 8}%", day, f"{sold}", f"{price}"]
+        if kind == "European":
+            cells = [cell.replace(".", ",") for cell in cells]
+            cells[3] = f"07.{1 + i % 12:02d}.2024"
+        if kind == "thousands":
+            cells[0], cells[5] = f"{size:,}", f"{price:,}"
+        lines.append(tuple(cells))
+    lines = [DIALECTS[kind] % line for line in lines]
+    if kind == "with an index":
+        lines = [line.replace("#", str(i) if i else "") for i, line in enumerate(lines)]
+    encoding = "utf-8-sig" if kind == "from Excel" else "utf-8"
+    (tmp_path / "t.csv").write_text("".join(lines), encoding=encoding, newline="")
+    assert main(["train", "t.csv", "--target", "price", *FAST, "--json"]) == 0
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert err == "" and told["rows"] == {"train": 32, "test": 8, "left_out": 0}
+    became = [line.partition(",")[0] for line in told["columns"].values()]
+    assert became[1:3] == ["text", "percentages"] and became[4] == "numbers"
+    assert became[0].startswith("numbers") and became[3].startswith("dates")
+    assert "tells the holes" in told["columns"]["city"] and "median" in told["columns"]["share"]
+    assert main(["predict", told["model"], "t.csv"]) == 0
+    predicted = [float(y) for y in capsys.readouterr().out.splitlines()[1:]]
+    if not REFERENCE:  # the numbers are the same whatever the dialect
+        REFERENCE.extend(predicted)
+    np.testing.assert_allclose(predicted, REFERENCE, rtol=1e-6)
+
+
+REFERENCE = []
+
+
+def test_an_ensemble_predicts_intervals_and_reports_all_that_is_asked_for(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    asked = ["--ensemble", "2", "--cv", "2", "--importance", "i.svg", "--plot", "p.svg"]
+    assert train(*asked, "--model", "e.npz") == 0
+    out = capsys.readouterr().out
+    assert re.search(r"2-fold cross-validation: R² -?\d\.\d+ ± \d\.\d+, RMSE \S+ ± \S+ \(mean", out)
+    assert re.search(r"Trained 2 networks for [\d to]+ epochs\.", out)
+    assert re.search(r"Intervals for 90% of new rows: prediction ± \S+; \d+ of 10 test rows", out)
+    by_column = dict(re.findall(r"^   ([ab])  +(\S+) ± ", out, re.M))
+    assert float(by_column["b"]) > float(by_column["a"])  # y = a + 2 b
+    drawn = (tmp_path / "i.svg").read_text(encoding="utf-8")
+    assert "<svg" in drawn and "<!-- b -->" in drawn
+    assert "2 networks" in (tmp_path / "p.svg").read_text(encoding="utf-8")
+
+    assert main(["predict", "e.npz", "table.csv", "--intervals", "0.8"]) == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header == "prediction,lower,upper"
+    model = BackpropEnsembleRegressor.load("e.npz")
+    assert model.n_estimators == 2
+    pipeline = load_pipeline("e.npz")
+    X = pipeline[0].transform(pd.read_csv("table.csv"))
+    wanted = [pipeline[-1].predict(X), *pipeline[-1].predict_interval(X, 0.8)]
+    np.testing.assert_array_equal(
+        [line.split(",") for line in rows], np.array(wanted).T.astype(str)
+    )
+
+
+def test_json_is_all_there_is_on_standard_output(capsys):
+    options = ["--json", "--cv", "2", "--model", "m.npz"]
+    assert main(["train", "--importance", "table.csv", "--target", "y", *FAST, *options]) == 0
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert err == "" and out.count("\n") == 1
+    assert told["columns"] == {"a": "numbers", "b": "numbers"} and told["model"] == "m.npz"
+    assert len(told["cross_validation"]["rmse"]) == 2 and told["target"] == "y"
+    assert [each["column"] for each in told["importance"]] == ["b", "a"]
+    assert set(told["test"]) == {"the mean", "LinearRegression", "BackpropRegressor"}
+    assert main(["predict", "m.npz", "table.csv", "--json"]) == 0
+    predicted = json.loads(capsys.readouterr().out)
+    assert predicted["rows"] == len(predicted["prediction"]) == 50
+    assert main(["predict", "m.npz", "table.csv", "--json", "--out", "p.csv"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"rows": 50, "notes": [], "out": "p.csv"}
+
+
+def test_a_dash_is_standard_input_or_output(table, capsysbinary, monkeypatch):
+    def stdin(content):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+    for _ in range(2):  # the second time there is a model already
+        stdin(table.read_bytes())
+        assert main(["train", "-", "--target", "y", *FAST]) == 0
+        assert b"Model: fastbp-stdin.npz" in capsysbinary.readouterr().out
+    assert train("--model", "-") == 0
+    out, err = capsysbinary.readouterr()
+    assert b"Model: standard output" in err
+    stdin(out)
+    assert main(["predict", "-", "table.csv", "--out", "-"]) == 0
+    written = capsysbinary.readouterr().out
+    stdin(table.read_bytes())
+    assert main(["predict", "fastbp-stdin.npz", "-"]) == 0
+    assert capsysbinary.readouterr().out == written
+    stdin(table.read_bytes() + b"1,x,3\n")
+    assert main(["predict", "fastbp-stdin.npz", "-"]) == 2
+    told = b"standard input, line 52, column 'b': 'x' is not a number"
+    assert told in capsysbinary.readouterr().err
+
+
+def test_a_target_may_have_holes_and_thousands(tmp_path, capsys):
+    rows = [f'{i},"{1000 + i:,}"' for i in range(30)] + ["5,", "6,NA"]
+    (tmp_path / "t.csv").write_text(
+        "\n".join([",a,y", *(f"{i},{row}" for i, row in enumerate(rows))])
+    )
+    assert main(["train", "t.csv", "--target", "y", *FAST]) == 0
+    out = capsys.readouterr().out
+    assert "t.csv: 1 column to predict y from\n  y is numbers with separators of thousands\n" in out
+    assert (
+        "  a column without a name: left out\n2 rows without a value of y left out\n24 rows" in out
+    )
 
 
 # ------------------------------------------------------------------------ explain, export
@@ -285,6 +433,7 @@ def test_export_writes_what_the_model_writes(tmp_path, capsys, samples):
 
 # ------------------------------------------------------------------------------ mistakes
 
+COMMANDS = "train", "predict", "explain", "export"
 TRAIN = ("train", "table.csv", "--target", "y")
 MISTAKES = [
     (("train", "none.csv", "--target", "y"), "none.csv: No such file"),
@@ -312,6 +461,21 @@ MISTAKES = [
     ((*TRAIN, "--model", "table.csv"), "the table itself"),
     ((*TRAIN, "--model", "no/such/folder.npz"), "No such file"),
     ((*TRAIN, "--model", "p.png", "--plot", "p.png"), "both"),
+    ((*TRAIN, "--importance", "p.png", "--plot", "p.png"), "both"),
+    ((*TRAIN, "--importance", "no/p.png"), "No such file"),
+    ((*TRAIN, "--model", "-", "--json"), "standard output"),
+    ((*TRAIN, "--ensemble", "0"), "'0' is no whole number of 1 or more"),
+    ((*TRAIN, "--cv", "x"), "'x' is no whole number of 2 or more"),
+    ((*TRAIN, "--cv", "41"), "more than the 40 rows"),
+    (("train", "text.csv", "--target", "y"), "line 2, column 'y': 'low' is not a number"),
+    (("train", "holes.csv", "--target", "y"), "the target 'y' has no values"),
+    (("train", "empty.csv", "--target", "y"), "is empty"),
+    (("train", "header.csv", "--target", "y"), "no rows"),
+    (("train", "-", "--target", "y"), "standard input is empty"),
+    (("predict", "-", "-"), "can't both be standard input"),
+    (("predict", "-", "table.csv"), "standard input is not a model"),
+    (("predict", "m.npz", "table.csv", "--intervals", "2"), "'2' is no number between 0 and 1"),
+    (("predict", "m.npz", "table.csv", "--intervals", "0.9"), "train with --ensemble"),
     (("predict", "none.npz", "table.csv"), "none.npz: No such file"),
     (("predict", "table.csv", "table.csv"), "not a model"),
     (("predict", "later.npz", "table.csv"), "format"),
@@ -346,6 +510,10 @@ def files(tmp_path_factory):
     """Tables and models that some mistakes need."""
     folder = tmp_path_factory.mktemp("files")
     (folder / "only.csv").write_text("y\n1\n2\n")
+    (folder / "text.csv").write_text("a,y\n" + "".join(f"{i},low\n" for i in range(20)))
+    (folder / "holes.csv").write_text("a,y\n" + "".join(f"{i},\n" for i in range(20)))
+    (folder / "empty.csv").write_text("")
+    (folder / "header.csv").write_text("a,y\n")
     (folder / "names.csv").write_text("a,y\n" + "".join(f"n{i},{i}\n" for i in range(20)))
     (folder / "less.csv").write_text("a\n1\n2\n")
     (folder / "one.csv").write_text("a,y\n1,2\n")
@@ -359,7 +527,10 @@ def files(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("arguments", "told"), MISTAKES, ids=lambda value: str(value)[:60])
-def test_a_mistake_is_told_in_one_line_and_exits_2(arguments, told, files, tmp_path, capsys):
+def test_a_mistake_is_told_in_one_line_and_exits_2(
+    arguments, told, files, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
     for file in files.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -392,7 +563,9 @@ def start(*arguments, **environment):
     )
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["train", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--version"], ["--help"], *([name, "--help"] for name in COMMANDS)]
+)
 def test_help_and_version_exit_0(arguments, capsys):
     assert main(arguments) == 0
     assert (__version__ if arguments == ["--version"] else "usage") in capsys.readouterr().out
@@ -401,7 +574,8 @@ def test_help_and_version_exit_0(arguments, capsys):
 def test_a_terminal_that_knows_only_ascii_gets_ascii():
     with start(*TRAIN, *FAST, PYTHONIOENCODING="ascii", PYTHONUTF8="0") as process:
         out, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (0, "")
+    assert process.returncode == 0
+    assert not err or err.startswith("The kernels were prepared in ")
     assert "test R2" in out
 
 
@@ -424,13 +598,13 @@ def test_ctrl_c_exits_130_with_one_line(tmp_path, samples, ctrl_c_is_heard):
     big = np.tile(np.c_[X, y], (1000, 1))
     np.savetxt(tmp_path / "big.csv", big, delimiter=",", header="a,b,y", comments="", fmt="%g")
     with start("train", "big.csv", "--target", "y", "--hidden", "500,500") as process:
-        # The kernels are ready once the line that announces them has its end.
-        while not process.stdout.readline().startswith("Preparing"):
-            assert process.poll() is None
-        time.sleep(0.5)
+        while "rows to train on" not in (line := process.stdout.readline()):
+            assert line
+        time.sleep(1.5)  # the kernels are loaded meanwhile
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (130, "fastbp: interrupted\n")
+    told = [line for line in err.splitlines() if not line.startswith("The kernels were prepared")]
+    assert (process.returncode, told) == (130, ["fastbp: interrupted"])
     assert not (tmp_path / "fastbp-big.npz").exists()
 
 

@@ -3,6 +3,11 @@
 import re
 from pathlib import Path
 
+import numpy as np
+import pytest
+
+from fastbp import BackpropRegressor
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -30,6 +35,17 @@ def test_the_two_commands_are_one_line_each_and_come_first():
     assert first.count("\n") == second.count("\n") == 1
     assert first.rstrip().endswith("python -m fastbp")
     assert second.rstrip().endswith("python -m pytest")
+
+
+def test_a_table_with_text_and_holes_is_trained_on_as_shown(monkeypatch, tmp_path, capsys):
+    pd = pytest.importorskip("pandas")
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame({"city": ["Oslo", "Rome"] * 6, "age": [*range(11), None]})
+    quick = BackpropRegressor((4,), max_iter=3, early_stopping=False)
+    (program,) = blocks("python", section("Tables with text, holes and dates"))
+    exec(program, {"frame": frame, "y": np.arange(12.0), "BackpropRegressor": lambda: quick})
+    assert capsys.readouterr().out.startswith("city: text, a column for each of 2 levels\nage: num")
+    assert (tmp_path / "model.npz").exists()
 
 
 def test_the_lesson_prints_what_it_shows_and_shipping_writes_what_it_says(

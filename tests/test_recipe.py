@@ -432,6 +432,24 @@ def test_a_fit_that_learnt_nothing_says_so_and_what_to_do(table):
         BackpropRegressor(9, alpha=1e4, random_state=0).fit(X, y)
 
 
+def test_units_that_get_no_gradient_are_told_if_nothing_was_learnt(table):
+    X, y = table
+    model = BackpropRegressor(9, "relu", random_state=0, warm_start=True, max_iter=1)
+    model.set_params(early_stopping=False, learning_rate_init=1e-9).fit(X, y)
+    fifth = model.intercepts_[0][4]
+    model.coefs_[1][:] = 0.0
+    model.intercepts_[0][:5] = -1e9
+    with pytest.warns(
+        ConvergenceWarning, match=r"nothing.* In hidden layer 1: dead are 56% .*Lower"
+    ):
+        model.fit(X, y)
+    model.intercepts_[0][4] = fifth
+    with pytest.warns(ConvergenceWarning) as caught:
+        model.fit(X, y)
+    told = " ".join(str(warning.message) for warning in caught)
+    assert "learnt nothing" in told and "hidden layer" not in told
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("n_outputs", [1, 2])
 def test_the_loss_of_the_best_constant_is_the_least_there_is(loss, n_outputs):

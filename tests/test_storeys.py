@@ -63,19 +63,30 @@ WINGS = [
         "",
         [
             {"resuming"},
-            {"inputs", "persistence", "moving", "endings"},
+            {"inputs", "persistence", "moving", "hidden"},
+            {"endings"},
             {"estimator"},
             {"ensemble", "warmup"},
-            {"__init__"},
-            {"plotting"},
         ],
     ),
+    ("tabular", [{"cells"}, {"frames"}, {"columns"}, {"vectorizer"}]),
+    ("", [{"__init__"}, {"plotting"}]),
     (
         "lessons",
         [{"names"}, {"step"}, {"lines", "chain", "diagnosis"}, {"text", "mathml", "picture"}],
     ),
     ("", [{"explain", "skl2onnx"}]),
-    ("app", [{"tables"}, {"columns", "job"}, {"explaining", "exporting"}]),
+    (
+        "app",
+        [
+            {"files", "progress", "report"},
+            {"dialects"},
+            {"tables"},
+            {"job", "predicting"},
+            {"training", "explaining", "exporting"},
+            {"options"},
+        ],
+    ),
     ("", [{"__main__"}]),
 ]
 

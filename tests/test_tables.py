@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from fastbp.app import tables
+from fastbp.app import dialects, files, tables
 
 TABLE = "a,b,y\n1,2.5,3\n-4,5e-1,6\n"
 
@@ -122,9 +122,9 @@ MISTAKES = [
     ('a,b\n"1"5,2\n', "line 2 is not CSV"),
     ("a,b\n,\n", "no rows"),
     ('"' + "a," * 10**5, "not CSV"),
-    ("a" * (tables.LONGEST_HEADER + 2), "longer than"),
+    ("a" * (dialects.LONGEST_HEADER + 2), "longer than"),
     ("a," * 100_001 + "\n", "100,002 columns"),
-    ("\n" * 2 * tables.LONGEST_HEADER + "a\n1\n", "is empty"),
+    ("\n" * 2 * dialects.LONGEST_HEADER + "a\n1\n", "is empty"),
     ("a,b\n1,2\n".encode("utf-16"), "UTF-8"),
 ]
 
@@ -231,10 +231,10 @@ def test_a_split_that_leaves_too_few_rows_is_refused(rows, share):
 
 
 def test_what_can_be_written_is_told_without_leaving_a_trace(tmp_path):
-    tables.check_writable(tmp_path / "new.npz")
+    files.check_writable(tmp_path / "new.npz")
     assert list(tmp_path.iterdir()) == []
     kept = written(tmp_path, TABLE)
-    tables.check_writable(kept)
+    files.check_writable(kept)
     assert kept.read_text() == TABLE
 
 
@@ -242,4 +242,4 @@ def test_what_is_read_is_never_to_be_overwritten(tmp_path):
     path = written(tmp_path, TABLE)
     (tmp_path / "link.npz").symlink_to(path)
     with pytest.raises(ValueError, match="the table itself"):
-        tables.check_writable(tmp_path / "link.npz", keep=path)
+        files.check_writable(tmp_path / "link.npz", keep=path)

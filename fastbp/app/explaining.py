@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fastbp import BackpropRegressor
-from fastbp.app import tables
+from fastbp.app import files, predicting, tables
 from fastbp.app.job import FOUNDING
 from fastbp.explain import explain_step
 from fastbp.lessons import picture
@@ -44,15 +44,24 @@ def _subject(args):
         path, features, target = args.table, args.features, args.target
         if target is None:
             raise ValueError("TABLE.csv needs a --target COLUMN.")
-    dialect = {"delimiter": args.delimiter, "decimal": args.decimal}
-    if args.model:
-        model, table = BackpropRegressor.load(args.model), tables.read(path, **dialect)
-        features = getattr(model, "feature_names_in_", features)
-        X, y = table.numbers(list(features)), table.numbers([target]).ravel()
-        return model, X, y
-    features, X, y = tables.read_samples(path, target, features, **dialect)
-    model = untrained(X, y, args.hidden_layer_sizes, args.activation or "logistic", args.seed)
-    model.feature_names_in_ = tables.names_as_array(features)
+    pipeline = predicting.load(args.model) if args.model else None
+    table = tables.read(files.given(path), delimiter=args.delimiter, decimal=args.decimal)
+    if pipeline is None:
+        vectorizer = tables.vectorizer_for(table)
+        frame = table.frame(tables.features_of(table, target, features))
+        with table.located():
+            X = vectorizer.fit_transform(frame)
+    else:
+        vectorizer, model = pipeline
+        if not isinstance(model, BackpropRegressor):
+            raise ValueError(f"{args.model} is an ensemble; a step is one of a single network.")
+        frame = predicting.frame_for(vectorizer, table)
+        with table.located():
+            X = vectorizer.transform(frame)
+    y = table.numbers([target]).ravel()
+    if pipeline is None:
+        model = untrained(X, y, args.hidden_layer_sizes, args.activation or "logistic", args.seed)
+    model.feature_names_in_ = vectorizer.get_feature_names_out()
     return model, X, y
 
 
@@ -62,7 +71,7 @@ def explain(model, x, y, args):
     page, drawing = folder / "fastbp-explain.html", folder / "fastbp-explain.png"
     folder.mkdir(parents=True, exist_ok=True)
     for path in (page, drawing):
-        tables.check_writable(path, keep=args.table)
+        files.check_writable(path, keep=args.table)
     explanation = explain_step(model, x, y, learning_rate=args.learning_rate)
     print(explanation)
     explanation.to_page(page)

@@ -1,16 +1,10 @@
 """The main job: train on the shipped data, compare with scikit-learn, report.
 
-Also what the other commands share with it: measuring, tables of results, progress.
+Also how it and the other commands measure.
 """
 
-import os
-import signal
-import sys
-import threading
 import time
 import warnings
-from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,16 +12,14 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.linear_model import LinearRegression
-from sklearn.metrics import r2_score, root_mean_squared_error
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastbp import BackpropRegressor, __version__, plotting
-from fastbp.app import tables
-
-#: Seconds between two lines of progress where there is no bar.
-PULSE = 5.0
+from fastbp.app import files, tables
+from fastbp.app.progress import bars, prepare_kernels, say, step_of
+from fastbp.app.report import figures, table_of
 
 # ----------------------------------------------------------------- training and measuring
 
@@ -56,90 +48,7 @@ def evaluate(name, model, split):
     return Result(name, seconds, y_pred, warned)
 
 
-def prepare_kernels(*calls, stream=None):
-    """Make calls that compile the kernels, or load them, so that no time that is told holds it."""
-    told = "Preparing the kernels (compiled on first use, then kept on disk) ... "
-    print(told, end="", file=stream, flush=True)
-    start, seconds = time.perf_counter(), ""
-    try:
-        with ctrl_c_ends_the_process():
-            for call in calls:
-                call()
-        seconds = f"{time.perf_counter() - start:.1f} s"
-    finally:
-        print(seconds, file=stream, flush=True)
-
-
-def step_of(model, n_features, n_samples):
-    """A call that trains such a model for a step, on zeros: which kernel does it goes by its layers
-    and its batches."""
-
-    def call():
-        n = min(4096, n_samples)  # from where on there are larger batches
-        clone(model).partial_fit(np.zeros((n, n_features)), np.zeros(n)).predict(
-            np.zeros((1, n_features))
-        )
-
-    return call
-
-
-@contextmanager
-def ctrl_c_ends_the_process():
-    """Take Ctrl-C without an exception: raised within LLVM, it would be lost, or crash."""
-
-    def leave(*_):
-        os.write(2, b"fastbp: interrupted\n")
-        os._exit(130)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread hears of Ctrl-C
-        return
-    before = signal.signal(signal.SIGINT, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def print_results(results, y_test, unit=""):
-    """A table: one line for each model."""
-    unit = f" ({unit})" if unit else ""
-    width = max(len(result.name) for result in results)
-    heading = f"test RMSE{unit}"
-    print(f"\n   {'model':{width}}  {heading:>16}  {'test R²':>8}  {'training':>9}")
-    for result in results:
-        rmse = root_mean_squared_error(y_test, result.y_pred)
-        r2 = r2_score(y_test, result.y_pred)
-        seconds = f"{result.seconds:.3f} s"
-        print(f"   {result.name:{width}}  {rmse:>16.4g}  {r2:>8.3f}  {seconds:>9}")
-    print()
-
-
 # ----------------------------------------------------------------------------- progress
-
-
-class Lines:
-    """A callback of scikit-learn's that prints a line now and then, where there is no bar."""
-
-    def setup(self, estimator, context):
-        self.last = time.monotonic()
-
-    def on_fit_task_begin(self, estimator, context):
-        pass
-
-    def on_fit_task_end(self, estimator, context):
-        if context.parent is not None and time.monotonic() - self.last > PULSE:
-            self.last = time.monotonic()
-            done, most = context.task_id + 1, context.parent.max_subtasks
-            print(f"  epoch {done} of at most {most}", flush=True)
-
-    def teardown(self, estimator, context):
-        pass
-
-
-def bars():
-    """Whether progress bars can be shown: in a terminal, with rich."""
-    return sys.stdout.isatty() and find_spec("rich") is not None
 
 
 def evaluate_all(title, models, split):
@@ -149,13 +58,15 @@ def evaluate_all(title, models, split):
     time measured.
     """
     if not bars():
-        print("   training ...", flush=True)
+        say(f"{title}: training ...")
         return [evaluate(name, model, split) for name, model in models.items()]
+    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
     results = []
     columns = BarColumn(), TextColumn("{task.description}")
-    with Progress(*columns, auto_refresh=False, transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, auto_refresh=False, transient=True) as progress:
         task = progress.add_task(title, total=len(models))
         for name, model in models.items():
             progress.update(task, description=f"{title}: {name}", refresh=True)
@@ -203,7 +114,7 @@ def run_job(args):
     folder = Path(args.job_out)
     folder.mkdir(parents=True, exist_ok=True)
     for job in (FOUNDING, *JOBS):
-        tables.check_writable(folder / f"fastbp-{job.name}.npz")
+        files.check_writable(folder / f"fastbp-{job.name}.npz")
     print(f"fastbp {__version__}")
     models = FOUNDING.model, FIFTY_FIFTY, BackpropRegressor()
     prepare_kernels(*(step_of(model, 2, 300) for model in models))
@@ -225,7 +136,7 @@ def run_one(job, folder, seed):
     print(f"   {len(split.y)} rows to train on, {len(split.y_test)} to test on")
     model = clone(job.model).set_params(random_state=seed)
     results = evaluate_all(job.name, rivals(job, model) | {"BackpropRegressor": model}, split)
-    print_results(results, split.y_test, job.unit)
+    print(*table_of(figures(results, split.y_test), job.unit), sep="\n")
     if job is FOUNDING:
         print_nine_parameters(model)
     else:

@@ -153,7 +153,9 @@ def scored_on(samples, rows):
     """Some of the samples, as held-out ones."""
     weight = samples.sample_weight
     weight = weights_at(weight, len(samples.y), rows) if weight.size else None
-    return held_out_of(samples.X[rows], samples.y[rows], weight)
+    X, y = samples.X[rows], samples.y[rows]
+    X.flags.writeable = y.flags.writeable = False  # else kernels would be compiled once more
+    return held_out_of(X, y, weight)
 
 
 def new_seed(random_state):

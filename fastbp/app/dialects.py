@@ -1,0 +1,114 @@
+"""The first lines of a CSV file: how it is written, and the names of its columns."""
+
+import csv
+import io
+from itertools import islice
+from typing import NamedTuple
+
+from fastbp.app.files import is_blank
+from fastbp.tabular.cells import NUMBER, TWO_MEANINGS, TableError
+
+#: What may stand between the fields of a table, if it isn't told: the likelier first.
+DELIMITERS = ",;\t|"
+
+#: Lines by which delimiter and decimal mark are judged.
+LINES_JUDGED = 50
+
+#: Nothing that anyone writes as a table has more columns, or a longer header (in characters).
+MOST_COLUMNS = 100_000
+LONGEST_HEADER = 2**24
+
+
+class Dialect(NamedTuple):
+    """How a table writes its fields and its numbers."""
+
+    delimiter: str
+    decimal: str
+
+
+def first_lines(text, path):
+    """What to judge a table by: some lines, at least one, and whether that is all of it."""
+    sample, judged = "", 0
+    while judged <= LINES_JUDGED:
+        more = text.read()
+        if not more:
+            return sample, True
+        sample += more
+        judged = max(sample.count("\n"), sample.count("\r"))
+        if len(sample) > LONGEST_HEADER:
+            if not judged:
+                raise TableError(
+                    f"{path} is not a table: its first line is longer than {LONGEST_HEADER:,} "
+                    "characters."
+                )
+            break
+    return sample, False
+
+
+def dialect_of(sample, whole, delimiter, decimal):
+    """How a table is written, by its first lines and what is known."""
+    lines = list(islice(io.StringIO(sample, newline=""), LINES_JUDGED))
+    if not whole and len(lines) > 1 and sample.endswith(lines[-1]):
+        lines.pop()  # it may be cut
+    if delimiter is None:
+        able = [mark for mark in DELIMITERS if mark != decimal and mark in sample]
+        delimiter = max(able, key=lambda mark: _likelihood(lines, mark), default=",")
+    return Dialect(delimiter, decimal or _decimal(lines, delimiter))
+
+
+def _rows(lines, delimiter):
+    """Rows of fields, as far as they can be read, without those that are empty."""
+    rows = []
+    try:
+        for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=True):
+            if any(map(str.strip, row)):
+                rows.append(row)
+    except csv.Error:
+        pass
+    return rows
+
+
+def _likelihood(lines, delimiter):
+    """By which one takes a delimiter for another: rows like the header, and cells like numbers."""
+    rows = _rows(lines, delimiter)
+    if not rows or len(rows[0]) < 2:
+        return (0.0, 0.0)
+    header, *rows = rows
+    alike = sum(len(row) == len(header) for row in rows)
+    cells = [cell.strip() for row in rows for cell in row]
+    numbers = sum(bool(NUMBER.fullmatch(cell)) for cell in cells)
+    return (max(alike, 0.5) / max(len(rows), 1), numbers / max(len(cells), 1))
+
+
+def _decimal(lines, delimiter):
+    """A comma if numbers have one that can be nothing else, and none has a point."""
+    cells = [cell.strip().rstrip("% ") for row in _rows(lines, delimiter)[1:] for cell in row]
+    sure = [cell for cell in cells if NUMBER.fullmatch(cell) and not TWO_MEANINGS.fullmatch(cell)]
+    if any("," in cell for cell in sure) and not any("." in cell for cell in sure):
+        return ","
+    return "."
+
+
+def header_of(sample, delimiter, path):
+    """The names of the columns, and the length of the text that holds them."""
+    length = 0
+
+    def lines():
+        nonlocal length
+        for line in io.StringIO(sample, newline=""):
+            length += len(line)
+            yield line
+
+    reader = csv.reader(lines(), delimiter=delimiter, skipinitialspace=True, strict=True)
+    try:
+        names = next((row for row in reader if not is_blank(row)), None)
+    except csv.Error as error:
+        raise TableError(f"{path}, line {reader.line_num} is not CSV: {error}.") from None
+    if names is None:
+        raise TableError(f"{path} is empty, or begins with too many blank lines.")
+    if len(names) > MOST_COLUMNS:
+        raise TableError(f"{path} has {len(names):,} columns; {MOST_COLUMNS:,} are read at most.")
+    names = [name.strip() for name in names]
+    if all(map(NUMBER.fullmatch, names)):
+        raise TableError(f"{path} has no header: its first line holds numbers.")
+    return names, length

@@ -1,0 +1,111 @@
+"""How far a command is, on standard error: what people see who wait, and nobody else reads."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.callback import ProgressBar
+
+#: Seconds between two lines of progress where there is no bar.
+PULSE = 5.0
+
+#: Where nobody looks on, a preparation is worth a line that took so many seconds.
+SLOW = 1.0
+
+
+def is_watched():
+    """Whether somebody sees standard error."""
+    return sys.stderr.isatty()
+
+
+def bars():
+    """Whether progress bars can be shown: in a terminal, with rich."""
+    return is_watched() and find_spec("rich") is not None
+
+
+def prepare_kernels(*calls):
+    """Make calls that compile the kernels, or load them, so that no time that is told holds it."""
+    once = "(compiled on first use, then kept on disk)"
+    if is_watched():
+        say(f"Preparing the kernels {once} ... ", end="")
+    start, seconds = time.perf_counter(), None
+    try:
+        with ctrl_c_ends_the_process():
+            for call in calls:
+                call()
+        seconds = time.perf_counter() - start
+    finally:
+        if is_watched():
+            say("" if seconds is None else f"{seconds:.1f} s")
+    if not is_watched() and seconds > SLOW:
+        say(f"The kernels were prepared in {seconds:.1f} s {once}.")
+
+
+def step_of(model, n_features, n_samples):
+    """A call that trains such a model for a step, on zeros: which kernel does it goes by its layers
+    and its batches."""
+
+    def call():
+        n = min(4096, n_samples)  # from where on there are larger batches
+        clone(model).partial_fit(np.zeros((n, n_features)), np.zeros(n)).predict(
+            np.zeros((1, n_features))
+        )
+
+    return call
+
+
+@contextmanager
+def ctrl_c_ends_the_process():
+    """Take Ctrl-C without an exception: raised within LLVM, it would be lost, or crash."""
+
+    def leave(*_):
+        os.write(2, b"fastbp: interrupted\n")
+        os._exit(130)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread hears of Ctrl-C
+        return
+    before = signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class Lines:
+    """A callback of scikit-learn's that prints a line now and then, where there is no bar."""
+
+    def setup(self, estimator, context):
+        self.last = time.monotonic()
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        if context.parent is not None and time.monotonic() - self.last > PULSE:
+            self.last = time.monotonic()
+            done, most = context.task_id + 1, context.parent.max_subtasks
+            say(f"  epoch {done} of at most {most}")
+
+    def teardown(self, estimator, context):
+        pass
+
+
+def bar():
+    """The callback that shows how far training is."""
+    if not bars():
+        return Lines()
+    import rich
+
+    rich.reconfigure(stderr=True)  # scikit-learn's bar is drawn where rich draws
+    return ProgressBar()
+
+
+def say(text, end="\n"):
+    print(text, end=end, file=sys.stderr, flush=True)

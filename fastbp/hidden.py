@@ -1,0 +1,96 @@
+"""What may be wrong with hidden units: they do nothing, or the same as others."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastbp import parameters
+from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
+
+#: Rows that units are looked at with, at most.
+ROWS = 256
+
+#: σ′ is the difference quotient across so much of z, here where it needs no more digits.
+STEP = 1e-4
+
+#: A unit is saturated where σ′ is below this part of the largest σ′ of its layer's activation …
+FLAT = 0.05
+#: … on so many of the rows; dead, where it is 0 on all of them, or its output hardly changes.
+MOSTLY, CONSTANT = 0.95, 1e-6
+
+#: Units are duplicates if their outputs are so much alike, whatever their sign.
+ALIKE = 0.9999
+
+ADVICE = {
+    "saturated": "Standardize X, or begin with smaller weights: where σ is flat, there is hardly a "
+    "gradient.",
+    "dead": "Lower learning_rate_init, or take another activation: they get no gradient, and will "
+    "not come back.",
+    "duplicate": "Fewer units would do, or more regularly drawn first weights: init='auto'.",
+    "vanishing": "Fewer layers, relu or silu, or standardize=True: hardly anything of the loss "
+    "comes back so far.",
+}
+
+
+class Finding(NamedTuple):
+    """Something that may be wrong with a layer."""
+
+    kind: str  # a key of `ADVICE`
+    layer: int  # of the hidden ones, from 1
+    units: tuple  # their numbers, from 1; of a vanishing gradient none
+    figure: float  # the part of the layer's units; of a gradient, of the last layer's
+    advice: str
+
+    def __str__(self):
+        if self.kind == "vanishing":
+            return (
+                f"hidden layer {self.layer}: the gradient is {self.figure:.1e} of the last "
+                f"layer's. {self.advice}"
+            )
+        some = ", ".join(map(str, self.units[:8])) + (", …" if len(self.units) > 8 else "")
+        return (
+            f"hidden layer {self.layer}: {self.kind} are {self.figure:.0%} of the units ({some}). "
+            f"{self.advice}"
+        )
+
+
+def some_rows(table):
+    """A few of a table's rows, evenly spread."""
+    return table.rows(slice(None, None, -(-len(table.y) // ROWS)))
+
+
+def look(learnt, table):
+    """A Finding for each kind of trouble of each hidden layer.
+
+    Parameters
+    ----------
+    learnt : fastbp.fitting.learnt.Learnt
+    table : fastbp.fitting.fit.Table
+        Of a few rows.
+    """
+    units = learnt.scaling
+    O, _, _ = table.converted(np.float64, units, encoding=learnt.encoding)
+    W, b = parameters.unpack(learnt.theta(units, np.float64), learnt.network())
+    for l, kind in enumerate(learnt.activations, start=1):
+        Z, plain = O @ W[l - 1] + b[l - 1], ACTIVATIONS[kind].plain
+        O = plain(Z)
+        slopes = np.abs(plain(Z + STEP) - plain(Z - STEP)) / (2 * STEP)
+        yield from findings_of(l, slopes, O)
+
+
+def findings_of(l, slopes, O):
+    """Of one hidden layer, each unit at most once: σ′ and O of the units, (n_rows, n_units)."""
+    size = np.abs(O).max(axis=0)
+    dead = (slopes == 0).all(axis=0) | (np.ptp(O, axis=0) <= CONSTANT * size)
+    steepest = slopes.max()
+    saturated = ~dead & ((slopes < FLAT * steepest).mean(axis=0) >= MOSTLY)
+    alive = np.flatnonzero(~dead)
+    duplicate = np.zeros_like(dead)
+    if len(alive) > 1:
+        alike = np.abs(np.corrcoef(O[:, alive], rowvar=False)) > ALIKE
+        duplicate[alive] = np.tril(alike, -1).any(axis=1)  # the first of them is none
+    kinds = {"dead": dead, "saturated": saturated, "duplicate": duplicate & ~saturated}
+    for kind, which in kinds.items():
+        if which.any():
+            units = tuple((np.flatnonzero(which) + 1).tolist())
+            yield Finding(kind, l, units, len(units) / len(dead), ADVICE[kind])

@@ -1,0 +1,236 @@
+"""Data frames with text, holes and dates: the numbers that become of them, and their models."""
+
+import datetime
+import doctest
+import io
+import pickle
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+from sklearn.base import clone
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import check_estimator
+
+from fastbp import (
+    BackpropEnsembleRegressor,
+    BackpropRegressor,
+    TableVectorizer,
+    load_pipeline,
+    save_pipeline,
+    tabular_pipeline,
+)
+from fastbp.tabular import vectorizer
+
+pd = pytest.importorskip("pandas")
+
+QUICK = BackpropRegressor((4,), max_iter=3, early_stopping=False, random_state=0)
+
+NAN, NAT = float("nan"), pd.NaT
+DAYS = pd.DatetimeIndex([pd.Timestamp("1970-01-03"), NAT, pd.Timestamp("1970-01-01 12:00")])
+
+COLUMNS = [
+    ("integers", [1, 2, 4], [[1, 2, 4]]),
+    ("holes", [1.0, NAN, 4.0], [[1, 2.5, 4], [0, 1, 0]]),
+    ("nullable", pd.array([1, None, 4], dtype="Int64"), [[1, 2.5, 4], [0, 1, 0]]),
+    ("booleans", [True, False, True], [[1, 0, 1]]),
+    ("nullable booleans", pd.array([True, None, True], dtype="boolean"), [[1, 1, 1], [0, 1, 0]]),
+    ("objects", np.array([1, None, 4], dtype=object), [[1, 2.5, 4], [0, 1, 0]]),
+    ("decimals", [Decimal("1.5"), Decimal("2"), None], [[1.5, 2, 1.75], [0, 0, 1]]),
+    ("text", ["a", "b", None] * 3, [[1, 0, 0] * 3, [0, 1, 0] * 3, [0, 0, 1] * 3]),
+    ("names", pd.array(["a", pd.NA, "a"], dtype="string"), None),
+    ("category", pd.Categorical([1, 2, 1] * 3), [[1, 0, 1] * 3, [0, 1, 0] * 3]),
+    ("percent", ["5%", "7.5 %", ""], [[5, 7.5, 6.25], [0, 0, 1]]),
+    ("moments", DAYS, [[2, 1.25, 0.5], [0, 1, 0]]),
+    ("with a zone", DAYS.tz_localize("Etc/GMT-6"), [[1.75, 1, 0.25], [0, 1, 0]]),
+    ("days", [datetime.date(1970, 1, 2), datetime.date(1969, 12, 31)], [[1, -1]]),
+    ("periods", pd.period_range("1970-01-01", periods=2, freq="D"), [[0, 1]]),
+    ("durations", pd.to_timedelta(["36h", "-24h"]), [[1.5, -1]]),
+    ("one level", ["a"] * 3 + ["b"], [[1, 1, 1, 0], [0, 0, 0, 1]]),
+]
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"), [c[1:] for c in COLUMNS], ids=[c[0] for c in COLUMNS]
+)
+def test_a_column_of_a_frame_becomes_numbers(values, wanted):
+    frame = pd.DataFrame({"c": values, "one": 1})
+    vectorizer = TableVectorizer()
+    if wanted is None:
+        vectorizer.fit(frame)
+        assert vectorizer.columns_[0].told() == "text, hardly any of it twice: left out"
+        return
+    X = vectorizer.fit_transform(frame)
+    assert X.T.tolist() == [*wanted, [1] * len(frame)]
+    names = vectorizer.get_feature_names_out()
+    assert len(names) == X.shape[1] and names[-1] == "one"
+    np.testing.assert_array_equal(vectorizer.transform(frame[["one", "c"]]), X)
+
+
+def test_what_a_column_was_fitted_on_says_what_its_later_cells_are():
+    frame = pd.DataFrame({"kind": ["a", "b", "c"] * 3, "n": range(9), "day": ["1970-01-02"] * 9})
+    vectorizer = TableVectorizer().fit(frame)
+    later = {"n": ["1,000", None], "day": [pd.Timestamp("1970-01-03"), NAT], "kind": ["c", "new"]}
+    later = pd.DataFrame(later, index=["first", "second"]).assign(more="x")
+    assert vectorizer.transform(later).tolist() == [[0, 0, 1, 1000, 2], [0, 0, 0, 4, 1]]
+    assert [column.kind for column in vectorizer.columns_] == ["text", "numbers", "dates"]
+
+
+def test_decimal_mark_and_thousands_may_be_told():
+    frame = pd.DataFrame({"c": ["1.000,5", "2"], "d": ["1,5", "2%"][:1] * 2})
+    vectorizer = TableVectorizer(decimal=",")
+    assert vectorizer.fit_transform(frame).tolist() == [[1000.5, 1.5], [2, 1.5]]
+    with pytest.raises(ValueError, match="no column of which a number"):
+        TableVectorizer(decimal=",", thousands=False).fit(frame[["c"]].replace("2", "x"))
+
+
+def test_arrays_and_lists_are_tables_without_names():
+    X = np.array([["a", 1.0], ["b", None], ["a", 3], ["b", 3], ["a", 3], ["b", 3]], dtype=object)
+    vectorizer = TableVectorizer()
+    wanted = [[1, 0, 1, 0], [0, 1, 3, 1]]
+    assert vectorizer.fit_transform(X)[:2].tolist() == wanted
+    assert vectorizer.get_feature_names_out().tolist() == ["x0=a", "x0=b", "x1", "x1 is missing"]
+    assert vectorizer.transform(X[:2].tolist()).tolist() == wanted
+    with pytest.raises(ValueError, match="3 features, but TableVectorizer is expecting 2"):
+        vectorizer.transform(np.ones((1, 3)))
+    masked = np.ma.masked_array([[1.0], [5.0], [3.0]], [[0], [1], [0]])
+    assert vectorizer.fit_transform(masked).tolist() == [[1, 0], [2, 1], [3, 0]]
+
+
+FRAME = pd.DataFrame({"size": [1.0, 2.0], "kind": ["a", "b"]})
+MISTAKES = [
+    (FRAME.rename(columns={"size": "Size"}), r"X has no column 'size' \(did you mean 'Size'\?\)"),
+    (FRAME.drop(columns="size"), "its only column is 'kind'"),
+    (FRAME[["size", "size"]], "more than one column 'size'"),
+    (FRAME.assign(size=["x", 1]), "Row 0, column 'size': 'x' is not a number; if the column is"),
+    (FRAME.assign(size=["1", "1e999"]), "Row 1, column 'size': '1e999' is not a finite number"),
+    (FRAME.assign(size=[1, np.inf]).set_index("kind"), "Row b, column 'size': 'inf' is not a fin"),
+    (FRAME.iloc[:0], "0 sample"),
+    (FRAME["size"], "Expected 2D array, got 1D"),
+]
+
+
+@pytest.mark.parametrize(("later", "told"), MISTAKES, ids=[told[:40] for _, told in MISTAKES])
+def test_a_frame_that_does_not_fit_is_refused(later, told):
+    with pytest.raises(ValueError, match=told):
+        TableVectorizer().fit(FRAME).transform(later)
+
+
+def test_what_is_no_table_is_refused():
+    with pytest.raises(TypeError, match="pass it to the regressor"):
+        TableVectorizer().fit(csr_matrix(np.eye(3)))
+    with pytest.raises(ValueError, match="0 sample"):
+        TableVectorizer().fit(FRAME.iloc[:0])
+    with pytest.raises(ValueError, match="more than one column 'kind'"):
+        TableVectorizer().fit(FRAME[["kind", "kind"]])
+    with pytest.raises(ValueError, match="'8,17' is not a number"):
+        TableVectorizer().fit(pd.DataFrame({"c": ["1", "2", "8,17"]}))
+    with pytest.raises(ValueError, match="'decimal' parameter"):
+        TableVectorizer(decimal=";").fit(FRAME)
+    with pytest.raises(ValueError, match="Complex"):
+        TableVectorizer().fit(np.array([[1j]], dtype=object))
+
+
+@pytest.fixture(scope="module")
+def people():
+    """A frame as people have them, with an index, and y."""
+    random = np.random.default_rng(0)
+    n = 60
+    frame = pd.DataFrame(
+        {
+            "city": random.choice(["Oslo", "Rome", "Lima"], n),
+            "age": np.where(random.random(n) < 0.2, NAN, random.integers(20, 60, n)),
+            "share": [f"{x:.1f}%" for x in random.uniform(0, 9, n)],
+            "since": pd.Timestamp("2020-01-01") + pd.to_timedelta(random.integers(0, 999, n), "D"),
+            "name": [f"n{i}" for i in range(n)],
+        },
+        index=[f"row {i}" for i in range(n)],
+    )
+    y = frame["age"].fillna(40) + 10.0 * (frame["city"] == "Rome")
+    return frame, y
+
+
+def test_scikit_learn_takes_the_pipeline_for_one_of_its_own(people):
+    frame, y = people
+    model = tabular_pipeline(QUICK)
+    assert isinstance(tabular_pipeline()[-1], BackpropRegressor)
+    scores = cross_val_score(tabular_pipeline(Ridge()), frame, y, cv=3)
+    assert scores.min() > 0.9
+    grid = {"backpropregressor__hidden_layer_sizes": [(2,), (4,)], "tablevectorizer__decimal": "."}
+    search = GridSearchCV(model, grid | {"tablevectorizer__decimal": ["."]}, cv=2).fit(frame, y)
+    wanted = search.best_estimator_.predict(frame)
+    again = clone(search.best_estimator_).fit(frame, y)
+    np.testing.assert_array_equal(again.predict(frame), wanted)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(again)).predict(frame), wanted)
+    names = again[:-1].get_feature_names_out().tolist()
+    assert names[:3] == ["city=Lima", "city=Oslo", "city=Rome"]
+    assert names[3:] == ["age", "age is missing", "share", "since"]
+    framed = clone(again[0]).set_output(transform="pandas").fit_transform(frame)
+    assert framed.columns.tolist() == names and framed.index[0] == "row 0"
+
+
+@pytest.mark.parametrize(
+    "model",
+    [QUICK, BackpropEnsembleRegressor(QUICK, 2, encoding=None, random_state=0)],
+    ids=["one", "ensemble"],
+)
+def test_a_saved_pipeline_predicts_the_same_of_tables(model, people, tmp_path):
+    frame, y = people
+    pipeline = tabular_pipeline(clone(model)).fit(frame, y)
+    later = frame.iloc[:9, ::-1].assign(city="Bergen", age=NAN)
+    content = io.BytesIO()
+    for path in (tmp_path / "m.npz", content):
+        save_pipeline(pipeline, path)
+        restored = load_pipeline(path)
+        assert restored[0].columns_ == pipeline[0].columns_
+        np.testing.assert_array_equal(restored.predict(later), pipeline.predict(later))
+    with pytest.raises(ValueError, match="no column 'city'"):
+        restored.predict(later.drop(columns="city"))
+    assert not hasattr(pipeline[-1], "feature_names_in_")
+    kept = type(model).load(tmp_path / "m.npz")
+    assert kept.feature_names_in_.tolist() == pipeline[0].get_feature_names_out().tolist()
+    assert not hasattr(kept.fit(np.eye(20), np.arange(20.0)), "columns_")
+
+
+def test_what_a_model_saved_itself_is_a_pipeline_too(tmp_path):
+    X, y = np.random.default_rng(0).random((20, 2)), np.arange(20.0)
+    model = clone(QUICK).fit(X, y)
+    model.save(tmp_path / "plain.npz")
+    pipeline = load_pipeline(tmp_path / "plain.npz")
+    np.testing.assert_array_equal(pipeline.predict(X), model.predict(X))
+    with pytest.raises(ValueError, match="Row 1, column 'x0': the value is missing"):
+        pipeline.predict([[1.0, 2.0], [NAN, 2.0]])
+
+
+def test_only_what_a_file_can_hold_is_saved(tmp_path):
+    for other in (tabular_pipeline(LinearRegression()), make_pipeline(QUICK), QUICK):
+        with pytest.raises(TypeError, match="Only a Pipeline of a TableVectorizer"):
+            save_pipeline(other, tmp_path / "m.npz")
+    with pytest.raises(ValueError, match="not fitted"):
+        save_pipeline(tabular_pipeline(QUICK), tmp_path / "m.npz")
+    assert not (tmp_path / "m.npz").exists()
+
+
+def test_frames_of_polars_are_read_as_those_of_pandas(people):
+    pl = pytest.importorskip("polars")
+    frame, y = people
+    other = pl.DataFrame({name: frame[name].to_list() for name in frame}).with_columns(
+        pl.col("city").cast(pl.Categorical), pl.col("age").cast(pl.Int32, strict=False)
+    )
+    model = tabular_pipeline(QUICK).fit(frame, y)
+    X = tabular_pipeline(QUICK).fit(other, y)[0].transform(other)
+    np.testing.assert_array_equal(X, model[0].transform(frame))
+    np.testing.assert_array_equal(model.predict(other), model.predict(frame))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_scikit_learn_s_checks_of_a_transformer_pass():
+    check_estimator(TableVectorizer())
+
+
+def test_the_examples_in_the_documentation_run():
+    results = doctest.testmod(vectorizer)
+    assert results.attempted > 5 and results.failed == 0
