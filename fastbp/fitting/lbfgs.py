@@ -17,7 +17,7 @@ from fastbp.fitting.plan import samples_of
 from fastbp.fitting.team import CalledOff
 from fastbp.kernels.formulas.losses import LOSSES
 from fastbp.kernels.formulas.losses import TABLE as LOSS_TABLE
-from fastbp.kernels.formulas.network import n_parameters
+from fastbp.kernels.formulas.network import is_by_entries, n_parameters
 from fastbp.kernels.training.records import Model
 
 #: SciPy's word for why it ended, by its status; 1 is either of two limits.
@@ -60,7 +60,8 @@ class _Run:
         self.net, self.theta, self.settings = net, theta, settings
         self.observer, self.ctrl_c = observer, ctrl_c
         self.function = FullBatch(net, theta.dtype, samples, settings)
-        self.history, self.start = History(kernel="tiled"), time.perf_counter()
+        kernel = "sparse" if is_by_entries(net) else "tiled"
+        self.history, self.start = History(kernel=kernel), time.perf_counter()
         self.held_out, self.best_theta, self.best = held_out, theta.copy(), np.inf
         if held_out is not None:
             apart = samples_of(held_out.X, held_out.y, held_out.weight, held_out.order)
