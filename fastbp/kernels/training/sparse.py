@@ -133,8 +133,6 @@ def batch_gradient(threads, training, samples, weight, start, stop):
     """The gradient ← ∂L/∂θ over the samples from start to stop; the first thread returns L."""
     net, recipe, theta = training.net, training.recipe, training.theta
     gradient, X, part, begin = training.gradients[0], samples.X, 0.0, ZERO
-    G = weights(gradient, net, 1)
-    begin_gradient(threads, G)
     empty = room_of_empty(threads, net, training.room[1])
     find_empty(threads, net, theta, X.centre, empty, training.room[1])
     for first in range(start, stop, recipe.tile):
@@ -142,11 +140,11 @@ def batch_gradient(threads, training, samples, weight, start, stop):
         if is_called_off(threads.barrier):
             break
         part += recipe.loss_scale * tile_gradient(
-            threads, training, weight, begin, empty, samples, first, last
+            threads, training, weight, begin, last == stop, empty, samples, first, last
         )
         begin = RESUMED
-    if X.centre.size > 0:
-        take_centre_off(threads, X.centre, biases(gradient, net, 1), G)
+    if X.centre.size > 0 and stop - start > recipe.tile:
+        take_centre_off(threads, X.centre, biases(gradient, net, 1), weights(gradient, net, 1))
         wait(threads.barrier, threads.n)
     if threads.thread == 0 and recipe.alpha > 0:
         part += add_penalty(net, recipe.alpha / weight, theta, gradient)
@@ -154,9 +152,10 @@ def batch_gradient(threads, training, samples, weight, start, stop):
 
 
 @njit
-def tile_gradient(threads, training, weight, begin, empty, samples, start, stop):
+def tile_gradient(threads, training, weight, begin, is_last, empty, samples, start, stop):
     """gradient ← begin + the part of the samples from start to stop; the first thread returns that
-    of L, the others nothing."""
+    of L, the others nothing. From that of W¹ the centre is taken off if the tile is the only one:
+    W¹ is too large to be gone through once more than need be."""
     net, recipe, theta, room = training.net, training.recipe, training.theta, training.room[0]
     gradient, X, order = training.gradients[0], samples.X, samples.order
     tile_forward(threads, net, theta, training.room, order, start, stop, X, empty)
@@ -172,8 +171,11 @@ def tile_gradient(threads, training, weight, begin, empty, samples, start, stop)
     turned, d = vector(training.room[1], 0, n * width), vector(D_first, 0, n * width)
     first, last = share(crew, n, LANES)
     turn_over(rest_of(d, first), n, width, last - first, rest_of(turned, first * width), width)
+    G, g = weights(gradient, net, 1), biases(gradient, net, 1)
+    if begin == ZERO:
+        begin_gradient(threads, X.centre, is_last and X.centre.size > 0, g, G)
     meet(crew)
-    add_entries(threads, X, order, start, stop, turned, weights(gradient, net, 1))
+    add_entries(threads, X, order, start, stop, turned, G)
     meet(crew)
     return part
 
@@ -256,14 +258,21 @@ def find_empty(threads, net, theta, centre, z, room):
     return z
 
 
-@inline
-def begin_gradient(threads, G):
-    """The rows of this thread ← 0."""
+@njit
+def begin_gradient(threads, centre, is_taken_off, g, G):
+    """The rows of this thread ← 0, or − c gᵀ."""
     n, width = G.shape
-    for j in range(threads.thread * TOGETHER, n, threads.n * TOGETHER):
-        rows = vector(G, j * width, (least(j + TOGETHER, n) - j) * width)
-        for i in range(rows.size):
-            rows[i] = 0
+    for first in range(threads.thread * TOGETHER, n, threads.n * TOGETHER):
+        stop = least(first + TOGETHER, n)
+        if is_taken_off:
+            for j in range(first, stop):
+                c = centre[j]
+                for k in range(width):
+                    G[j, k] = -c * g[k]
+        else:
+            rows = vector(G, first * width, (stop - first) * width)
+            for i in range(rows.size):
+                rows[i] = 0
 
 
 @njit
