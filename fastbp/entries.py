@@ -1,5 +1,7 @@
 """Sparse tables, of which only what is stored is ever looked at."""
 
+from itertools import pairwise
+
 import numpy as np
 from scipy import sparse
 
@@ -183,8 +185,8 @@ def _with_whole(A, units, columns, data, indices, indptr):
 
 
 def mean_and_squares(A, weight, smallest):
-    """Of a CSR matrix without duplicates, for `scaling.mean_and_deviation`: the mean of each column,
-    what it differs from that in the mean square, and the unit of what it differs.
+    """Of the columns of a CSR matrix without duplicates, for `scaling.mean_and_deviation`: means,
+    what they differ from these in the mean square, and the unit of what they differ.
 
     Parameters
     ----------
@@ -218,7 +220,7 @@ def mean_and_squares(A, weight, smallest):
 
 
 def _mean_square(A, weight, origin, away, of_zeros, unit):
-    total = of_zeros * ((-origin - away) / unit) ** 2
+    total = np.where(of_zeros > 0, of_zeros * ((origin + away) / unit) ** 2, 0.0)
     for w, j, x in _parts(A, weight):
         total += np.bincount(j, w * ((x - origin[j] - away[j]) / unit[j]) ** 2, len(total))
     return total
@@ -228,7 +230,7 @@ def _parts(A, weight):
     """Of some entries after others: the weights of their rows, their columns, and what they are."""
     row = np.searchsorted(A.indptr, np.arange(0, A.nnz, ENTRIES_AT_A_TIME), "right") - 1
     ends = np.unique(np.append(row, A.shape[0]))
-    for start, stop in zip(ends[:-1], ends[1:], strict=True):
+    for start, stop in pairwise(ends):
         some = slice(A.indptr[start], A.indptr[stop])
         w = np.repeat(weight[start:stop], np.diff(A.indptr[start : stop + 1]))
         yield w, A.indices[some], A.data[some].astype(np.float64)

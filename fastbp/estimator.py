@@ -705,9 +705,7 @@ class BackpropRegressor(
         with np.errstate(all="ignore"):
             # Raw units may be far from 1, where float32 would round the answer away.
             theta = learnt.theta(None, real)
-            samples = table.converted(
-                real, None, encoding=learnt.encoding, by_entries=by_entries
-            )
+            samples = table.converted(real, None, encoding=learnt.encoding, by_entries=by_entries)
             loss, gradient = loss_and_gradient(net, theta, *samples, settings)
         return loss, *parameters.unpack(gradient, net)
 

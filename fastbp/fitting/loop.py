@@ -578,6 +578,6 @@ def some_of(held_out, most):
     step = math.ceil(len(held_out.y) / most)
     if step <= 1 or not held_out.weight[::step].any():
         return held_out
-    X, y = rows_of(held_out.X, slice(None, None, step)), rows_of(held_out.y, slice(None, None, step))
+    X, y = (rows_of(A, slice(None, None, step)) for A in (held_out.X, held_out.y))
     weight = held_out.weight[::step] / held_out.weight[::step].sum()
     return held_out._replace(order=held_out.order[: len(y)], X=X, y=y, weight=weight)
