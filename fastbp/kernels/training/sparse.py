@@ -33,12 +33,12 @@ from fastbp.kernels.machine.threads import is_called_off, next_piece, share_of, 
 from fastbp.kernels.machine.vectors import INTERPRETED, LANES, padded
 from fastbp.kernels.machine.views import least, part_of, rest_of, vector
 from fastbp.kernels.products import products
-from fastbp.kernels.products.blocks import LINE
+from fastbp.kernels.products.blocks import LINE, WIDE
 from fastbp.kernels.products.gradients import outer, turn_over
 from fastbp.kernels.products.tiles import RESUMED, ROWS, VALUES, ZERO
 from fastbp.kernels.training import large
 from fastbp.kernels.training.epoch import part_in_loss, sum_blocks, train_epochs
-from fastbp.kernels.training.large import LARGE, crew_of, meet, share
+from fastbp.kernels.training.large import LARGE, crew_of, meet, share, size_of_room
 from fastbp.kernels.training.records import Kernel
 from fastbp.kernels.training.samples import weight_of
 from fastbp.kernels.training.tiled import D_PART, O_PART, score_of_tile, tile_loss
@@ -77,9 +77,11 @@ def threads(net, parts):
 def room(net, tile, n_threads):
     """That of the layers above; and for the first one, the tile turned over, and a vector of each
     thread and each piece."""
-    above = LARGE.room(net[1:], tile, n_threads)[2]
-    own = int(net["width"][1]) * (tile + PIECES + n_threads)
-    return 2, 3, max(above, -(-own // 3))
+    widths = net["width"][1:]
+    is_packed = widths[:-1] * widths[1:] > WIDE  # on the way forward, and back
+    longest = max([*widths[:-1][is_packed], *widths[1:][is_packed]], default=0)
+    own = int(widths[0]) * (tile + PIECES + n_threads)
+    return 2, 3, max(size_of_room(net, longest, tile, n_threads), -(-own // 3))
 
 
 @entry
