@@ -30,8 +30,7 @@ checked = pytest.mark.skipif(not CHECKED, reason="needs NUMBA_BOUNDSCHECK=1")
 #: kept; prediction, gradient and `as_njit`.
 SELECTION = {
     "test_bounds.py": "not that_is_checked",
-    "test_every_kernel.py": "float32 and (variation or (silu and half_squared_error and adam)) "
-    "and not (sparse and (few or loss or stalls or score))",
+    "test_every_kernel.py": "float32 and (variation or (silu and half_squared_error and adam))",
     "test_large.py": "float32 and (bits or (references and silu))",
     "test_surrogate.py": "is_predict and float32 and (hidden0 or hidden4)",
     "test_gradients.py": "in_float32 and silu",

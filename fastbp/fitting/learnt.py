@@ -168,7 +168,7 @@ class Learnt(NamedTuple):
         # Nothing is taken off raw entries: far from 0, float32 would round the answer away.
         net, theta = without_inputs(self.network()), self.theta(None, np.dtype(np.float64))
         units = scaling.no_scaling(self.n_columns, self.n_outputs)
-        model = Model(net, theta, LOSSES[self.loss], self.rising, *units)
+        model = self._model(net, theta, units)
         if packed is not None:
             packed.in_raw_units = model
         return model
@@ -181,10 +181,13 @@ class Learnt(NamedTuple):
         net, units = self.network(), self.units()
         theta = self.theta(units, self.dtype)
         units = units or scaling.no_scaling(self.n_columns, self.n_outputs)
-        model = Model(net, theta, LOSSES[self.loss], self.rising, *units)
+        model = self._model(net, theta, units)
         if packed is not None:
             packed.model = model
         return model
+
+    def _model(self, net, theta, units):
+        return Model(net, theta, LOSSES[self.loss], self.rising, *units)
 
     def units(self):
         """The scaling, if it is one of these columns, or None."""

@@ -145,6 +145,7 @@ def without_inputs(net):
     net = net.copy()
     for at in ("units_at", "slopes_at"):
         net[at][1:] -= net["width"][0]
+    net.flags.writeable = False
     return net
 
 
