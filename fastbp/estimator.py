@@ -23,6 +23,7 @@ from fastbp.fitting.solvers import SOLVERS
 from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
 from fastbp.kernels.formulas.losses import LINKS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
+from fastbp.kernels.formulas.network import without_inputs
 from fastbp.kernels.training.surrogate import function_of_row
 
 #: Rows predicted in one call of a kernel.
@@ -590,7 +591,7 @@ class BackpropRegressor(
         n_outputs = learnt.n_outputs
         y = np.empty((X.shape[0], n_outputs), learnt.precision(X))
         with np.errstate(all="ignore"):
-            model = learnt.model()
+            model = learnt.model_for(X)
             for rows in scaling.slices(X.shape[0], learnt.rows_at_a_time(ROWS_AT_A_TIME, X)):
                 predictions(model, learnt.columns(X[rows]), y[rows], self.n_threads)
         return y.ravel() if n_outputs == 1 else y
@@ -632,7 +633,8 @@ class BackpropRegressor(
         """
         learnt, X = self._learnt_of(X)
         J = np.empty((X.shape[0], learnt.n_outputs, X.shape[1]))
-        for rows in scaling.slices(X.shape[0]):
+        at_a_time = max(1, min(scaling.CHUNK, scaling.VALUES_AT_A_TIME // X.shape[1]))
+        for rows in scaling.slices(X.shape[0], at_a_time):
             J[rows] = jacobian(learnt, X[rows])
         return J[:, 0] if learnt.n_outputs == 1 else J
 
@@ -733,14 +735,16 @@ class BackpropRegressor(
         of_now = copy(self)  # another thread may be fitting
         learnt = of_now._learnt
         table = of_now._validate_samples(X, y, sample_weight, reset=False, learnt=learnt)
+        by_entries = learnt.encoding is None and table.is_by_entries
         net, real = learnt.network(trained=True), np.dtype(np.float64)
+        net = without_inputs(net) if by_entries else net
         of_loss = {"loss": learnt.loss, "loss_parameter": None}
         settings = settings_of(of_now.get_params(deep=False) | of_loss)
         settings.loss_parameter = learnt.raw_loss_parameter()
         with np.errstate(all="ignore"):
             # Raw units may be far from 1, where float32 would round the answer away.
             theta = learnt.theta(None, real)
-            samples = table.converted(real, None, encoding=learnt.encoding)
+            samples = table.converted(real, None, encoding=learnt.encoding, by_entries=by_entries)
             loss, gradient = loss_and_gradient(net, theta, *samples, settings)
         return loss, *parameters.unpack(gradient, net)
 

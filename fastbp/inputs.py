@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from datetime import date, time, timedelta
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import RegressorMixin
 from sklearn.metrics import d2_pinball_score, r2_score
 from sklearn.utils.validation import (
@@ -13,7 +14,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from fastbp import scaling
+from fastbp import entries, scaling
 
 #: What stands for a moment or a duration in an array of objects. (A datetime is a date.)
 TEMPORAL = (date, time, timedelta, np.datetime64, np.timedelta64)
@@ -77,6 +78,8 @@ def samples(model, X, y, sample_weight, *, reset, omits=False):
             sample_weight = _check_sample_weight(
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True
             )
+    if sparse.issparse(X):
+        X = entries.without_duplicates(X)
     if y.dtype.kind not in "biuf":
         raise ValueError(f"y must be numeric, it has dtype {y.dtype}.")
     if y.ndim == 2 and y.shape[1] == 1:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from fastbp import entries
+
 #: Rows converted at a time: temporary arrays stay small beside the table.
 CHUNK = 4096
 
@@ -101,6 +103,9 @@ OVERFLOW = (
 
 #: Values that quantiles are taken of, at most: columns together.
 VALUES_LOOKED_AT = 2_000_000
+
+#: Values of a sparse table that are dense at a time.
+VALUES_AT_A_TIME = 2**21
 
 
 def bounds_of(X, rows):
@@ -267,6 +272,12 @@ def mean_and_deviation(A, weight=None, bounds=None):
     n = A.shape[0]
     weight = np.ones(n) if weight is None else relative(weight)
     weight /= weight.sum()
+    if sparse.issparse(A):
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, square, unit = entries.mean_and_squares(A, weight, SMALLEST_SQUARE)
+        if not np.isfinite(square).all():
+            raise ValueError(OVERFLOW)
+        return mean, np.sqrt(square) * unit
     first, chunks = int(np.argmax(weight > 0)), [(weight[rows], rows) for rows in slices(n)]
     origin = _dense(A[first : first + 1], bounds)[0]
     away = np.zeros(A.shape[1])
@@ -308,7 +319,6 @@ def _powers_of_two(A, chunks, bounds, origin):
 
 def _dense(rows, bounds):
     """Rows in float64, C-ordered: sums then round alike for any layout of the table."""
-    rows = rows.toarray() if sparse.issparse(rows) else rows
     rows = np.ascontiguousarray(rows, np.float64)
     return rows if bounds is None else np.clip(rows, *bounds)
 
@@ -323,8 +333,11 @@ def converted(A, dtype, mean=None, scale=None, bounds=None):
     if mean is None and as_is and A.flags.aligned:
         out = A.view()
     else:
-        out, room = np.empty(A.shape, dtype), np.empty((min(CHUNK, A.shape[0]), A.shape[1]))
-        for rows in slices(A.shape[0]):
+        size = min(CHUNK, max(1, A.shape[0]))
+        if sparse.issparse(A):  # of a dense table what is temporary is small beside it
+            size = min(size, max(1, VALUES_AT_A_TIME // A.shape[1]))
+        out, room = np.empty(A.shape, dtype), np.empty((size, A.shape[1]))
+        for rows in slices(A.shape[0], size):
             chunk = A[rows].toarray() if sparse.issparse(A) else A[rows]
             chunk = chunk if bounds is None else np.clip(chunk, *bounds)
             with np.errstate(over="ignore"):  # reported below
@@ -335,13 +348,27 @@ def converted(A, dtype, mean=None, scale=None, bounds=None):
                     standard = np.subtract(chunk, mean, out=room[: len(chunk)])
                     standard /= scale
                     out[rows] = standard
-        if out.size and not (np.isfinite(out.min()) and np.isfinite(out.max())):
-            raise ValueError(
-                f"Values are too large for {np.dtype(dtype).name}. Pass dtype='float64', "
-                "or rescale the column."
-            )
+        check_finite(out)
     out.flags.writeable = False
     return out
+
+
+def entries_of(A, dtype, mean=None, scale=None):
+    """As `converted`, of a sparse table, whose entries are all that is looked at."""
+    with np.errstate(over="ignore"):  # reported below
+        out = entries.entries_of(A, dtype, mean, scale)
+    check_finite(out.rows.data)
+    check_finite(out.rows.centre)
+    return out
+
+
+def check_finite(converted):
+    """An error, if these numbers are beyond their precision."""
+    if converted.size and not (np.isfinite(converted.min()) and np.isfinite(converted.max())):
+        raise ValueError(
+            f"Values are too large for {converted.dtype.name}. Pass dtype='float64', "
+            "or rescale the column."
+        )
 
 
 def to_raw_units(coefs, intercepts, scaling, link="identity"):

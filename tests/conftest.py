@@ -20,7 +20,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from founding import founding  # noqa: E402
+from scipy import sparse  # noqa: E402
 
+from fastbp import entries, inputs  # noqa: E402
 from fastbp.fitting import loop, plan, team  # noqa: E402
 from fastbp.kernels.formulas import losses  # noqa: E402
 from fastbp.kernels.machine.compile import from_python  # noqa: E402
@@ -107,6 +109,9 @@ def pin(monkeypatch):
             return kernel
 
         used[name] = False
+        if name == "sparse":
+            monkeypatch.setattr(inputs, "validate_data", sparse_after(inputs.validate_data))
+            monkeypatch.setattr(entries, "are_worth_it", sparse.issparse)
         monkeypatch.setattr(loop, "kernel_for", kernel_for)
         monkeypatch.setattr(tiled, "WEIGHTS_BYTES", np.inf)
         monkeypatch.setattr(tiled, "LEAST_SAMPLES", LANES)
@@ -116,6 +121,16 @@ def pin(monkeypatch):
 
     yield pin
     assert all(used.values())
+
+
+def sparse_after(validate):
+    """As it validates what a fit is given, and then X is sparse."""
+
+    def validate_data(model, X, *y, **how):
+        valid = validate(model, X, *y, **how)
+        return (sparse.csr_array(valid[0]), *valid[1:]) if y else valid
+
+    return validate_data
 
 
 @pytest.fixture(params=TRAINING)

@@ -36,6 +36,7 @@ LIKELY = (
     "sklearn_parity",
     "recipe",
     "estimator",
+    "sparse",
     "promises",
 )
 
@@ -82,7 +83,11 @@ def verdict_on(fault, folder):
     try:
         quick, stem = "tests/test_every_kernel.py", Path(fault.file).stem
         if fault.file.startswith("kernels/"):  # no other kernel is compiled, if that is enough
-            first = [quick, "-k", stem if stem in ("narrow", "online", "large") else "tiled"]
+            first = [
+                quick,
+                "-k",
+                stem if stem in ("narrow", "online", "large", "sparse") else "tiled",
+            ]
             rest = [quick]
         else:
             wing = Path(fault.file).parent.name

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import reference
+from conftest import TRAINING
 from founding import founding
 from numpy.testing import assert_allclose, assert_array_equal
 from reference import ACTIVATIONS, LOSSES, OPTIMIZERS, PRECISIONS, assert_same_weights
@@ -70,6 +71,12 @@ class Case(NamedTuple):
     def start(self):
         return reference.random_network([3, *self.hidden, self.n_outputs], self.activations())
 
+
+#: For what is the same in all epochs, or in all steps between the gradient and θ: "sparse" has the
+#: steps of "large" but for the first layer.
+own_epochs = pytest.mark.parametrize(
+    "kernel", [name for name in TRAINING if name != "sparse"], indirect=True
+)
 
 PLAIN = Case(empty=None, alpha=0.0, held_out=None)
 
@@ -165,7 +172,9 @@ def assert_as_the_reference(kernel, model_for, orders, seed):
             assert_allclose(model.validation_scores_, course.validation_scores, **tolerance)
             assert_allclose(model.validation_loss_curve_, course.validation_losses, **tolerance)
         assert_same_weights(model, course.best(), **tolerance)
-        for n_threads in (2, 3) if kernel in ("tiled", "large") else (3,):  # others train in one
+        for n_threads in (
+            (2, 3) if kernel in ("tiled", "large", "sparse") else (3,)
+        ):  # others train in one
             other = fit(model_for(case, dtype), case, n_threads=n_threads)
             assert_array_equal(everything(other), everything(model))
 
@@ -227,6 +236,7 @@ def test_every_row_of_every_table(loss, activation, optimizer, dtype, assert_as_
 @pytest.mark.parametrize("dtype", PRECISIONS)
 @pytest.mark.parametrize("hidden", [WIDE, SLIM, ()], ids=str)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@own_epochs
 def test_every_optimizer_without_weights_and_penalty(
     optimizer, hidden, dtype, assert_as_the_reference
 ):
@@ -339,6 +349,7 @@ def test_these_courses_stall_and_are_divided():
 
 @pytest.mark.parametrize("n_iter_no_change", [1, 2, 5])
 @pytest.mark.parametrize("tol", [1e-3, 1e-2, 0.1])
+@own_epochs
 def test_training_ends_when_too_many_epochs_in_a_row_were_not_better(
     tol, n_iter_no_change, kernel, calls, standard_table
 ):
@@ -374,6 +385,7 @@ def still(model_of):
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS)
+@own_epochs
 def test_of_epochs_with_equal_scores_the_first_is_kept(dtype, kernel, still):
     model, X, y = still(dtype)
     model.fit(X, y, X_val=X, y_val=y)
@@ -384,6 +396,7 @@ def test_of_epochs_with_equal_scores_the_first_is_kept(dtype, kernel, still):
 
 
 @pytest.mark.parametrize("tol", [0.0, 1.0])
+@own_epochs
 def test_a_loss_that_stays_the_same_stalls_unless_tol_is_0(tol, kernel, still):
     model, X, y = still("float64", tol=tol, n_iter_no_change=2)
     if tol == 0:
@@ -439,6 +452,7 @@ def test_epochs_that_are_cut_into_calls_are_the_same_to_the_last_bit(
 )
 @pytest.mark.parametrize("held_out", [None, "weighted"])
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+@own_epochs
 def test_of_an_epoch_that_ctrl_c_cuts_off_nothing_is_left(
     optimizer, held_out, call, times, epochs, kernel, model_for, calls
 ):
@@ -455,6 +469,7 @@ def test_of_an_epoch_that_ctrl_c_cuts_off_nothing_is_left(
 
 
 @pytest.mark.parametrize(("call", "times"), [(1, 1), (3, 1), (3, 2), (4, 2)])
+@own_epochs
 def test_of_a_first_epoch_that_ctrl_c_cuts_off_there_is_no_model(
     call, times, kernel, model_for, calls
 ):

@@ -30,10 +30,18 @@ WINGS = [
             {"epoch"},
             {"tiled"},
             {"narrow", "online", "large"},
+            {"sparse"},
             {"kernels", "surrogate", "jacobian"},
         ],
     ),
-    ("", [{"archive", "callers", "parameters", "scaling", "starting"}, {"encodings"}]),
+    (
+        "",
+        [
+            {"archive", "callers", "entries", "parameters", "starting"},
+            {"scaling"},
+            {"encodings"},
+        ],
+    ),
     (
         "fitting",
         [

@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
-from fastbp import encodings, parameters, scaling
+from fastbp import encodings, entries, parameters, scaling
 from fastbp.fitting import following, judging, loop, mixture, recipe, solvers, trials
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.observer import observe
@@ -23,7 +23,7 @@ from fastbp.fitting.plan import (
 from fastbp.fitting.settings import BATCH_SIZE
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.formulas.losses import of_outputs
-from fastbp.kernels.formulas.network import n_parameters, network
+from fastbp.kernels.formulas.network import is_by_entries, n_parameters, network
 from fastbp.kernels.training.records import HeldOut, Samples
 
 #: The part of y's variance with which a single row rules the fit.
@@ -48,10 +48,17 @@ class Table(NamedTuple):
         """Those that are trained with."""
         return self.sample_weight if self.output_weight is None else self.output_weight
 
-    def converted(self, dtype, units, bounds=None, encoding=None):
-        """X, encoded if asked, y and weights as the kernels take them."""
+    @property
+    def is_by_entries(self):
+        """Whether nothing else of X is looked at, unless it is encoded."""
+        return entries.are_worth_it(self.X)
+
+    def converted(self, dtype, units, bounds=None, encoding=None, *, by_entries=False):
+        """X, encoded or by its entries if asked, y and weights as the kernels take them."""
         X_mean, X_scale, y_mean, y_scale = units or (None,) * 4
-        if encoding is None:
+        if by_entries:
+            X = scaling.entries_of(self.X, dtype, X_mean, X_scale)
+        elif encoding is None:
             X = scaling.converted(self.X, dtype, X_mean, X_scale, bounds)
         else:
             X = encodings.converted(self.X, dtype, encoding, units, bounds)
@@ -237,15 +244,15 @@ def prepared_on(ground, settings, encoding, before, random_state, first=None):
     units = encodings.widened(units, encoding)
     n_columns = table.X.shape[1] if encoding is None else encoding.n_columns
     net, drawn = first or begun(settings, table, n_columns, before, random_state)
+    by_entries = is_by_entries(net)
     dtype = np.dtype(settings.dtype or table.X.dtype)
     if settings.full_batch:  # a line search compares losses that differ in the last digits
         dtype = np.dtype(np.float64)
-    samples = samples_of(*table.converted(dtype, units, bounds, encoding), order)
-    scored = None
+    converted = table.converted(dtype, units, bounds, encoding, by_entries=by_entries)
+    samples, scored = samples_of(*converted, order), None
     if held_out is not None:
-        scored = held_out_of(
-            *held_out.converted(dtype, units, encoding=encoding), ground.spread_of_constant
-        )
+        converted = held_out.converted(dtype, units, encoding=encoding, by_entries=by_entries)
+        scored = held_out_of(*converted, ground.spread_of_constant)
     task = trials.Task(net, settings, samples, in_use(samples), random_state, drawn, encoding)
     settings.constant_loss, settings.perfect_loss = plain_losses(task)
     resolve(settings, len(task.rows), n_parameters(net))
@@ -413,7 +420,10 @@ def glorot(net, settings, random_state):
 def begun(settings, table, n_columns, before, random_state):
     """The network, and its first weights where they don't go by the data."""
     widths = n_columns, *settings.hidden, table.y.shape[1]
-    net = network(widths, settings.activations, trained=True, dropout=settings.dropout)
+    by_entries = not settings.encoding and table.is_by_entries
+    net = network(
+        widths, settings.activations, trained=True, dropout=settings.dropout, by_entries=by_entries
+    )
     if before is not None:
         check_goes_on(before, net, settings.loss)
     elif settings.init == "glorot":

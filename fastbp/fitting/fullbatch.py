@@ -2,10 +2,11 @@
 
 from fastbp.fitting.interrupts import is_pressed_here
 from fastbp.fitting.loop import OptimizerState
-from fastbp.fitting.plan import aligned_zeros, layout, samples_of
+from fastbp.fitting.plan import aligned_zeros, for_kernels, layout, samples_of
 from fastbp.fitting.team import CalledOff, Team
-from fastbp.kernels.formulas.network import n_parameters, step_flops
+from fastbp.kernels.formulas.network import is_by_entries, n_parameters, step_flops
 from fastbp.kernels.training.large import LARGE
+from fastbp.kernels.training.sparse import SPARSE, sparse_loss_gradient
 from fastbp.kernels.training.tiled import TILED, loss_gradient
 
 #: Floating-point operations from which on a second thread is worth being started for one gradient.
@@ -28,8 +29,10 @@ class FullBatch:
         self.samples, self.theta = samples, aligned_zeros((n_parameters(net),), dtype)
         n, itemsize = samples.order.size, self.theta.itemsize
         # Of a large network the tiles that its weights are worth, but a gradient for each thread.
-        kernel = TILED
-        if LARGE.suits(net, n, itemsize):
+        kernel, self.kernel = TILED, loss_gradient
+        if is_by_entries(net):
+            kernel, self.kernel = SPARSE, sparse_loss_gradient
+        elif LARGE.suits(net, n, itemsize):
             kernel = TILED._replace(cut=lambda *of: LARGE.cut(*of)._replace(parts=2))
         state = OptimizerState.start(settings, self.theta, seed=0)
         self.training, self.team = layout(
@@ -39,12 +42,12 @@ class FullBatch:
             self.team = Team(1, listens=self.team.listens)
         if self.team.n_threads > 1 or self.team.listens:  # compiled before they wait for it
             nobody = samples._replace(order=samples.order[:0])
-            Team(1).run(loss_gradient, self.training, nobody)
+            Team(1).run(self.kernel, self.training, for_kernels(nobody))
 
     def __call__(self, theta, stop=is_pressed_here):
         """L, and ∂L/∂θ, which the next call overwrites; `CalledOff` if ``stop()`` says so."""
         self.theta[:] = theta
-        loss = self.team.run(loss_gradient, self.training, self.samples, stop=stop)
+        loss = self.team.run(self.kernel, self.training, for_kernels(self.samples), stop=stop)
         return loss, self.training.gradients[0]
 
 

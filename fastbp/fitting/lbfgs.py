@@ -16,7 +16,7 @@ from fastbp.fitting.loop import NON_FINITE, History, predictions
 from fastbp.fitting.plan import samples_of, weights_at
 from fastbp.fitting.team import CalledOff
 from fastbp.kernels.formulas.losses import LOSSES
-from fastbp.kernels.formulas.network import n_parameters
+from fastbp.kernels.formulas.network import is_by_entries, n_parameters
 from fastbp.kernels.training.records import Model
 
 #: SciPy's word for why it ended, by its status; 1 is either of two limits.
@@ -59,7 +59,8 @@ class _Run:
         self.net, self.theta, self.settings = net, theta, settings
         self.observer, self.ctrl_c, self.judge = observer, ctrl_c, judge
         self.function = FullBatch(net, theta.dtype, samples, settings)
-        self.history, self.start = History(kernel="tiled"), time.perf_counter()
+        kernel = "sparse" if is_by_entries(net) else "tiled"
+        self.history, self.start = History(kernel=kernel), time.perf_counter()
         self.held_out, self.best_theta, self.best = held_out, theta.copy(), np.inf
         if held_out is not None:
             weight = weights_at(held_out.weight, len(held_out.y), slice(None))

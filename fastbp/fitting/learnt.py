@@ -4,12 +4,14 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from fastbp import encodings, parameters, scaling
 from fastbp.encodings import Encoding
+from fastbp.entries import FEW_COLUMNS
 from fastbp.kernels.formulas.losses import LINKS, LOSSES
 from fastbp.kernels.formulas.losses import TABLE as LOSS_TABLE
-from fastbp.kernels.formulas.network import network
+from fastbp.kernels.formulas.network import network, without_inputs
 from fastbp.kernels.training.records import Model
 
 
@@ -19,10 +21,10 @@ class Packed:
     A copy of what is learnt has weights of its own, and makes its own.
     """
 
-    __slots__ = ("is_given_away", "model")
+    __slots__ = ("in_raw_units", "is_given_away", "model")
 
     def __init__(self):
-        self.model, self.is_given_away = None, False
+        self.model, self.in_raw_units, self.is_given_away = None, None, False
 
     def __reduce__(self):
         return Packed, ()
@@ -136,15 +138,40 @@ class Learnt(NamedTuple):
         n_features = self.n_columns if self.encoding is None else self.encoding.low.size
         if X.shape[1] != n_features:
             raise ValueError(f"X has {X.shape[1]} features, the weights are for {n_features}.")
+        if self.goes_by_entries(X):
+            return scaling.entries_of(X, np.dtype(np.float64))
         if self.encoding is None:
             return scaling.converted(X, self.precision(X))
         return encodings.converted(X, self.precision(X), self.encoding, precision=self.dtype)
 
     def rows_at_a_time(self, most, X):
         """How many rows of X to predict at a time, at most: what `columns` makes is made for it."""
-        if self.encoding is None and self.precision(X) == X.dtype:
+        values = self.n_columns
+        if self.goes_by_entries(X):
+            values = -(-X.nnz // X.shape[0])  # of a row that is like the others
+        elif self.encoding is None and self.precision(X) == X.dtype and not sparse.issparse(X):
             return most
-        return min(most, max(1, encodings.VALUES_IN_A_CALL // self.n_columns))
+        return min(most, max(1, encodings.VALUES_IN_A_CALL // max(values, 1)))
+
+    def goes_by_entries(self, X):
+        """Whether X is predicted from by its entries: by columns alone, so that what is predicted
+        for a row doesn't depend on others."""
+        return sparse.issparse(X) and self.encoding is None and self.n_columns > FEW_COLUMNS
+
+    def model_for(self, X):
+        """What the kernels predict with from `columns` of X."""
+        if not self.goes_by_entries(X):
+            return self.model()
+        packed = self.packed
+        if packed is not None and packed.in_raw_units is not None and not packed.is_given_away:
+            return packed.in_raw_units
+        # Nothing is taken off raw entries: far from 0, float32 would round the answer away.
+        net, theta = without_inputs(self.network()), self.theta(None, np.dtype(np.float64))
+        units = scaling.no_scaling(self.n_columns, self.n_outputs)
+        model = self._model(net, theta, units)
+        if packed is not None:
+            packed.in_raw_units = model
+        return model
 
     def model(self):
         """What the kernels predict with."""
@@ -154,10 +181,13 @@ class Learnt(NamedTuple):
         net, units = self.network(), self.units()
         theta = self.theta(units, self.dtype)
         units = units or scaling.no_scaling(self.n_columns, self.n_outputs)
-        model = Model(net, theta, LOSSES[self.loss], self.rising, *units)
+        model = self._model(net, theta, units)
         if packed is not None:
             packed.model = model
         return model
+
+    def _model(self, net, theta, units):
+        return Model(net, theta, LOSSES[self.loss], self.rising, *units)
 
     def units(self):
         """The scaling, if it is one of these columns, or None."""

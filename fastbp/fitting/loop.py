@@ -8,18 +8,21 @@ from functools import lru_cache
 
 import numpy as np
 
-from fastbp import encodings, scaling
+from fastbp import encodings, parameters, scaling
+from fastbp.entries import Entries, entries_of
 from fastbp.fitting.interrupts import CtrlC, is_pressed_here
 from fastbp.fitting.judging import name_of
 from fastbp.fitting.plan import (
     LISTENS_FLOPS,
     aligned,
     aligned_zeros,
+    for_kernels,
     in_a_row,
     layout,
     nothing_held_out,
     optimizer_of,
     row_numbers,
+    rows_of,
     samples_of,
     shares_of,
     team_for,
@@ -30,11 +33,12 @@ from fastbp.fitting.settings import loss_with_left
 from fastbp.fitting.team import CalledOff, Team
 from fastbp.kernels.formulas.losses import LOSSES, of_outputs
 from fastbp.kernels.formulas.losses import TABLE as LOSS_TABLE
-from fastbp.kernels.formulas.network import n_parameters, network, step_flops
+from fastbp.kernels.formulas.network import n_parameters, network, step_flops, without_inputs
 from fastbp.kernels.formulas.optimizers import TABLE as OPTIMIZERS
 from fastbp.kernels.training.jacobian import jacobian_of_rows
 from fastbp.kernels.training.kernels import kernel_for
 from fastbp.kernels.training.records import STATE, Course, HeldOut
+from fastbp.kernels.training.sparse import SPARSE, predict_sparse
 from fastbp.kernels.training.tiled import TILED, predict
 
 #: Seconds that one call of a kernel should last: short enough for Ctrl-C, long enough that
@@ -335,8 +339,7 @@ class _Loop:
         some = weights_at(weight, len(y), rows) if weight.size else np.ones(rows.size, X.dtype)
         if not some.any():
             return None
-        X, y, weight = X[rows], y[rows], in_a_row(shares_of(some))
-        X.flags.writeable = y.flags.writeable = False
+        X, y, weight = rows_of(X, rows), rows_of(y, rows), in_a_row(shares_of(some))
         return HeldOut(row_numbers(rows.size), X, y, weight, np.ones(y.shape[1]))
 
     def hopeless_loss_of(self, some):
@@ -354,7 +357,8 @@ class _Loop:
         state["position"], best_theta = self.n_samples, np.empty_like(self.training.theta)
         training = self.training._replace(state=state.view(np.recarray)[0], best_theta=best_theta)
         course = Course(0, *np.zeros((4, 1)))
-        Team(1).run(self.kernel.train, training, self.samples, some, course)
+        on = for_kernels(self.samples), for_kernels(some)
+        Team(1).run(self.kernel.train, training, *on, course)
         return course.losses_val[0]
 
     def judge_epoch(self):
@@ -478,10 +482,10 @@ class _Loop:
         losses, losses_val, scores = np.zeros((3, epochs))
         course = Course(steps, self.step_sizes(epochs), losses, losses_val, scores)
         self.is_noted = False
+        on = for_kernels(self.samples), for_kernels(self.held_out)
         done = (team or self.team).run(
-            self.kernel.train, self.training, self.samples, self.held_out, course,
-            stop=self.is_to_stop,
-        )  # fmt: skip
+            self.kernel.train, self.training, *on, course, stop=self.is_to_stop
+        )
         self.history.losses += losses[:done].tolist()
         if self.is_validated:
             self.history.validation_losses += losses_val[:done].tolist()
@@ -539,13 +543,15 @@ class _Loop:
 
 def prepare(kernel, settings, dtype):
     """Compile a kernel that trains, or load what was compiled: no step is taken."""
-    net, X = network((1, 1, 1), ("identity",), trained=True), np.zeros((1, 1), dtype)
+    X, by_entries = np.zeros((1, 1), dtype), kernel is SPARSE
     X.flags.writeable = False
+    net = network((1, 1, 1), ("identity",), trained=True, by_entries=by_entries)
     theta = np.zeros(n_parameters(net), dtype)
     optimizer = OptimizerState.start(settings, theta, seed=0)
     settings = copy(settings)
     settings.loss_parameter = 0.0  # of the one output
-    loop = _Loop(net, theta, samples_of(X, X), None, settings, optimizer, kernel=kernel)
+    samples = samples_of(entries_of(X, dtype) if by_entries else X, X)
+    loop = _Loop(net, theta, samples, None, settings, optimizer, kernel=kernel)
     loop.compile()
 
 
@@ -567,23 +573,37 @@ def predictions(model, X, y, n_threads):
     ----------
     model : Model
     X : ndarray of shape (n_rows, n_features), C-contiguous, read-only
+        Or Entries, in the units of θ.
     y : ndarray of shape (n_rows, n_outputs)
     n_threads : int or None
     """
     ends = X.shape[1], y.shape[1]
     if ends != (model.net["width"][0], model.net["width"][-1]):  # kernels believe it
         raise ValueError(f"The weights are not of {ends[0]} columns and {ends[1]} outputs.")
-    n_rows = max(len(X), 1)
+    n_rows, kernel, rows, nobody = max(len(X), 1), predict, (X,), (X[:0],)
+    if isinstance(X, Entries):
+        model, kernel = for_entries(model, X), predict_sparse
+        rows, nobody = (row_numbers(len(X)), X.rows), (row_numbers(0), X.rows)
     tile, flops, room_of_thread = tiles_of_rows(
         model.net.tobytes(), model.net.dtype, n_rows, model.theta.itemsize
     )
     team = team_for(flops, -(-n_rows // tile), n_threads, flops)
     room = aligned_zeros((team.n_threads, *room_of_thread), model.theta.dtype)
     if team.n_threads > 1 or team.listens:  # compiled before they wait for it
-        Team(1).run(predict, model, tile, room, X[:0], y[:0])
-    run_heard(team, predict, model, tile, room, X, y)
+        Team(1).run(kernel, model, tile, room, *nobody, y[:0])
+    run_heard(team, kernel, model, tile, room, *rows, y)
     if model.rising:
         y.sort(axis=1)
+
+
+def for_entries(model, X):
+    """The model that predicts the same from Entries without their centre."""
+    net, theta = model.net, model.theta
+    if X.rows.centre.size:
+        theta = theta.copy()
+        W, b = parameters.unpack(theta, net)
+        b[0] -= np.einsum("j,jk->k", X.rows.centre, W[0])
+    return model._replace(net=without_inputs(net), theta=theta)
 
 
 def jacobian(learnt, X):
@@ -629,7 +649,6 @@ def some_of(held_out, most):
     weight = weights_at(held_out.weight, n, slice(None, None, step))
     if step <= 1 or not weight.any():
         return held_out
-    X, y = np.ascontiguousarray(held_out.X[::step]), np.ascontiguousarray(held_out.y[::step])
+    X, y = (rows_of(A, slice(None, None, step)) for A in (held_out.X, held_out.y))
     weight = in_a_row(shares_of(weight))
-    X.flags.writeable = y.flags.writeable = False
     return held_out._replace(order=held_out.order[: len(y)], X=X, y=y, weight=weight)

@@ -131,5 +131,5 @@ def predict(learnt, X, n_threads):
     for member, of_member in zip(learnt, y, strict=True):
         if columns is None or not encodings.are_the_same(member.encoding, encoding):
             columns, encoding = member.columns(X), member.encoding
-        loop.predictions(member.model(), columns, of_member, n_threads)
+        loop.predictions(member.model_for(X), columns, of_member, n_threads)
     return y

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from fastbp import scaling
+from fastbp.entries import Entries
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.fitting.team import Team, processors
 from fastbp.kernels.formulas import losses, optimizers
@@ -197,6 +198,22 @@ def nothing_held_out(samples):
     """What kernels take where nothing is."""
     X, y = samples.X[:0], samples.y[:0]
     return HeldOut(row_numbers(0), X, y, np.empty(0, X.dtype), np.empty(0))
+
+
+def rows_of(X, chosen):
+    """Some rows of X, or of y, as the kernels take them: of other arrays they would be compiled
+    once more."""
+    X = X[chosen]
+    if isinstance(X, np.ndarray):
+        X = np.ascontiguousarray(X)
+        X.flags.writeable = False
+    return X
+
+
+def for_kernels(samples):
+    """Samples, or what is held out, as kernels are given them."""
+    X = samples.X
+    return samples._replace(X=X.rows) if isinstance(X, Entries) else samples
 
 
 def aligned_zeros(shape, dtype):

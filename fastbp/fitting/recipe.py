@@ -5,6 +5,7 @@ Each formula was found on validation rows of many tables (`bench/accuracy.py` me
 
 import numpy as np
 
+from fastbp.entries import Entries
 from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
 
 #: Epochs are as many as go through so many rows, within bounds.
@@ -70,7 +71,7 @@ def curvature(coefs, intercepts, activations, X, scale=2.0, batch_size=np.inf):
         Z, plain = O[-1] @ W + b, ACTIVATIONS[name].plain
         O.append(plain(Z))
         slopes.append((plain(Z + 1e-6) - plain(Z - 1e-6)) / 2e-6)
-    seen = [o @ o.T + 1 for o in O]
+    seen = [(o.products_of_rows() if isinstance(o, Entries) else o @ o.T) + 1 for o in O]
     largest = 0.0
     for output in range(coefs[-1].shape[1]):
         D = np.ones((len(X), 1))
@@ -132,7 +133,7 @@ def first_weights(
         Out: W and b of each layer, in units of X.
     activations : sequence of str
         Of each hidden layer.
-    X : ndarray of shape (n_rows, n_features)
+    X : ndarray or Entries, of shape (n_rows, n_features)
         Some of the rows, standardised: weights are sized for columns of variance 1.
     random_state : RandomState
     columns : array of int or None
@@ -142,7 +143,7 @@ def first_weights(
     solver : str
         Plain descent doesn't get through many layers of hinges that each halve what they are given.
     """
-    X = np.asarray(X, np.float64)
+    X = X.astype(np.float64)
     O = X[random_state.permutation(len(X))[:512]]
     names, gain_before = [*activations, None], 1.0
     for l, (W, b, name) in enumerate(zip(coefs, intercepts, names, strict=True)):
@@ -151,7 +152,7 @@ def first_weights(
         own = gain * row.steepness if row else 1.0
         W[:] = random_state.normal(0, own * gain_before / np.sqrt(len(W)), W.shape)
         if l == 0 and row:
-            middles = X[random_state.randint(len(X), size=W.shape[1])]
+            middles = dense(X[random_state.randint(len(X), size=W.shape[1])])
             look_at_columns(W, middles, row, X, random_state, columns, steepest)
             b[:] = -np.einsum("uj,ju->u", middles, W)
         else:
@@ -164,8 +165,14 @@ def first_weights(
 
 def columns_looked_at(X, scale=None):
     """Those that units look at: none that is constant, or is worth next to nothing."""
-    varies = X.min(axis=0) < X.max(axis=0)
+    is_sparse = isinstance(X, Entries)
+    varies = X.that_vary() if is_sparse else X.min(axis=0) < X.max(axis=0)
     return np.flatnonzero(varies if scale is None else varies & (scale > LEAST_LOOKED_AT))
+
+
+def dense(X):
+    """All values of rows of which there are few."""
+    return X.toarray() if isinstance(X, Entries) else X
 
 
 def look_at_columns(W, middles, row, X, random_state, columns=None, steepest=STEEPEST):
@@ -178,7 +185,8 @@ def look_at_columns(W, middles, row, X, random_state, columns=None, steepest=STE
         steepest *= max(1, HINGES_STEEPER_BELOW / len(columns))
     per_column = -(-n_units // len(columns))
     grid = np.linspace(0, 1, 2 * per_column + 1)
-    quantiles = np.quantile(X[:, columns], grid, axis=0)
+    some = X.columns(columns) if isinstance(X, Entries) else X[:, columns]
+    quantiles = np.quantile(some, grid, axis=0)
     for u in range(n_units):
         at, i = u % len(columns), u // len(columns)
         j, (low, middle, high) = columns[at], quantiles[2 * i : 2 * i + 3, at]

@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from fastbp import parameters, scaling
+from fastbp import parameters
 from fastbp.encodings import Encoding
+from fastbp.entries import Entries
 from fastbp.fitting import loop, recipe, solvers
 from fastbp.fitting.learnt import Learnt
-from fastbp.fitting.plan import aligned, held_out_of, weights_at
+from fastbp.fitting.plan import aligned, held_out_of, rows_of, weights_at
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.formulas.losses import of_outputs
@@ -94,7 +95,7 @@ class Task(NamedTuple):
             return 1.0
         if settings.solver != "sgd":
             return recipe.adam_step(settings.activations)
-        X = np.float64(scaled(self.samples.X[self.some_rows(256)], plan))
+        X = scaled(self.samples.X[self.some_rows(256)], plan).astype(np.float64)
         weights = parameters.unpack(np.float64(theta), self.net)
         scale, batch_size = LOSSES[settings.loss].curvature, settings.batch_size
         curvature = recipe.curvature(*weights, settings.activations, X, scale, batch_size)
@@ -106,7 +107,7 @@ class Task(NamedTuple):
         settings, said = self.settings, []
         for theta, (_, rest) in zip(trial.thetas, trial.parts, strict=True):
             learnt = Learnt.of(theta, self.net, settings, None)
-            X = scaling.converted(scaled(self.samples.X[rest], trial.trained), theta.dtype)
+            X = rows_of(scaled(self.samples.X[rest], trial.trained), slice(None))
             y = np.empty((len(rest), learnt.n_outputs), theta.dtype)
             loop.predictions(learnt.model(), X, y, settings.n_threads)
             said.append(y)
@@ -144,6 +145,8 @@ def scaled(X, plan):
     """Columns as they are planned to be trained on."""
     if plan.scale is None:
         return X
+    if isinstance(X, Entries):
+        return X.times(plan.scale)
     X = X * plan.scale.astype(X.dtype)
     X.flags.writeable = False
     return X
@@ -153,9 +156,7 @@ def scored_on(samples, rows):
     """Some of the samples, as held-out ones."""
     weight = samples.sample_weight
     weight = weights_at(weight, len(samples.y), rows) if weight.size else None
-    X, y = samples.X[rows], samples.y[rows]
-    X.flags.writeable = y.flags.writeable = False  # else kernels would be compiled once more
-    return held_out_of(X, y, weight)
+    return held_out_of(rows_of(samples.X, rows), rows_of(samples.y, rows), weight)
 
 
 def new_seed(random_state):
@@ -315,7 +316,8 @@ class Search:
         n_features = task.samples.X.shape[1]
         if n_features > recipe.MOST_SCALED:
             return None
-        X = np.float64(scaled(task.samples.X[rest[: recipe.rows_permuted(n_features)]], trial.plan))
+        X = scaled(task.samples.X[rest[: recipe.rows_permuted(n_features)]], trial.plan)
+        X = recipe.dense(X.astype(np.float64))
         coefs, intercepts = parameters.unpack(np.float64(trial.thetas[-1]), task.net)
         return recipe.column_scale(
             coefs, intercepts, task.settings.activations, X, task.random_state,

@@ -33,7 +33,13 @@ from fastbp.kernels.machine.views import layer_rows, layer_view
 @inline
 def forward(outputs, drop, theta, net, O, masks, place, room):
     """O⁰ is given; `masks` and `place` are for `drop`, see `dropout.py`."""
-    for l in range(1, net.size):
+    forward_from(1, outputs, drop, theta, net, O, masks, place, room)
+
+
+@inline
+def forward_from(first, outputs, drop, theta, net, O, masks, place, room):
+    """From the first of these layers on; O of the one before is given."""
+    for l in range(first, net.size):
         # Oˡ = σ(Wˡᵀ Oˡ⁻¹ + bˡ)
         W, b = weights(theta, net, l), biases(theta, net, l)
         O_before, O_here, kept = units(O, net, l - 1), units(O, net, l), slopes(O, net, l)
@@ -45,6 +51,14 @@ def forward(outputs, drop, theta, net, O, masks, place, room):
 @inline
 def backward(outer, sums, back, theta, net, O, D, room, gradient, begin):
     """Dᵐ is given; `begin` is ZERO, or RESUMED where other tiles have begun `gradient`."""
+    backward_to_first(outer, sums, back, theta, net, O, D, room, gradient, begin)
+    # ∂L/∂W¹ = O⁰ D¹ᵀ
+    outer(units(O, net, 0), units(D, net, 1), weights(gradient, net, 1), room, begin)
+
+
+@inline
+def backward_to_first(outer, sums, back, theta, net, O, D, room, gradient, begin):
+    """As `backward`, all but ∂L/∂W¹."""
     m = net.size - 1
     # ∂L/∂bᵐ = Σ Dᵐ
     sums(units(D, net, m), biases(gradient, net, m), room, begin)
@@ -56,8 +70,6 @@ def backward(outer, sums, back, theta, net, O, D, room, gradient, begin):
         O_before, D_here, D_before = units(O, net, l - 1), units(D, net, l), units(D, net, l - 1)
         kept, g_before = slopes(O, net, l - 1), biases(gradient, net, l - 1)
         back(net[l - 1].slope, W, O_before, kept, D_here, D_before, G, g_before, room, begin)
-    # ∂L/∂W¹ = O⁰ D¹ᵀ
-    outer(units(O, net, 0), units(D, net, 1), weights(gradient, net, 1), room, begin)
 
 
 #: The shape of a network as data, so that one compilation serves every shape: an entry a
@@ -76,7 +88,7 @@ LAYER = np.dtype(
 )
 
 
-def network(widths, activations, *, trained=False, dropout=()):
+def network(widths, activations, *, trained=False, dropout=(), by_entries=False):
     """The shape of a network, as the kernels read it.
 
     A tile of O has a row for each unit, one for each target, one for the samples' shares of the
@@ -93,17 +105,19 @@ def network(widths, activations, *, trained=False, dropout=()):
     dropout : sequence of float, default=()
         The part of each hidden layer's units that is left out, where any is; needs `trained`. σ′ of
         these layers is kept, too: it is no function of what is left of σ(z).
+    by_entries : bool, default=False
+        The inputs are those of a sparse table, and have no rows in a tile.
 
     Returns
     -------
     net : recarray of shape (n_layers,), dtype LAYER
         Shared: not to be written to.
     """
-    return _network(tuple(widths), tuple(activations), trained, tuple(dropout))
+    return _network(tuple(widths), tuple(activations), trained, tuple(dropout), by_entries)
 
 
 @lru_cache(maxsize=64)
-def _network(widths, activations, trained, dropout):
+def _network(widths, activations, trained, dropout, by_entries):
     net = np.zeros(len(widths), LAYER)
     width = np.array(widths)
     n_weights = width[:-1] * width[1:]
@@ -121,6 +135,7 @@ def _network(widths, activations, trained, dropout):
         if trained and (ACTIVATION_TABLE[name].of_z or net["dropout"][l] > 0):
             net["slope"][l], net["slopes_at"][l] = KEPT, free
             free += widths[l]
+    net = without_inputs(net) if by_entries else net
     net.flags.writeable = False
     # Kernels that are interpreted need fields that are attributes.
     return net.view(np.recarray) if numba.config.DISABLE_JIT else net
@@ -131,16 +146,37 @@ def n_parameters(net):
     return int(net["biases_at"][-1] + net["width"][-1])
 
 
+def without_inputs(net):
+    """The network whose inputs are those of a sparse table."""
+    if is_by_entries(net):
+        return net
+    net = net.copy()
+    for at in ("units_at", "slopes_at"):
+        net[at][1:] -= net["width"][0]
+    net.flags.writeable = False
+    return net
+
+
+def is_by_entries(net):
+    """Whether the inputs are those of a sparse table."""
+    return int(net["units_at"][1]) == 0
+
+
 def tile_rows(net):
     """Rows of a tile of O."""
     widths = net["width"].tolist()  # of so few numbers, Python's sum is the faster one
     kept = sum(w for w, slope in zip(widths, net["slope"].tolist(), strict=True) if slope == KEPT)
-    return sum(widths) + widths[-1] + 1 + kept
+    return int(net["units_at"][-1]) + 2 * widths[-1] + 1 + kept
 
 
 def step_flops(net, batch_size):
-    """Floating-point operations of a step, nearly: three products, forward and back."""
-    return 6 * n_parameters(net) * batch_size
+    """Floating-point operations of a step, nearly: three products, forward and back; of the first
+    weights of a sparse table, the update alone, which is by far the most of it."""
+    n = n_parameters(net)
+    if is_by_entries(net):
+        first = int(net["width"][0] * net["width"][1])
+        return 6 * (n - first) * batch_size + 12 * first
+    return 6 * n * batch_size
 
 
 #: Wˡ, a view of shape (units of layer l−1, units of layer l).

@@ -64,7 +64,7 @@ def outer_by_D_turned(O, D, G, strip, room, begin):
     if width <= 0:
         return False
     o, g, rows, d = vector(O, 0, O.size), rest_of(G, k), n_in, vector(room, 0, n * width)
-    _turn_over(rows_from(D, k), n, width, n, d, width)
+    turn_over(rows_from(D, k), n, width, n, d, width)
     if k < long:
         rows = n_in // ROWS * ROWS
         multiply_strips(o, n, one, ROWS * n, n, d, g, n_out, rows, width, begin, o, as_is, g)
@@ -88,7 +88,7 @@ def outer_by_O_turned(O, D, G, first, stop, room, begin):
     d, g = vector(D, 0, D.size), vector(G, 0, G.size)
     for j in range(0, rows, side):
         o, square = vector(room, 0, side * n), vector(room, side * n, side * side)
-        _turn_over(rows_from(O, j), n, side, n, o, side)
+        turn_over(rows_from(O, j), n, side, n, o, side)
         for k in range(first, columns, side):
             tile_square(
                 d, k * n, n, np.int64(1), o, zero, side, square, zero, side, n,
@@ -125,7 +125,7 @@ def outer_by_dots(O, D, G, j_first, j_stop, k_first, k_stop, begin):
 
 
 @njit
-def _turn_over(A, a_row, rows, columns, B, b_row):
+def turn_over(A, a_row, rows, columns, B, b_row):
     """B ← Aᵀ of (rows, columns), both flat with these distances between rows."""
     whole_rows, whole_columns = rows // lanes(A) * lanes(A), columns // lanes(A) * lanes(A)
     for r in range(0, whole_rows, lanes(A)):
@@ -159,6 +159,10 @@ if INTERPRETED:
 
     def outer(O, D, G, scratch, begin):
         G[:] = O @ D.T + (G if begin == RESUMED else 0)
+
+    def turn_over(A, a_row, rows, columns, B, b_row):
+        for c in range(columns):
+            B[c * b_row :][:rows] = A[c : c + (rows - 1) * a_row + 1 : a_row]
 
     def sums(D, g, scratch, begin):
         g[:] = np.sum(D, axis=1) + (g if begin == RESUMED else 0)

@@ -68,7 +68,7 @@ def go_through_epochs(take_steps, score, threads, training, samples, held_out, c
         if is_called_off(threads.barrier):
             return epoch
         position = 0
-        if held_out.X.shape[0] > 0:
+        if held_out.y.shape[0] > 0:
             if threads.thread == 0:
                 state.position = size
             loss, unexplained = score(threads, training, held_out)
@@ -106,7 +106,7 @@ def end_epoch(epoch, training, held_out, course):
     state.position = 0
     losses[epoch] = state.loss / state.weight
     figure = losses[epoch]
-    if held_out.X.shape[0] > 0:
+    if held_out.y.shape[0] > 0:
         judged = course.losses_val[epoch] if recipe.by_loss else -scores[epoch]
         if judged < state.best_held_out:
             state.best_held_out, theta = judged, scored(training)

@@ -3,9 +3,10 @@
 from fastbp.kernels.training.large import LARGE
 from fastbp.kernels.training.narrow import NARROW
 from fastbp.kernels.training.online import ONLINE
+from fastbp.kernels.training.sparse import SPARSE
 from fastbp.kernels.training.tiled import TILED
 
-KERNELS = (ONLINE, LARGE, NARROW, TILED)
+KERNELS = (SPARSE, ONLINE, LARGE, NARROW, TILED)
 
 
 def kernel_for(net, batch_size, itemsize):

@@ -72,10 +72,15 @@ def room(net, tile, n_threads):
     widths = net["width"]
     is_packed = widths[:-1] * widths[1:] > WIDE
     forward, back = widths[:-1][is_packed], widths[2:][is_packed[1:]]
-    longest = int(max([*forward, *back], default=0))
+    return 1, 3, size_of_room(net, max([*forward, *back], default=0), tile, n_threads)
+
+
+def size_of_room(net, longest, tile, n_threads):
+    """Of O, of D, and to work in: the largest of the three. The longest product that is packed has
+    so many terms."""
     of_thread = ROOM_OF_ROWS + ROOM_OF_SAMPLE * tile
-    to_work_in = n_threads * of_thread + longest * (tile + LANES)
-    return 1, 3, max(tile_rows(net) * tile, to_work_in)
+    to_work_in = n_threads * of_thread + int(longest) * (tile + LANES)
+    return max(tile_rows(net) * tile, to_work_in)
 
 
 @inline

@@ -87,11 +87,21 @@ def scored(training):
     return training.average if training.average.size > 0 else training.theta
 
 
+class Rows(NamedTuple):
+    """A sparse table: what is stored of each row, in the order of the rows; all else is 0. From
+    every row the centre is taken off, where there is one."""
+
+    data: np.ndarray  # (n_entries,)
+    indices: np.ndarray  # (n_entries,) int32: the column of each
+    indptr: np.ndarray  # (n_rows + 1,) int64: where each row begins
+    centre: np.ndarray  # (n_features,), or empty
+
+
 class Samples(NamedTuple):
     """What is trained on, in the precision of training, read-only; and in which order."""
 
     order: np.ndarray  # (n_samples,) uint32
-    X: np.ndarray  # (·, n_features)
+    X: np.ndarray  # (·, n_features), or Rows
     y: np.ndarray  # (·, n_outputs)
     #: (·,), or empty: all samples weigh the same. Behind them, (·, n_outputs) if each output has a
     #: weight of its own, whose mean is the sample's.
