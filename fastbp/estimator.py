@@ -1,5 +1,6 @@
 """`BackpropRegressor`: its parameters, validation, learned attributes."""
 
+from contextlib import contextmanager
 from copy import copy
 from numbers import Integral, Real
 from typing import ClassVar
@@ -13,7 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbp import callers, encodings, endings, inputs, moving, parameters, persistence, scaling
 from fastbp.export.methods import Exported
-from fastbp.fitting.fit import Table, fit
+from fastbp.fitting import windows
+from fastbp.fitting.fit import Table, fit, precision_of
 from fastbp.fitting.fullbatch import loss_and_gradient
 from fastbp.fitting.loop import RESTART_DIVISOR, jacobian, predictions
 from fastbp.fitting.schedules import SCHEDULES
@@ -379,7 +381,8 @@ class BackpropRegressor(
         """
         go_on = self.warm_start and hasattr(self, "_learnt")
         columns = copy(self)  # what is said of them is the model's own when it is fitted
-        table = columns._validate_samples(X, y, sample_weight, reset=not go_on)
+        samples = X, y, sample_weight, not go_on
+        table = columns._validate_samples(*samples, may_be_later=True)
         held_out = None
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together.")
@@ -389,7 +392,8 @@ class BackpropRegressor(
             held_out = columns._validate_samples(
                 X_val, y_val, sample_weight_val, reset=False, n_outputs=table.y.shape[1]
             )
-        return self._train(columns, table, held_out, go_on=go_on)
+        with columns._said_by_sklearn(samples):
+            return self._train(columns, table, held_out, go_on=go_on)
 
     @available_if(_makes_steps)
     @_fit_context(prefer_skip_nested_validation=True)
@@ -415,16 +419,34 @@ class BackpropRegressor(
             raise ValueError("partial_fit does not support early_stopping=True")
         go_on = hasattr(self, "_learnt")
         columns = copy(self)
-        table = columns._validate_samples(X, y, sample_weight, reset=not go_on)
-        return self._train(columns, table, None, go_on=go_on, is_partial=True)
+        samples = X, y, sample_weight, not go_on
+        table = columns._validate_samples(*samples, may_be_later=True)
+        with columns._said_by_sklearn(samples):
+            return self._train(columns, table, None, go_on=go_on, is_partial=True)
 
-    def _validate_samples(self, X, y, sample_weight, reset, n_outputs=None, learnt=None):
+    @contextmanager
+    def _said_by_sklearn(self, samples):
+        """What is found later not to be a number is so in scikit-learn's words."""
+        try:
+            yield
+        except windows.NotFinite:
+            copy(self)._validate_samples(*samples)
+            raise
+
+    def _validate_samples(
+        self, X, y, sample_weight, reset, n_outputs=None, learnt=None, may_be_later=False
+    ):
         """X, y (n_samples, n_outputs) and weights as a Table, or a clear error; as the parameters
-        have it, or what has been learnt."""
+        have it, or what has been learnt. Whether a large table is of numbers `may_be` looked at
+        `later`."""
         loss, parameter = self.loss, self.loss_parameter
         if learnt is not None:
             loss, parameter = learnt.loss, learnt.loss_parameter
-        X, y, sample_weight = inputs.samples(self, X, y, sample_weight, reset=reset)
+        # A large table is read once, by who trains on it.
+        later = may_be_later and windows.is_large(X)
+        X, y, sample_weight = inputs.samples(
+            self, X, y, sample_weight, reset=reset, all_finite=not later
+        )
         if np.ndim(parameter):  # an output for each
             if y.shape[1] > 1:
                 raise ValueError(
@@ -435,13 +457,15 @@ class BackpropRegressor(
         if y.shape[1] != n_outputs:
             raise ValueError(f"y has {y.shape[1]} outputs, {n_outputs} are expected.")
         lowest, above = LINKS[LOSSES[loss].link].lowest, LOSSES[loss].above
-        if (y < lowest).any() or (y <= above).any():
+        if y.min() < lowest or y.min() <= above:
             allowed = f"none may be below {lowest:g}" if above < lowest else "all must be above 0"
             raise ValueError(
                 f"Some values of y are out of the range of the loss {loss!r}: the least is "
                 f"{y.min():g}, and {allowed}."
             )
-        return Table(X, y, sample_weight)
+        if later and y.dtype.kind != "f":
+            y = y.astype(precision_of(y))
+        return Table(X, y, sample_weight, not later)
 
     def _train(self, columns, table, held_out, *, go_on, is_partial=False):
         """Everything that `fit` and `partial_fit` share, on samples that `columns` validated."""

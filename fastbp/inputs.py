@@ -1,9 +1,10 @@
 """Tables as users hand them over: what NumPy would make numbers of without a word is refused."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import date, time, timedelta
 
 import numpy as np
+from sklearn import config_context
 from sklearn.base import RegressorMixin
 from sklearn.metrics import d2_pinball_score, r2_score
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
@@ -54,13 +55,17 @@ def is_valid(model, X):
         return bool(np.isfinite(np.add.reduce(X, axis=None)))
 
 
-def samples(model, X, y, sample_weight, *, reset):
-    """X, y of shape (n_samples, n_outputs) and weights in float64 or None, or a clear error."""
+def samples(model, X, y, sample_weight, *, reset, all_finite=True):
+    """X, y of shape (n_samples, n_outputs) and weights in float64 or None, or a clear error.
+
+    With ``all_finite=False`` nobody looks whether X and y are numbers.
+    """
     for values, name in ((X, "X"), (y, "y"), (sample_weight, "sample_weight")):
         check_values(values, name)
     kinds = {"accept_sparse": "csr", "multi_output": True, "y_numeric": True, "dtype": FLOATS}
     with large_numbers():
-        X, y = validate_data(model, X, y, **kinds, reset=reset)
+        with nullcontext() if all_finite else config_context(assume_finite=True):
+            X, y = validate_data(model, X, y, **kinds, reset=reset)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True

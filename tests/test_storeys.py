@@ -27,7 +27,7 @@ WINGS = [
         "kernels.training",
         [
             {"records", "samples"},
-            {"epoch"},
+            {"epoch", "windows"},
             {"tiled"},
             {"narrow", "online", "large"},
             {"kernels", "surrogate", "jacobian"},
@@ -48,6 +48,7 @@ WINGS = [
                 "mixture",
             },
             {"plan", "settings"},
+            {"windows"},
             {"loop"},
             {"fullbatch"},
             {"lbfgs"},

@@ -24,7 +24,7 @@ class _Observer:
 
     def __init__(self, estimator, settings, learnt, table):
         self.estimator, self.learnt, self.planned = estimator, learnt, settings.max_iter
-        X, y, sample_weight = table
+        X, y, sample_weight, _ = table
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.data = {"X": X, "y": y.ravel() if y.shape[1] == 1 else y, "metadata": metadata}
         self.fit = estimator._init_callback_context(max_subtasks=settings.max_iter)
