@@ -457,6 +457,8 @@ class BackpropRegressor(
         if y.shape[1] != n_outputs:
             raise ValueError(f"y has {y.shape[1]} outputs, {n_outputs} are expected.")
         lowest, above = LINKS[LOSSES[loss].link].lowest, LOSSES[loss].above
+        if later and not np.isfinite(y.min()):
+            inputs.samples(self, X, y, None, reset=reset)  # which says so
         if y.min() < lowest or y.min() <= above:
             allowed = f"none may be below {lowest:g}" if above < lowest else "all must be above 0"
             raise ValueError(

@@ -14,9 +14,9 @@ from fastbp.kernels.training.samples import shuffle
 #: Rows that are measured in one go: the same for any number of threads.
 PIECE = 2**16
 
-#: Values of a chunk, which is read twice and stays in the first caches meanwhile; of wide tables so
+#: Values of a chunk, which is read twice and stays in the second cache meanwhile; of wide tables so
 #: many rows, for there is something to be done for each.
-CHUNK_VALUES, LEAST_ROWS = 4096, 32
+CHUNK_VALUES, LEAST_ROWS = 2**14, 32
 
 #: Values, at least, that loops go through side by side: columns of several rows where there are
 #: few.
@@ -229,7 +229,8 @@ def measure_run(numbers, first, n, step, low, high, room):
         origin[i] = clipped(float(numbers[first + i % step]), low[i], high[i])
     for start in range(0, n, side):
         x = vector(numbers, first + start, least(side, n - start))
-        add_values(x, low, high, origin, sums, lows, highs)
+        add_extremes(x, lows, highs)
+        add_values(x, low, high, origin, sums)
     for j in range(step):
         for i in range(j + step, side, step):
             sums[j] += sums[i]
@@ -246,12 +247,22 @@ def measure_run(numbers, first, n, step, low, high, room):
             squares[j] += squares[i]
 
 
+# Of so many arrays as all that takes, the compiler would not look into whether any overlap, and
+# leave the loop as it is.
+
+
 @njit
-def add_values(x, low, high, origin, sums, lows, highs):
+def add_extremes(x, lows, highs):
     for i in range(x.size):
         value = float(x[i])
         lows[i] = value if value < lows[i] else lows[i]
         highs[i] = value if value > highs[i] else highs[i]
+
+
+@njit
+def add_values(x, low, high, origin, sums):
+    for i in range(x.size):
+        value = float(x[i])
         # What is no number makes the sum none, even if it is drawn in.
         sums[i] += clipped(value, low[i], high[i]) - origin[i] + 0 * value
 
