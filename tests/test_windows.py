@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fastbp import BackpropRegressor
 from fastbp.fitting import fit, loop, windows
 from fastbp.fitting.settings import settings_of
+from fastbp.fitting.team import Team
 from fastbp.kernels.training.records import STATE
 from fastbp.kernels.training.windows import PIECE
 from fastbp.scaling import Bounds
@@ -85,7 +86,7 @@ def test_an_epoch_takes_every_row_once_and_none_that_is_set_apart(n, every, cut)
     for _ in range(2):
         found, position = [], 0
         while position < of.n_samples:
-            window, first = of.samples_at(position, state)
+            window, first = of.samples_at(position, state, Team(2))
             rows = window.y[:, 0].astype(int)
             assert first == position
             assert_array_equal(window.X, X[rows])
@@ -101,7 +102,7 @@ def test_a_window_is_a_sample_of_the_whole_table_however_it_is_sorted(cut):
     none, state = np.empty(0, np.int64), np.zeros(1, STATE).view(np.recarray)[0]
     of, seen = windows.Windows(fit.Table(X, y, None), "f8", None, None, None, none, settings), set()
     for position in range(0, 9800, 280):
-        rows, _ = of.samples_at(position, state)
+        rows, _ = of.samples_at(position, state, Team(2))
         counts, _ = np.histogram(rows.y, bins=20, range=(0, 10_000))
         assert abs(counts - 14).max() <= 7  # one block more or less
         seen.add(tuple(rows.y[:, 0]))
@@ -346,3 +347,52 @@ def test_trials_and_held_out_rows_are_capped(monkeypatch, cut):
     assert trained[-1] == (400, 0)
     founding(4, **QUICK, early_stopping=True, validation_fraction=0.9).fit(X, y[:, 0])
     assert trained[-1] == (144, 256)
+
+
+# -------------------------------------------------------------------------------- memory
+
+CHILD = """
+import sys, threading, time
+from pathlib import Path
+import numpy as np
+from fastbp import BackpropRegressor
+from fastbp.fitting import windows
+
+def megabytes():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) / 1024
+
+def watch():
+    while True:
+        peak[0] = max(peak[0], megabytes())
+        time.sleep(0.002)
+
+windows.WHOLE_BYTES, windows.TRIAL_BYTES, windows.HELD_OUT_BYTES = 2**22, 2**21, 2**21
+windows.MAPPED_WINDOW_BYTES = 2**22
+X, y = (np.load(path, mmap_mode="r") for path in sys.argv[1:3])
+params = {"batch_size": 256, "max_iter": 1, "random_state": 0}
+params["early_stopping"] = True if sys.argv[3] == "True" else "refit"
+BackpropRegressor(20, **params).fit(X[:5000], y[:5000])
+BackpropRegressor(20, **params).fit(X[:200_000], y[:200_000])
+peak = [0.0]
+before = megabytes()
+threading.Thread(target=watch, daemon=True).start()
+model = BackpropRegressor(20, **params).fit(X, y)
+print(peak[0] - before, model.score(X[:10_000], y[:10_000]))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for memory in use")
+@pytest.mark.parametrize("early_stopping", ["refit", True])
+def test_a_mapped_file_twice_as_large_as_a_limit_is_learnt_within_it(early_stopping, tmp_path):
+    random, limit, n = np.random.default_rng(0), 20, 1_200_000
+    X = random.standard_normal((n, 8), dtype=np.float32)
+    y = np.sin(X[:, 0]) + X[:, 1]
+    assert X.nbytes + y.nbytes > 2 * limit * 2**20
+    paths = [str(tmp_path / name) for name in ("X.npy", "y.npy")]
+    for path, A in zip(paths, (X, y), strict=True):
+        np.save(path, A)
+    command = [sys.executable, "-c", CHILD, *paths, str(early_stopping)]
+    grown, score = map(float, subprocess.check_output(command, text=True).split())
+    assert grown < limit
+    assert score > 0.95

@@ -454,7 +454,7 @@ class _Loop:
         """As many steps as the course has, but to the end of the epoch at most."""
         while True:
             before = int(self.state.position)
-            self.samples, first = self.windows.samples_at(before, self.state)
+            self.samples, first = self.windows.samples_at(before, self.state, team)
             done = self.run_kernel(course._replace(first=first), team)
             samples_done = int(self.state.position) - before
             course = course._replace(steps=course.steps - samples_done // self.batch_size)

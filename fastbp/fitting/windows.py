@@ -341,7 +341,9 @@ class Windows:
             self.parts.append((source_of(weight[:, None]), units_of(1, [0.0], [1 / factor], None)))
             self.room.append(np.empty((self.rows, 1), dtype))
         self.numbers, self.order = row_numbers(self.rows), row_numbers(self.rows)
-        self.team = team_of(settings.n_threads, -(-self.rows // max(self.block, 2**12)))
+        # A disk serves many at once; memory serves one about as fast as two, and next to training
+        # it is little.
+        self.team = team_of(settings.n_threads, -(-self.rows // self.block)) if mapped else None
         self.samples, self.first = self.samples_of(0), 0
         self.fill_with(Team(1), Window(*np.zeros((3, 0), np.int64)))  # compiled
 
@@ -369,7 +371,7 @@ class Windows:
             weight = scaling.relative(table.sample_weight, self.exponent)
         return Samples(row_numbers(len(rows)), X, y, frozen(weight.astype(self.dtype)))
 
-    def samples_at(self, position, state):
+    def samples_at(self, position, state, team):
         """The window in which an epoch's position lies, filled if it is new, and where it begins.
 
         Parameters
@@ -377,6 +379,8 @@ class Windows:
         position : int
         state : recarray of STATE
             Draws the order of the blocks.
+        team : Team
+            That trains.
         """
         if position == 0 and self.shuffles:
             shuffle_stretches(self.blocks, self.stretches, state)
@@ -386,7 +390,8 @@ class Windows:
         if position % self.rows == 0:
             self.first = position
             size = min(self.rows, self.n_samples - position)
-            self.fill_with(self.team, self.window(position, position + size))
+            team = self.team or Team(team.n_threads, shares=team.shares)
+            self.fill_with(team, self.window(position, position + size))
             self.samples = self.samples_of(size)
         return self.samples, self.first
 
