@@ -4,8 +4,8 @@ import pytest
 from scale import draw, measured, report
 
 
-def of_this_process(name, rows, columns, threads, seconds):
-    return measured(name, rows, columns, threads, seconds, repeats=1)
+def of_this_process(*arguments):
+    return measured(*arguments, repeats=1)
 
 
 def test_scale_fills_its_table_and_draws_it(tmp_path):

@@ -161,7 +161,13 @@ class BackpropRegressor(
         is both, where with ``early_stopping="refit"`` they have at most 0.97 of the error on the
         rows set aside, else none; `encoding_` says which.
     shuffle : bool, default=True
-        Take the samples in a new order each epoch.
+        Take the samples in a new order each epoch. A table whose working copy would take more than
+        64 MiB is not copied, but trained on in windows that fit a cache: a block of rows, of some
+        kilobytes, from each of many equal stretches of the table, which one drawn anew each epoch.
+        They are standardised and converted on the way, and shuffled there. So each window is a
+        sample of the whole table, however that is sorted; `numpy.memmap`s may be larger than
+        memory. Then "refit" makes its trials with at most 32 MiB of rows from all over the table.
+        (A sparse X, an `encoding` and "lbfgs" still take a working copy.)
     random_state : int, RandomState instance or None, default=None
         Draws the first weights, the validation split and the orders of the samples.
     tol : float, default=1e-5
@@ -184,6 +190,7 @@ class BackpropRegressor(
         Callbacks and `verbose` follow the training on all samples; one that goes on, by
         `warm_start` or `partial_fit`, needs no such search.
     validation_fraction : float, default=0.2
+        Of a table that is trained on in windows, at most 16 MiB of rows.
     beta_1, beta_2 : float, default=0.9, 0.95
         Of "adam": decay of its running means of the gradient and its square.
     epsilon : float, default=1e-8
@@ -406,6 +413,13 @@ class BackpropRegressor(
         learnt stays. (Outliers of each call's X are drawn in, as `fit` does it; an `encoding` stays
         as it was measured at the first call.) A column of X that was constant so far begins at the
         size of the others when it no longer is.
+
+        For what is no array at all, such as a Parquet file, batch by batch:
+
+        >>> import pyarrow.parquet as pq  # doctest: +SKIP
+        >>> for batch in pq.ParquetFile("table.parquet").iter_batches(100_000):  # doctest: +SKIP
+        ...     frame = batch.to_pandas()
+        ...     model.partial_fit(frame[["a", "b"]], frame["y"])
 
         Parameters
         ----------

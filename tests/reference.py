@@ -284,7 +284,7 @@ def orders_in_windows(n, epochs, seed, *, rows, block, apart=()):
     for _ in range(epochs):
         for stretch in stretches:
             random = shuffle(stretch, random)
-        taken = [stretch[j] for j in range(len(blocks)) for stretch in stretches if j < len(stretch)]
+        taken = itertools.chain.from_iterable(itertools.zip_longest(*stretches, fillvalue=()))
         sequence, order = [row for rows_of_block in taken for row in rows_of_block], []
         for start in range(0, len(there), rows):
             window = sequence[start : start + rows]

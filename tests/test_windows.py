@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -347,6 +348,22 @@ def test_trials_and_held_out_rows_are_capped(monkeypatch, cut):
     assert trained[-1] == (400, 0)
     founding(4, **QUICK, early_stopping=True, validation_fraction=0.9).fit(X, y[:, 0])
     assert trained[-1] == (144, 256)
+
+
+def test_windows_are_scaled_as_a_search_has_found_best(cut):
+    X, y = samples()
+    cut()
+    table, scale = fit.Table(X, y, None), np.array([1.0, 0.1, 0.01])
+    settings = settings_of(
+        founding(batch_size=BATCH, standardize=True, dtype="float64").get_params()
+    )
+    ((_, found),) = fit.prepare(settings, table, None, mixes=False, whole=False)
+    trial = SimpleNamespace(plan=found.plan._replace(scale=scale), history=None)
+    found = found.following(trial)
+    assert_allclose(found.units.X_scale, X.std(axis=0) / scale)
+    window, _ = found.samples.samples_at(0, np.zeros(1, STATE).view(np.recarray)[0], Team(1))
+    rows = np.abs((y - y.mean()) / y.std() - window.y.T).argmin(axis=0)
+    assert_allclose(window.X, (X[rows] - X.mean(axis=0)) / X.std(axis=0) * scale)
 
 
 # -------------------------------------------------------------------------------- memory

@@ -18,6 +18,7 @@ from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.formulas.network import n_parameters, network
 from fastbp.kernels.training.records import HeldOut, Samples
 
+
 class Table(NamedTuple):
     """Validated samples, in raw units."""
 

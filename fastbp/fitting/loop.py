@@ -320,7 +320,7 @@ class _Loop:
         state = self.optimizer.state.copy()
         state["position"], best_theta = self.n_samples, np.empty_like(self.training.theta)
         training = self.training._replace(state=state.view(np.recarray)[0], best_theta=best_theta)
-        course = self.course(0, np.zeros(1))._replace(first=self.n_samples - self.samples.order.size)
+        course = self.course(0, np.zeros(1), self.n_samples - self.samples.n_samples)
         Team(1).run(self.kernel.train, training, self.samples, some, course)
         return course.losses_val[0]
 

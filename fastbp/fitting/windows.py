@@ -1,5 +1,5 @@
-"""Tables that are too large for a working copy: measured where they lie, in one pass, and trained on
-window by window.
+"""Tables that are too large for a working copy: measured where they lie, in one pass, and trained
+on window by window.
 
 A table is cut into blocks, runs of rows, and into stretches of as many blocks as there are windows.
 A window takes a block of each stretch: it is a sample of the whole table, however that is sorted.

@@ -22,7 +22,7 @@ def train_epochs(take_steps, score, threads, training, samples, held_out, course
     """Train for ``len(course.etas)`` epochs, or `steps` batches, or as long as it improves.
 
     A call that ends within an epoch is gone on from by the next one: between two calls Python can
-    listen to the user. So it does where the samples are one window of a table, and not the last: the
+    listen to the user. So it does where the samples are a window of a table, and not its last: the
     epoch is the table's. One that is called off meanwhile returns as soon as it can: θ is then
     anything, but if the position says that all samples are done, and only their scoring is not.
 
