@@ -84,13 +84,14 @@ def measured(name, rows, columns, threads, seconds=0.5, clock="wall", repeats=3)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of training that has not converged
-        make(1, threads).fit(X[:300], y[:300])  # compiles, imports
+        make(1, threads).fit(X, y)  # compiles, imports
         before = forget_peak()
-        first = time_of(1)
+        one = time_of(1)
         grown = peak() - before
-        # As many epochs as last for some time.
-        more = max(1, min(round(seconds / max(time_of(2) - first, 1e-5)), 1000))
-        times = [(time_of(1), time_of(1 + more)) for _ in range(repeats if first < 20 else 1)]
+        # As many epochs as last for some time; noise is no reason for thousands.
+        epoch = max(time_of(2) - one, one / 100)
+        more = max(1, round(seconds / epoch))
+        times = [(time_of(1), time_of(1 + more)) for _ in range(repeats if one < 20 else 1)]
     epoch = statistics.median((many - one) / more for one, many in times)
     one = statistics.median(one for one, _ in times)
     return {"before": max(one - epoch, 0.0), "epoch": epoch, "grown": grown}
