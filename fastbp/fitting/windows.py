@@ -33,7 +33,7 @@ WHOLE_BYTES = 2**26
 WINDOW_BYTES, BLOCK_BYTES = 2**21, 2**13
 
 #: Likewise of a file that is mapped to memory: a block is what a disk reads in one go.
-MAPPED_WINDOW_BYTES, MAPPED_BLOCK_BYTES = 2**24, 2**17
+MAPPED_WINDOW_BYTES, MAPPED_BLOCK_BYTES = 2**23, 2**16
 
 #: Bytes of the rows that are held out, and of those that trials are made with, at most.
 HELD_OUT_BYTES, TRIAL_BYTES = 2**24, 2**25
