@@ -162,7 +162,7 @@ class BackpropRegressor(
         rows set aside, else none; `encoding_` says which.
     shuffle : bool, default=True
         Take the samples in a new order each epoch. A table whose working copy would take more than
-        64 MiB is not copied, but trained on in windows that fit a cache: a block of rows, of some
+        32 MiB is not copied, but trained on in windows that fit a cache: a block of rows, of some
         kilobytes, from each of many equal stretches of the table, which one drawn anew each epoch.
         They are standardised and converted on the way, and shuffled there. So each window is a
         sample of the whole table, however that is sorted; `numpy.memmap`s may be larger than
