@@ -1,5 +1,6 @@
 """`BackpropRegressor`: its parameters, validation, learned attributes."""
 
+from contextlib import contextmanager
 from copy import copy
 from numbers import Integral, Real
 from typing import ClassVar
@@ -14,7 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbp import callers, encodings, endings, inputs, moving, parameters, persistence, scaling
 from fastbp.export.methods import Exported
-from fastbp.fitting.fit import Table, fit
+from fastbp.fitting import windows
+from fastbp.fitting.fit import Table, fit, precision_of
 from fastbp.fitting.fullbatch import loss_and_gradient
 from fastbp.fitting.loop import RESTART_DIVISOR, jacobian, predictions
 from fastbp.fitting.schedules import SCHEDULES
@@ -173,7 +175,13 @@ class BackpropRegressor(
         is both, where with ``early_stopping="refit"`` they have at most 0.97 of the error on the
         rows set aside, else none; `encoding_` says which.
     shuffle : bool, default=True
-        Take the samples in a new order each epoch.
+        Take the samples in a new order each epoch. A table whose working copy would take more than
+        32 MiB is not copied, but trained on in windows that fit a cache: a block of rows, of some
+        kilobytes, from each of many equal stretches of the table, which one drawn anew each epoch.
+        They are standardised and converted on the way, and shuffled there. So each window is a
+        sample of the whole table, however that is sorted; `numpy.memmap`s may be larger than
+        memory. Then "refit" makes its trials with at most 32 MiB of rows from all over the table.
+        (A sparse X, an `encoding` and "lbfgs" still take a working copy.)
     random_state : int, RandomState instance or None, default=None
         Draws the first weights, the validation split and the orders of the samples.
     tol : float, default=1e-5
@@ -196,6 +204,7 @@ class BackpropRegressor(
         Callbacks and `verbose` follow the training on all samples; one that goes on, by
         `warm_start` or `partial_fit`, needs no such search.
     validation_fraction : float, default=0.2
+        Of a table that is trained on in windows, at most 16 MiB of rows.
     scoring : str, callable or None, default=None
         What judges the rows that are set aside, or given as `X_val`, after each epoch: the greater,
         the better. None is R², or the loss if it is no squared error; "loss" is that; a name of
@@ -413,7 +422,8 @@ class BackpropRegressor(
         """
         go_on = self.warm_start and hasattr(self, "_learnt")
         columns = copy(self)  # what is said of them is the model's own when it is fitted
-        table = columns._validate_samples(X, y, sample_weight, reset=not go_on)
+        samples = X, y, sample_weight, not go_on
+        table = columns._validate_samples(*samples, may_be_later=True)
         held_out = None
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together.")
@@ -423,7 +433,8 @@ class BackpropRegressor(
             held_out = columns._validate_samples(
                 X_val, y_val, sample_weight_val, reset=False, n_outputs=table.y.shape[1]
             )
-        return self._train(columns, table, held_out, go_on=go_on)
+        with columns._said_by_sklearn(samples):
+            return self._train(columns, table, held_out, go_on=go_on)
 
     @available_if(_makes_steps)
     @_fit_context(prefer_skip_nested_validation=True)
@@ -437,6 +448,13 @@ class BackpropRegressor(
         as it was measured at the first call.) A column of X that was constant so far begins at the
         size of the others when it no longer is.
 
+        For what is no array at all, such as a Parquet file, batch by batch:
+
+        >>> import pyarrow.parquet as pq  # doctest: +SKIP
+        >>> for batch in pq.ParquetFile("table.parquet").iter_batches(100_000):  # doctest: +SKIP
+        ...     frame = batch.to_pandas()
+        ...     model.partial_fit(frame[["a", "b"]], frame["y"])
+
         Parameters
         ----------
         X, y, sample_weight : as in `fit`
@@ -449,17 +467,35 @@ class BackpropRegressor(
             raise ValueError("partial_fit does not support early_stopping=True")
         go_on = hasattr(self, "_learnt")
         columns = copy(self)
-        table = columns._validate_samples(X, y, sample_weight, reset=not go_on)
-        return self._train(columns, table, None, go_on=go_on, is_partial=True)
+        samples = X, y, sample_weight, not go_on
+        table = columns._validate_samples(*samples, may_be_later=True)
+        with columns._said_by_sklearn(samples):
+            return self._train(columns, table, None, go_on=go_on, is_partial=True)
 
-    def _validate_samples(self, X, y, sample_weight, reset, n_outputs=None, learnt=None):
+    @contextmanager
+    def _said_by_sklearn(self, samples):
+        """What is found later not to be a number is so in scikit-learn's words."""
+        try:
+            yield
+        except windows.NotFinite:
+            copy(self)._validate_samples(*samples)
+            raise
+
+    def _validate_samples(
+        self, X, y, sample_weight, reset, n_outputs=None, learnt=None, may_be_later=False
+    ):
         """X, y (n_samples, n_outputs) and weights as a Table, or a clear error; as the parameters
-        have it, or what has been learnt."""
+        have it, or what has been learnt. Whether a large table is of numbers `may_be` looked at
+        `later`."""
         loss, parameter = self.loss, self.loss_parameter
         if learnt is not None:
             loss, parameter = learnt.loss, learnt.loss_parameter
         omits = self.missing_targets == "omit"
-        X, y, *weights = inputs.samples(self, X, y, sample_weight, reset=reset, omits=omits)
+        # A large table is read once, by who trains on it.
+        later = may_be_later and not omits and windows.is_large(X)
+        X, y, *weights = inputs.samples(
+            self, X, y, sample_weight, reset=reset, omits=omits, all_finite=not later
+        )
         if np.ndim(parameter):  # an output for each
             if y.shape[1] > 1:
                 raise ValueError(
@@ -470,13 +506,17 @@ class BackpropRegressor(
         if y.shape[1] != n_outputs:
             raise ValueError(f"y has {y.shape[1]} outputs, {n_outputs} are expected.")
         lowest, above = LINKS[LOSSES[loss].link].lowest, LOSSES[loss].above
-        if (y < lowest).any() or (y <= above).any():
+        if later and not np.isfinite(y.min()):
+            inputs.samples(self, X, y, None, reset=reset)  # which says so
+        if y.min() < lowest or y.min() <= above:
             allowed = f"none may be below {lowest:g}" if above < lowest else "all must be above 0"
             raise ValueError(
                 f"Some values of y are out of the range of the loss {loss!r}: the least is "
                 f"{y.min():g}, and {allowed}."
             )
-        return Table(X, y, *weights)
+        if later and y.dtype.kind != "f":
+            y = y.astype(precision_of(y))
+        return Table(X, y, *weights, not later)
 
     def _train(self, columns, table, held_out, *, go_on, is_partial=False):
         """Everything that `fit` and `partial_fit` share, on samples that `columns` validated."""

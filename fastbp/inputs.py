@@ -1,10 +1,11 @@
 """Tables as users hand them over: what NumPy would make numbers of without a word is refused."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import date, time, timedelta
 
 import numpy as np
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import RegressorMixin
 from sklearn.metrics import d2_pinball_score, r2_score
 from sklearn.utils.validation import (
@@ -60,18 +61,20 @@ def is_valid(model, X):
         return bool(np.isfinite(np.add.reduce(X, axis=None)))
 
 
-def samples(model, X, y, sample_weight, *, reset, omits=False):
+def samples(model, X, y, sample_weight, *, reset, omits=False, all_finite=True):
     """X, y of shape (n_samples, n_outputs), weights of samples in float64 or None, and weights of
     outputs, as y, if these differ, or None; or a clear error.
 
     With `omits`, y may be NaN: that weighs nothing, and is filled in with what the loss can take.
+    With ``all_finite=False`` nobody looks whether X and y are numbers.
     """
     for values, name in ((X, "X"), (y, "y"), (sample_weight, "sample_weight")):
         check_values(values, name)
     kinds = {"accept_sparse": "csr", "multi_output": True, "y_numeric": True, "dtype": FLOATS}
     with large_numbers():
         y, is_there = present(y) if omits else (y, None)
-        X, y = validate_data(model, X, y, **kinds, reset=reset)
+        with nullcontext() if all_finite else config_context(assume_finite=True):
+            X, y = validate_data(model, X, y, **kinds, reset=reset)
         if np.ndim(sample_weight) == 2:
             sample_weight = weights_by_output(sample_weight, y)
         elif sample_weight is not None:

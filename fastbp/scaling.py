@@ -81,6 +81,10 @@ class Bounds(NamedTuple):
     low: np.ndarray  # (n_features,)
     high: np.ndarray
 
+    def holds(self, low, high):
+        """Whether values from these least to these greatest ones all lie between."""
+        return not ((low < self.low) | (high > self.high)).any()
+
 
 #: So much of a column is no outlier, and so few rows of a table can't tell.
 QUANTILES, FEWEST_ROWS = (0.005, 0.995), 40
@@ -100,6 +104,8 @@ MOST_WEIGHT = 2.0**1022
 OVERFLOW = (
     "Values are too large to be standardised: their differences overflow. Rescale the column."
 )
+
+TOO_LARGE = "Values are too large for {}. Pass dtype='float64', or rescale the column."
 
 #: Values that quantiles are taken of, at most: columns together.
 VALUES_LOOKED_AT = 2_000_000
@@ -124,16 +130,20 @@ def bounds_of(X, rows):
     if sparse.issparse(X) or len(rows) < FEWEST_ROWS:
         return None
     most = max(1000, VALUES_LOOKED_AT // max(X.shape[1], 1))
-    some = X[rows[:: -(-len(rows) // most)]].astype(np.float64)
+    bounds = likely_bounds(X[rows[:: -(-len(rows) // most)]])
+    return None if bounds.holds(X.min(axis=0), X.max(axis=0)) else bounds
+
+
+def likely_bounds(some):
+    """Bounds by some of the rows: see `bounds_of`."""
+    some = some.astype(np.float64)
     low = np.quantile(some, QUANTILES[0], axis=0, method="higher")
     high = np.quantile(some, QUANTILES[1], axis=0, method="lower")
     apart = high - low
     with np.errstate(over="ignore", invalid="ignore"):
-        bounds = Bounds(
+        return Bounds(
             np.where(apart > 0, low - apart, -np.inf), np.where(apart > 0, high + apart, np.inf)
         )
-    beyond = (X.min(axis=0) < bounds.low) | (X.max(axis=0) > bounds.high)
-    return bounds if beyond.any() else None
 
 
 def measure(X, y, weight=None, bounds=None):
@@ -365,10 +375,7 @@ def entries_of(A, dtype, mean=None, scale=None):
 def check_finite(converted):
     """An error, if these numbers are beyond their precision."""
     if converted.size and not (np.isfinite(converted.min()) and np.isfinite(converted.max())):
-        raise ValueError(
-            f"Values are too large for {converted.dtype.name}. Pass dtype='float64', "
-            "or rescale the column."
-        )
+        raise ValueError(TOO_LARGE.format(converted.dtype.name))
 
 
 def to_raw_units(coefs, intercepts, scaling, link="identity"):

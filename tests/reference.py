@@ -305,6 +305,46 @@ def batches(n_samples, batch_size):
     ]
 
 
+def shuffle(items, random):
+    """Permute a list (Fisher & Yates) with splitmix64, each of whose numbers serves two places.
+
+    Returns the state of the generator, which goes on from there.
+    """
+    for last in range(len(items) - 1, 0, -2):
+        random = (random + 0x9E3779B97F4A7C15) % 2**64
+        z = ((random ^ random >> 30) * 0xBF58476D1CE4E5B9) % 2**64
+        z = ((z ^ z >> 27) * 0x94D049BB133111EB) % 2**64
+        z ^= z >> 31
+        for i, half in ((last, z >> 32), (last - 1, z % 2**32)):
+            j = half * (i + 1) >> 32
+            items[i], items[j] = items[j], items[i]
+    return random
+
+
+def orders_in_windows(n, epochs, seed, *, rows, block, apart=()):
+    """In which order each epoch takes n samples, where windows hold so many rows, and blocks.
+
+    There are as many stretches of blocks as a window has. It takes one of each, in an order of each
+    stretch's own, and its rows are shuffled.
+    """
+    there = [i for i in range(n) if i not in apart]
+    blocks = [there[i : i + block] for i in range(0, len(there), block)]
+    number = min(max(rows // block, 1), len(blocks))
+    edges = [s * len(blocks) // number for s in range(number + 1)]
+    stretches, random, orders = [blocks[a:b] for a, b in itertools.pairwise(edges)], seed, []
+    for _ in range(epochs):
+        for stretch in stretches:
+            random = shuffle(stretch, random)
+        taken = itertools.chain.from_iterable(itertools.zip_longest(*stretches, fillvalue=()))
+        sequence, order = [row for rows_of_block in taken for row in rows_of_block], []
+        for start in range(0, len(there), rows):
+            window = sequence[start : start + rows]
+            random = shuffle(window, random)
+            order += window
+        orders.append(tuple(order))
+    return orders
+
+
 def train(
     network, loss, optimizer, X, Y, batches, weight=None, alpha=0.0, reported=1.0,
     weight_decay=0.0, max_grad_norm=None, dropout=None, average=None,
@@ -423,7 +463,7 @@ def fit(
     dropout = Dropout(dropout, seed) if dropout else None
     for epoch in range(max_iter):
         order = np.arange(len(X)) if orders is None else np.array(orders[epoch])
-        rows = [order[batch] for batch in batches(len(X), batch_size)]
+        rows = [order[batch] for batch in batches(len(order), batch_size)]
         of_batch = np.array(
             [len(r) if weight is None else weight_of_samples(weight[r]).sum() for r in rows]
         )

@@ -1,6 +1,7 @@
 """The README: its example runs, and its commands are where the checks look for them."""
 
 import re
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -65,3 +66,17 @@ def test_the_lesson_prints_what_it_shows_and_shipping_writes_what_it_says(
     for path, comment in re.findall(r'"(model\S+?)".*?# (.*)', program):
         assert (tmp_path / path).exists()
         assert "(" not in comment or comment in written
+
+
+def test_a_parquet_file_is_learnt_batch_by_batch(monkeypatch, tmp_path):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pytest.importorskip("pandas")
+    monkeypatch.chdir(tmp_path)
+    a, b = np.random.default_rng(0).normal(size=(2, 1000))
+    parquet.write_table(arrow.table({"a": a, "b": b, "y": a + b**2}), "table.parquet")
+    (program,) = (block for block in blocks("python") if "pyarrow" in block)
+    names = {"BackpropRegressor": BackpropRegressor}
+    exec(textwrap.dedent(program.replace("100_000", "100")), names)
+    assert names["stream"].t_ == 1000
+    frame = names["frame"]
+    assert names["stream"].score(frame[["a", "b"]], frame["y"]) > 0.8

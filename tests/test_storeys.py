@@ -27,7 +27,7 @@ WINGS = [
         "kernels.training",
         [
             {"records", "samples"},
-            {"epoch"},
+            {"epoch", "windows"},
             {"tiled"},
             {"narrow", "online", "large"},
             {"sparse"},
@@ -56,6 +56,7 @@ WINGS = [
                 "mixture",
             },
             {"plan", "settings", "observer"},
+            {"windows"},
             {"loop"},
             {"fullbatch"},
             {"lbfgs"},

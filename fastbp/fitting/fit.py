@@ -9,7 +9,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from fastbp import encodings, entries, parameters, scaling
-from fastbp.fitting import following, judging, loop, mixture, recipe, solvers, trials
+from fastbp.fitting import following, judging, loop, mixture, recipe, solvers, trials, windows
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.observer import observe
 from fastbp.fitting.plan import (
@@ -26,9 +26,6 @@ from fastbp.kernels.formulas.losses import of_outputs
 from fastbp.kernels.formulas.network import is_by_entries, n_parameters, network
 from fastbp.kernels.training.records import HeldOut, Samples
 
-#: The part of y's variance with which a single row rules the fit.
-RULES = 0.5
-
 
 class Table(NamedTuple):
     """Validated samples, in raw units."""
@@ -37,10 +34,11 @@ class Table(NamedTuple):
     y: np.ndarray  # (n_samples, n_outputs)
     sample_weight: np.ndarray | None
     output_weight: np.ndarray | None = None  # as y, whose mean that is, or None
+    is_checked: bool = True  # else who is to train sees to it that all are numbers
 
     def rows(self, chosen):
         """Some of them."""
-        weights = (None if weight is None else weight[chosen] for weight in self[2:])
+        weights = (None if weight is None else weight[chosen] for weight in self[2:4])
         return Table(self.X[chosen], self.y[chosen], *weights)
 
     @property
@@ -81,7 +79,7 @@ class Prepared(NamedTuple):
 
     task: trials.Task
     plan: trials.Plan
-    samples: Samples  # as they are planned to be trained on
+    samples: Samples | windows.Windows  # as they are planned to be trained on
     scored: HeldOut | None  # that best weights are chosen by
     units: scaling.Scaling | None  # of the samples
     pilot: loop.History | None = None
@@ -93,7 +91,10 @@ class Prepared(NamedTuple):
         settings, plan, samples = self.task.settings, trial.plan, self.samples
         settings.max_iter, settings.weight_decay = plan.max_iter, plan.weight_decay
         units = scaled_units(self.units, plan)
-        samples = samples._replace(X=trials.scaled(samples.X, plan))
+        if isinstance(samples, windows.Windows):
+            samples = samples.rescaled(plan.scale)
+        else:
+            samples = samples._replace(X=trials.scaled(samples.X, plan))
         return self._replace(plan=plan, samples=samples, units=units, pilot=trial.history)
 
     def ended_with(self, trial):
@@ -153,7 +154,7 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
     -------
     Fitted
     """
-    ((_, prepared),) = prepare(settings, table, held_out, before, mixes=False)
+    ((_, prepared),) = prepare(settings, table, held_out, before, mixes=False, whole=False)
     settings = prepared.task.settings
 
     def watch(learnt):
@@ -162,7 +163,7 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
     return train(prepared, before=before, optimizer=optimizer, seen=seen, watch=watch)
 
 
-def prepare(settings, table, held_out, before=None, *, mixes=True):
+def prepare(settings, table, held_out, before=None, *, mixes=True, whole=True):
     """All that comes before the training that counts; parameters as of `fit`.
 
     There, trials find how long to train. Where they may, they find too whether networks with
@@ -172,6 +173,8 @@ def prepare(settings, table, held_out, before=None, *, mixes=True):
     ----------
     mixes : bool
         False: the result is one kind of network.
+    whole : bool
+        False: a table that is too large for a working copy is trained on window by window.
 
     Returns
     -------
@@ -189,10 +192,15 @@ def prepare(settings, table, held_out, before=None, *, mixes=True):
     first = None
     if not settings.encoding:  # as scikit-learn, which draws first weights before it splits
         first = begun(settings, table, table.X.shape[1], before, random_state)
-    ground = ground_for(settings, table, held_out, before, random_state)
     other_settings = copy(settings)
-    encoding = encoding_for(ground, settings, before, random_state)
-    plain = prepared_on(ground, settings, encoding, before, random_state, first)
+    if not whole and takes_windows(table, settings):
+        plain = prepared_in_windows(settings, table, held_out, before, random_state, first)
+    else:
+        if not table.is_checked:
+            windows.check(table)
+        ground = ground_for(settings, table, held_out, before, random_state)
+        encoding = encoding_for(ground, settings, before, random_state)
+        plain = prepared_on(ground, settings, encoding, before, random_state, first)
     searches = before is None and settings.refits and held_out is None
     if not (searches and recipe.n_pilots(len(plain.task.rows), settings.hidden)):
         return [(1.0, plain)]
@@ -201,7 +209,9 @@ def prepare(settings, table, held_out, before=None, *, mixes=True):
         found = search.run()
     except trials.Interrupted as trial:
         return [(1.0, plain.ended_with(trial))]
-    if settings.tries_encoding and settings.hidden and found.history.ended_by != "max_time":
+    is_copied = not isinstance(plain.samples, windows.Windows)
+    tries = settings.tries_encoding and settings.hidden and is_copied
+    if tries and found.history.ended_by != "max_time":
         other_settings.max_time = settings.max_time  # what is left of it
         encoded = encoded_on(ground, other_settings, other_state)
         if encoded is not None:
@@ -222,7 +232,7 @@ def ground_for(settings, table, held_out, before, random_state):
     if table.output_weight is not None and not settings.is_partial:
         check_outputs(table.output_weight[order])
     settings.one_row = share_of_one_row(table, order, settings)
-    if settings.one_row > RULES and before is None and not settings.is_partial:
+    if settings.one_row > windows.RULES and before is None and not settings.is_partial:
         table, settings.drawn_in = drawn_in(table, order)
     units, bounds, settings.seen = scaling_for(table, order, settings, before)
     settings.alpha = alpha_for(settings, table, order, units)
@@ -256,6 +266,49 @@ def prepared_on(ground, settings, encoding, before, random_state, first=None):
     task = trials.Task(net, settings, samples, in_use(samples), random_state, drawn, encoding)
     settings.constant_loss, settings.perfect_loss = plain_losses(task)
     resolve(settings, len(task.rows), n_parameters(net))
+    return Prepared(task, task.plan, samples, scored, units, held_out=held_out)
+
+
+def takes_windows(table, settings):
+    """Whether a table is trained on window by window, since a working copy would be too large."""
+    is_plain = not (settings.full_batch or settings.encoding or sparse.issparse(table.X))
+    if not is_plain or table.output_weight is not None:
+        return False
+    n_bytes = len(table.y) * windows.row_bytes(table, settings.dtype or table.X.dtype)
+    are_read = all(windows.source_of(A) is not None for A in (table.X, table.y))
+    return are_read and n_bytes > windows.WHOLE_BYTES
+
+
+def prepared_in_windows(settings, table, held_out, before, random_state, first):
+    """As `ground_for` and `prepared_on`, without a copy of the table; trials are made with some of
+    its rows, in the table's units."""
+    apart, spread_of_constant = np.empty(0, np.int64), 1.0
+    if settings.holds_out and held_out is None:
+        apart = windows.rows_held_out(table, settings, random_state)
+        held_out = table.rows(apart)
+        if settings.init == "glorot":  # as scikit-learn
+            spread_of_constant = np.inf
+    X, y, bounds, y_bounds = windows.measured_table(table, apart, settings, before is None)
+    units = None
+    if settings.standardize:
+        link = LOSSES[settings.loss].link
+        seen = windows.seen_of(X, y)
+        units, settings.seen = units_since(seen, before if settings.is_partial else None, link)
+    settings.alpha = alpha_for(settings, table, slice(None), units)
+    net, drawn = first
+    resolve(settings, X.n_rows, n_parameters(net))
+    dtype = np.dtype(settings.dtype or table.X.dtype)
+    X_mean, X_scale, y_mean, y_scale = units or (None,) * 4
+    windows.check_range(X, dtype, X_mean, X_scale, bounds)
+    windows.check_range(y, dtype, y_mean, y_scale, y_bounds)
+    samples = windows.Windows(table, dtype, units, bounds, y_bounds, apart, settings)
+    searches = before is None and settings.refits and held_out is None
+    some = samples.some(windows.rows_of_trials(table, dtype, searches), random_state)
+    task = trials.Task(net, settings, some, in_use(some), random_state, drawn)
+    settings.constant_loss, settings.perfect_loss = plain_losses(task)
+    scored = None
+    if held_out is not None:
+        scored = held_out_of(*held_out.converted(dtype, units), spread_of_constant)
     return Prepared(task, task.plan, samples, scored, units, held_out=held_out)
 
 
@@ -340,7 +393,7 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
     if prepared.interrupted is not None:
         return fitted_by(prepared)
     task, plan, samples, scored, units, pilot, _, held_out = prepared
-    net, settings, dtype = task.net, task.settings, samples.X.dtype
+    net, settings, dtype = task.net, task.settings, task.samples.X.dtype
     since = average = None  # units that `before` is re-expressed from
     if before is not None:
         trained = trained_of(before, optimizer, settings)
@@ -381,7 +434,7 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
         net, theta, samples, scored, settings, optimizer, observer=observer, seen=seen,
         judge=judging.judge_of(settings, learnt, held_out),
     )  # fmt: skip
-    n_samples, optimizer.ahead, predicting = samples.order.size, None, learnt(theta)
+    n_samples, optimizer.ahead, predicting = samples.n_samples, None, learnt(theta)
     if optimizer.average.size and scored is None:  # else what was best goes on
         optimizer.ahead = Ahead.of_both(learnt(optimizer.theta), predicting)
     return Fitted(predicting, optimizer, history, settings, n_samples, pilot, observer)
@@ -558,21 +611,30 @@ def scaling_for(table, rows, settings, before):
     """
     if not settings.standardize:
         return None, None, None
-    goes_on = before is not None and settings.is_partial
-    if goes_on and before.seen is None:  # in raw units, or of a file that doesn't say it
+    before = before if settings.is_partial else None
+    if before is not None and before.seen is None:
         return before.scaling, None, None
-    X, y, weight, y_weight = table
+    X, y, weight, y_weight, _ = table
     if len(rows) < len(y):
         trained_on = np.zeros(len(y))
         trained_on[rows] = 1.0
         weight = trained_on if weight is None else weight * trained_on
         y_weight = None if y_weight is None else y_weight * trained_on[:, None]
     bounds = scaling.bounds_of(X, rows if weight is None else np.flatnonzero(weight))
-    seen, link = scaling.seen_of(X, y, weight, bounds, y_weight), LOSSES[settings.loss].link
-    if not goes_on:
-        return seen.units(link), bounds, seen
+    seen = scaling.seen_of(X, y, weight, bounds, y_weight)
+    units, seen = units_since(seen, before, LOSSES[settings.loss].link)
+    return units, bounds, seen
+
+
+def units_since(seen, before, link):
+    """The units for what has been seen of a table, and of all tables of a stream, which goes on
+    from what has been learnt `before`; and what has been seen in all."""
+    if before is None:
+        return seen.units(link), seen
+    if before.seen is None:  # in raw units, or of a file that doesn't say it
+        return before.scaling, None
     seen = before.seen.merged(seen)
-    return following.units_of(seen, before, link), bounds, seen
+    return following.units_of(seen, before, link), seen
 
 
 def encoding_for(ground, settings, before, random_state):

@@ -31,6 +31,7 @@ from fastbp.fitting.plan import (
 from fastbp.fitting.schedules import ADAPTIVE_DIVISOR, ADAPTIVE_MINIMUM, SCHEDULES, Epochs
 from fastbp.fitting.settings import loss_with_left
 from fastbp.fitting.team import CalledOff, Team
+from fastbp.fitting.windows import Windows
 from fastbp.kernels.formulas.losses import LOSSES, of_outputs
 from fastbp.kernels.formulas.losses import TABLE as LOSS_TABLE
 from fastbp.kernels.formulas.network import n_parameters, network, step_flops, without_inputs
@@ -174,7 +175,7 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
         Float32 or float64, the precision of training. In: where to start. Out: the last
         weights, or those that were best on the validation set where there is one; with
         `ema_decay` both are averages, and the last weights are the optimiser's.
-    samples : Samples
+    samples : Samples or Windows
         Its order is shuffled in place.
     held_out : HeldOut or None
     settings : see `settings_of`
@@ -228,12 +229,14 @@ class _Loop:
     def __init__(
         self, net, theta, samples, held_out, settings, optimizer, *, seen=0, kernel=None, judge=None
     ):
-        self.settings, self.optimizer, self.samples = settings, optimizer, samples
-        self.n_samples, self.seen = samples.order.size, seen
-        batch_size = min(settings.batch_size, self.n_samples)
+        self.settings, self.optimizer = settings, optimizer
+        self.windows = samples if isinstance(samples, Windows) else None
+        self.samples = samples if self.windows is None else self.windows.samples
+        self.n_samples, self.seen = samples.n_samples, seen
+        batch_size = self.batch_size = min(settings.batch_size, self.n_samples)
         self.steps_per_epoch = -(-self.n_samples // batch_size)
         self.is_validated = held_out is not None
-        self.held_out = held_out if self.is_validated else nothing_held_out(samples)
+        self.held_out = held_out if self.is_validated else nothing_held_out(self.samples)
         best_theta = theta.copy() if self.is_validated else theta[:0]
         self.judge, self.best_theta = judge, best_theta
         if judge is not None:  # what the kernel thinks best is not asked for
@@ -265,7 +268,8 @@ class _Loop:
         while len(history.losses) < settings.max_iter:
             left = settings.max_time and settings.max_time - history.seconds
             is_first = self.team.listens and not history.losses
-            one_epoch = observer is not None or self.judge is not None or is_first
+            apart = observer is not None or self.judge is not None or self.windows is not None
+            one_epoch = apart or is_first
             steps, epochs = self.share_of_call(pace, left, one_epoch=one_epoch)
             if self.state.position == 0:
                 self.note_whole_epoch()
@@ -332,15 +336,23 @@ class _Loop:
 
     def some_samples(self):
         """Some of them, as if held out; None where each epoch's weights are scored anyway."""
-        order, X, y, weight = self.samples
         if self.is_validated:
             return None
-        rows = order[:: -(-order.size // LOOKED_AT)]
-        some = weights_at(weight, len(y), rows) if weight.size else np.ones(rows.size, X.dtype)
-        if not some.any():
+        X, y, weight = self.looked_at()
+        weight = weight if weight.size else np.ones(len(y), X.dtype)
+        if not weight.any():
             return None
-        X, y, weight = rows_of(X, rows), rows_of(y, rows), in_a_row(shares_of(some))
-        return HeldOut(row_numbers(rows.size), X, y, weight, np.ones(y.shape[1]))
+        weight = in_a_row(shares_of(weight))
+        return HeldOut(row_numbers(len(y)), X, y, weight, np.ones(y.shape[1]))
+
+    def looked_at(self):
+        """X, y and weights of some of the samples."""
+        if self.windows is not None:
+            return self.windows.some(LOOKED_AT)[1:]
+        order, X, y, weight = self.samples
+        rows = order[:: -(-order.size // LOOKED_AT)]
+        weight = weights_at(weight, len(y), rows) if weight.size else weight
+        return rows_of(X, rows), rows_of(y, rows), weight
 
     def hopeless_loss_of(self, some):
         """What a loss of these is hopeless from."""
@@ -356,7 +368,7 @@ class _Loop:
         state = self.optimizer.state.copy()
         state["position"], best_theta = self.n_samples, np.empty_like(self.training.theta)
         training = self.training._replace(state=state.view(np.recarray)[0], best_theta=best_theta)
-        course = Course(0, *np.zeros((4, 1)))
+        course = self.course(0, np.zeros(1), self.n_samples - self.samples.n_samples)
         on = for_kernels(self.samples), for_kernels(some)
         Team(1).run(self.kernel.train, training, *on, course)
         return course.losses_val[0]
@@ -470,22 +482,34 @@ class _Loop:
 
     def end_first_epoch(self):
         """Let the first epoch be what has been trained of it, and score it on some of the rows."""
-        order, held_out = self.samples.order, self.held_out
-        self.samples = self.samples._replace(order=order[: int(self.state.position)])
+        order, held_out, n_samples = self.samples.order, self.held_out, self.n_samples
+        first = 0 if self.windows is None else self.windows.first
+        self.n_samples = int(self.state.position)
+        self.samples = self.samples._replace(order=order[: self.n_samples - first])
         self.held_out = some_of(held_out, LISTENS_FLOPS / step_flops(self.training.net, 1))
-        done = self.call(0, 1, Team(1))
+        done = self.call(0, 1, Team(1), first)
         self.samples, self.held_out = self.samples._replace(order=order), held_out
+        self.n_samples = n_samples
         return done
 
-    def call(self, steps, epochs, team=None):
-        """Run the kernel, and note what it reports; returns the epochs completed."""
-        losses, losses_val, scores = np.zeros((3, epochs))
-        course = Course(steps, self.step_sizes(epochs), losses, losses_val, scores)
+    def course(self, steps, etas, first=0):
+        """That of a call."""
+        losses, losses_val, scores = np.zeros((3, len(etas)))
+        return Course(steps, etas, losses, losses_val, scores, first, self.n_samples)
+
+    def call(self, steps, epochs, team=None, first=None):
+        """Run the kernel, and note what it reports; returns the epochs completed.
+
+        Of a table in windows, go from one to the next, but with `first`, which says where in the
+        epoch the samples at hand begin.
+        """
+        course, team = self.course(steps, self.step_sizes(epochs), first or 0), team or self.team
         self.is_noted = False
-        on = for_kernels(self.samples), for_kernels(self.held_out)
-        done = (team or self.team).run(
-            self.kernel.train, self.training, *on, course, stop=self.is_to_stop
-        )
+        if self.windows is None or first is not None or not epochs:
+            done = self.run_kernel(course, team)
+        else:
+            done = self.go_through_windows(course, team)
+        losses, losses_val, scores = course.losses, course.losses_val, course.scores
         self.history.losses += losses[:done].tolist()
         if self.is_validated:
             self.history.validation_losses += losses_val[:done].tolist()
@@ -494,6 +518,22 @@ class _Loop:
             self.history.validation_scores += scores[:done].tolist()
         self.is_noted = True
         return done
+
+    def run_kernel(self, course, team):
+        """For the samples at hand."""
+        on = for_kernels(self.samples), for_kernels(self.held_out)
+        return team.run(self.kernel.train, self.training, *on, course, stop=self.is_to_stop)
+
+    def go_through_windows(self, course, team):
+        """As many steps as the course has, but to the end of the epoch at most."""
+        while True:
+            before = int(self.state.position)
+            self.samples, first = self.windows.samples_at(before, self.state, team)
+            done = self.run_kernel(course._replace(first=first), team)
+            samples_done = int(self.state.position) - before
+            course = course._replace(steps=course.steps - samples_done // self.batch_size)
+            if done or course.steps <= 0 or self.is_to_stop():
+                return done
 
     def step_sizes(self, n_epochs):
         """Those of the next epochs."""

@@ -24,7 +24,8 @@ def train_epochs(take_steps, score, threads, training, samples, held_out, course
     """Train for ``len(course.etas)`` epochs, or `steps` batches, or as long as it improves.
 
     A call that ends within an epoch is gone on from by the next one: between two calls Python can
-    listen to the user. One that is called off meanwhile returns as soon as it can: θ is then
+    listen to the user. So it does where the samples are a window of a table, and not its last: the
+    epoch is the table's. One that is called off meanwhile returns as soon as it can: θ is then
     anything, but if the position says that all samples are done, and only their scoring is not.
 
     Parameters
@@ -52,7 +53,8 @@ def train_epochs(take_steps, score, threads, training, samples, held_out, course
 def go_through_epochs(take_steps, score, threads, training, samples, held_out, course):
     """See `train_epochs`."""
     recipe, state, size = training.recipe, training.state, samples.order.size
-    position, steps = state.position, course.steps
+    first, steps = course.first, course.steps
+    position = state.position - first
     for epoch in range(course.etas.size):
         if threads.thread == 0 and position == 0:
             begin_epoch(recipe, state, samples.order)
@@ -61,16 +63,16 @@ def go_through_epochs(take_steps, score, threads, training, samples, held_out, c
         stop = least(position + steps * recipe.batch_size, size)
         take_steps(threads, training, samples, course.etas[epoch], position, stop)
         steps -= (stop - position + recipe.batch_size - 1) // recipe.batch_size
-        if stop < size:
+        if first + stop < course.n_samples:
             if threads.thread == 0:
-                state.position = stop
+                state.position = first + stop
             return epoch
         if is_called_off(threads.barrier):
             return epoch
         position = 0
         if held_out.y.shape[0] > 0:
             if threads.thread == 0:
-                state.position = size
+                state.position = first + size
             loss, unexplained = score(threads, training, held_out)
             if is_called_off(threads.barrier):
                 return epoch
@@ -92,9 +94,10 @@ def part_in_loss(recipe, weight, n_samples):
 
 @njit
 def begin_epoch(recipe, state, order):
-    """A new order, new masks, and sums from zero."""
-    state.loss, state.weight = 0.0, 0.0
+    """A new order, new masks, and at the table's first samples sums from zero."""
     begin_masks(state)
+    if state.position == 0:
+        state.loss, state.weight = 0.0, 0.0
     if recipe.shuffle:
         shuffle(order, state)
 

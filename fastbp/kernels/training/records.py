@@ -107,6 +107,11 @@ class Samples(NamedTuple):
     #: weight of its own, whose mean is the sample's.
     sample_weight: np.ndarray
 
+    @property
+    def n_samples(self):
+        """Of an epoch."""
+        return self.order.size
+
 
 class HeldOut(NamedTuple):
     """What is scored after each epoch; without it all are empty."""
@@ -126,6 +131,44 @@ class Course(NamedTuple):
     losses: np.ndarray  # out: the mean loss of each epoch
     losses_val: np.ndarray  # out: the loss on the held-out samples after it
     scores: np.ndarray  # out: R² on them
+    first: int  # samples of the epoch that came before these: other windows of the table
+    n_samples: int  # of the epoch
+
+
+class Source(NamedTuple):
+    """A table where it lies, read-only: the number of row i and column j is
+    ``numbers[i * row_step + j * column_step]``."""
+
+    numbers: np.ndarray
+    row_step: int
+    column_step: int
+
+
+class Window(NamedTuple):
+    """Which rows of a table a window holds: runs of rows in a row, not counting those set apart."""
+
+    firsts: np.ndarray  # (n,), where each run begins
+    places: np.ndarray  # (n + 1,), where in the window it lies
+    apart: np.ndarray  # rows that are not there, in rising order; all int64
+
+
+class Units(NamedTuple):
+    """What is done to each column, float64; for several rows that follow one another at once."""
+
+    center: np.ndarray
+    factor: np.ndarray
+    low: np.ndarray  # empty, as `high`: there are no bounds
+    high: np.ndarray
+
+
+class Moments(NamedTuple):
+    """What rows come to, piece by piece, float64."""
+
+    weight: np.ndarray  # (n_pieces,), Σ of weights
+    mean: np.ndarray  # (n_pieces, n_columns)
+    squares: np.ndarray  # Σ of weights times squares of what differs from the mean
+    low: np.ndarray  # the least value, before any is drawn in
+    high: np.ndarray
 
 
 class Model(NamedTuple):
