@@ -109,8 +109,19 @@ def bounds_of(X, rows):
     """
     if sparse.issparse(X) or len(rows) < FEWEST_ROWS:
         return None
-    most = max(1000, VALUES_LOOKED_AT // max(X.shape[1], 1))
-    some = X[rows[:: -(-len(rows) // most)]].astype(np.float64)
+    some = X[rows[:: step_of_rows(len(rows), X.shape[1])]]
+    return bounds_by(some, X.min(axis=0), X.max(axis=0))
+
+
+def step_of_rows(n, n_columns):
+    """Of so many rows each that comes so many later is looked at for quantiles."""
+    most = max(1000, VALUES_LOOKED_AT // max(n_columns, 1))
+    return max(1, -(-n // most))
+
+
+def bounds_by(some, least, greatest):
+    """Bounds by quantiles of some rows, and by the least and the greatest value of each column."""
+    some = some.astype(np.float64)
     low = np.quantile(some, QUANTILES[0], axis=0, method="higher")
     high = np.quantile(some, QUANTILES[1], axis=0, method="lower")
     apart = high - low
@@ -118,7 +129,7 @@ def bounds_of(X, rows):
         bounds = Bounds(
             np.where(apart > 0, low - apart, -np.inf), np.where(apart > 0, high + apart, np.inf)
         )
-    beyond = (X.min(axis=0) < bounds.low) | (X.max(axis=0) > bounds.high)
+    beyond = (least < bounds.low) | (greatest > bounds.high)
     return bounds if beyond.any() else None
 
 

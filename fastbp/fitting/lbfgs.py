@@ -30,8 +30,30 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
     Ends where no component of the gradient is greater than `tol`, after `max_iter` iterations or
     `max_fun` gradients, or where no step brings more than rounding.
     """
+    function = FullBatch(net, theta.dtype, samples, settings)
+    score = None if held_out is None else Score(net, theta.dtype, held_out, settings)
+    return minimized(function, theta, score, settings, observer)
+
+
+def minimized(function, theta, score, settings, observer=None):
+    """Train θ in place on what two functions of θ say.
+
+    Parameters
+    ----------
+    function : callable, ``function(theta, stop)``
+        The loss and its gradient; `CalledOff` if ``stop()`` says so.
+    theta : ndarray of float64
+    score : callable or None
+        The loss and R² on held-out samples: θ that was best on them is kept.
+    settings : see `settings_of`
+    observer : see `loop.fit`
+
+    Returns
+    -------
+    History
+    """
     with CtrlC() as ctrl_c:
-        run = _Run(net, theta, samples, held_out, settings, observer, ctrl_c)
+        run = _Run(function, theta, score, settings, observer, ctrl_c)
         history = run.history
         try:
             with one_thread_in_blas():
@@ -42,7 +64,7 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
             is_late = isinstance(error, CalledOff) and not ctrl_c.pressed
             history.ended_by = "max_time" if is_late else "interrupted"
             history.seconds = time.perf_counter() - run.start
-    if held_out is not None:
+    if score is not None:
         theta[:] = run.best_theta
     return history
 
@@ -53,19 +75,33 @@ def prepare(net, samples, settings):
     FullBatch(net, samples.X.dtype, nobody, settings)(np.zeros(n_parameters(net)))
 
 
-class _Run:
-    """One call of `fit`."""
+class Score:
+    """The loss and R² on held-out samples, as a function of θ."""
 
-    def __init__(self, net, theta, samples, held_out, settings, observer, ctrl_c):
-        self.net, self.theta, self.settings = net, theta, settings
+    def __init__(self, net, dtype, held_out, settings):
+        self.net, self.held_out, self.settings = net, held_out, settings
+        apart = samples_of(held_out.X, held_out.y, held_out.weight, held_out.order)
+        self.loss_apart = FullBatch(net, dtype, apart, settings)
+        self.loss_apart.training.recipe.alpha = 0.0
+
+    def __call__(self, theta):
+        X, y, weight, spread = self.held_out[1:]
+        units = scaling.no_scaling(X.shape[1], y.shape[1])
+        model = Model(self.net, theta, LOSSES[self.settings.loss], False, *units)
+        prediction = np.empty(y.shape)
+        predictions(model, X, prediction, self.settings.n_threads)
+        loss = float(self.loss_apart(theta)[0])
+        return loss, float(1 - np.mean(weight @ (prediction - y) ** 2 / spread))
+
+
+class _Run:
+    """One call of `minimized`."""
+
+    def __init__(self, function, theta, score, settings, observer, ctrl_c):
+        self.function, self.theta, self.settings = function, theta, settings
         self.observer, self.ctrl_c = observer, ctrl_c
-        self.function = FullBatch(net, theta.dtype, samples, settings)
         self.history, self.start = History(kernel="tiled"), time.perf_counter()
-        self.held_out, self.best_theta, self.best = held_out, theta.copy(), np.inf
-        if held_out is not None:
-            apart = samples_of(held_out.X, held_out.y, held_out.weight, held_out.order)
-            self.loss_apart = FullBatch(net, theta.dtype, apart, settings)
-            self.loss_apart.training.recipe.alpha = 0.0
+        self.score, self.best_theta, self.best = score, theta.copy(), np.inf
 
     def minimize(self):
         """Train until one of the reasons to stop."""
@@ -126,7 +162,7 @@ class _Run:
     def note(self, theta, loss):
         """An iteration is whole: its weights, and what is said of them."""
         history = self.history
-        if self.held_out is not None:
+        if self.score is not None:
             loss_val, score = self.validate(theta)
             history.validation_losses.append(loss_val)
             history.validation_scores.append(score)
@@ -138,14 +174,8 @@ class _Run:
         history.seconds = time.perf_counter() - self.start
 
     def validate(self, theta):
-        """The loss and R² on the held-out samples."""
-        X, y, weight, spread = self.held_out[1:]
-        units = scaling.no_scaling(X.shape[1], y.shape[1])
-        model = Model(self.net, theta, LOSSES[self.settings.loss], False, *units)
-        prediction = np.empty(y.shape)
-        predictions(model, X, prediction, self.settings.n_threads)
-        loss = float(self.loss_apart(theta)[0])
-        score = float(1 - np.mean(weight @ (prediction - y) ** 2 / spread))
+        """The loss and R² on the held-out samples, or an error."""
+        loss, score = self.score(theta)
         if not (np.isfinite(loss) and np.isfinite(score)):
             raise ValueError(
                 f"On the rows held out the loss is {loss:.4g}, the score {score:.4g}: some of "
