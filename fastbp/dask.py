@@ -316,22 +316,28 @@ class Cluster:
     def tables(self, columns, blocks):
         """Handles of Table, validated where the blocks lie, and kept there."""
         (Xs, ys, weights), n_outputs = blocks
-        columns = copy(columns)
-        columns.client = None
-        columns = self.submit(rounds.as_is, columns)
         futures, n = self.client.compute([*Xs, *ys, *weights]), len(Xs)
         parts = zip(futures[:n], futures[n : 2 * n], futures[2 * n :], strict=True)
-        return [
-            self.submit(table_of, columns, number, n_outputs, *part)
-            for number, part in enumerate(parts)
-        ]
+        return tables_in(self, columns, parts, n_outputs)
+
+
+def tables_in(places, columns, parts, n_outputs):
+    """Handles of Table, of those of X, y and weights of each part."""
+    columns = copy(columns)
+    columns.client = None
+    columns = places.submit(rounds.as_is, columns)
+    return [
+        places.submit(table_of, columns, number, n_outputs, *part)
+        for number, part in enumerate(parts)
+    ]
 
 
 def table_of(columns, number, n_outputs, X, y, sample_weight):
     """A partition, validated; without rows of weight 0, which are not there."""
     n_outputs = max(n_outputs, np.size(columns.loss_parameter))  # of levels, one for each
     try:
-        if len(X) == len(y) == 0:
+        is_weightless = sample_weight is not None and not np.any(sample_weight)
+        if len(X) == len(y) and (len(X) == 0 or is_weightless):
             weight = None if sample_weight is None else np.empty(0)
             shape = 0, columns.n_features_in_
             return Table(np.empty(shape, np.float32), np.empty((0, n_outputs)), weight)
