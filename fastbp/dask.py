@@ -33,8 +33,10 @@ class DaskBackpropRegressor(BackpropRegressor):
       and the optimiser's memory of all; their means, weighted by rows, begin the next round (local
       SGD: Stich, 2019). A round is an epoch; a part of one if it takes long (more than
       `rounds.ROUND_FLOPS`), or some if it takes next to no time and is not scored, but there are
-      `rounds.LEAST_ROUNDS` at least. More partitions make fewer steps one after the other: with few
-      rows in each, the fit is a little worse at equal epochs (`bench/dask_rounds.py` measures it).
+      `rounds.LEAST_ROUNDS` at least. Fewer steps are made one after the other than on one machine:
+      where partitions are small, the fit is worse at equal epochs (`bench/dask_rounds.py` measures
+      it). So a `batch_size` and, of "adam", a `learning_rate_init` that are "auto" go by the number
+      of partitions, too (`rounds.LEAST_BATCH`, `rounds.MOST_TIMES`).
 
     The result depends on the partitioning, not on workers, of which some may join or be lost. With
     one partition it is that of `BackpropRegressor`, to the bit, but where ``early_stopping=True``
@@ -61,17 +63,17 @@ class DaskBackpropRegressor(BackpropRegressor):
     >>> import dask.array as da
     >>> from distributed import Client, LocalCluster
     >>> from fastbp.dask import DaskBackpropRegressor
-    >>> client = Client(LocalCluster(n_workers=2, processes=False, dashboard_address=":0"))
-    >>> X = da.random.default_rng(0).normal(size=(2000, 2), chunks=(500, 2))
+    >>> client = Client(LocalCluster(n_workers=2))
+    >>> X = da.random.default_rng(0).normal(size=(2000, 2), chunks=(1000, 2))
     >>> y = da.sin(X[:, 0]) + X[:, 1]
-    >>> model = DaskBackpropRegressor((16, 16), random_state=0).fit(X, y)
+    >>> model = DaskBackpropRegressor(max_iter=20, early_stopping=False, random_state=0).fit(X, y)
     >>> bool(model.score(X, y) > 0.99)
     True
     >>> model.predict(X)  # computed when it is asked for
-    dask.array<predicted, shape=(2000,), dtype=float64, chunksize=(500,), chunktype=numpy.ndarray>
-    >>> model.to_local().predict([[0.0, 1.0]]).round(1)
-    array([1.])
-    >>> client.cluster.close(); client.close()
+    dask.array<predicted, shape=(2000,), dtype=float64, chunksize=(1000,), chunktype=numpy.ndarray>
+    >>> bool(abs(model.to_local().predict([[0.0, 1.0]])[0] - 1) < 0.1)
+    True
+    >>> client.cluster.close()
     """
 
     _parameter_constraints: ClassVar[dict] = {
