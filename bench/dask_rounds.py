@@ -20,7 +20,7 @@ from machine import description
 
 from fastbp import BackpropRegressor
 from fastbp.dask import DaskBackpropRegressor, tables_in
-from fastbp.fitting.rounds import Here
+from fastbp.fitting.parts import Here
 
 
 def fit_in_parts(model, X, y, n_parts):

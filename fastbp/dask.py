@@ -1,6 +1,7 @@
 """`DaskBackpropRegressor`: a fit on tables that lie in the memory of many machines.
 
-Whatever is computed is a pure task of Dask's, where the data lie: `fitting/rounds.py` says which.
+Whatever is computed is a pure task of Dask's, where the data lie: `fitting/parts.py` and
+`fitting/rounds.py` say which.
 """
 
 import inspect
@@ -18,14 +19,15 @@ from fastbp.estimator import BackpropRegressor
 from fastbp.fitting import rounds
 from fastbp.fitting.fit import Table
 from fastbp.fitting.observer import Lines
+from fastbp.fitting.parts import as_is, known, reduced
 
 
 class DaskBackpropRegressor(BackpropRegressor):
     """`BackpropRegressor` for Dask's arrays and dataframes.
 
-    The partitions stay where they are. First, means, variances and extremes of all rows are measured
-    by a map and a tree of sums, and are the same for any partitioning, but for rounding. Then
-    training begins, by `solver`:
+    The partitions stay where they are. First, means, variances and extremes of all rows are
+    measured by a map and a tree of sums, and are the same for any partitioning, but for rounding.
+    Then training begins, by `solver`:
 
     - "lbfgs" asks all partitions for the loss and its gradient, and trains as on one machine, but
       for rounding.
@@ -51,8 +53,8 @@ class DaskBackpropRegressor(BackpropRegressor):
         What is "auto" goes by all rows. A table of at most `rounds.SEARCHED` rows is looked at as a
         whole, by one worker, for what ``early_stopping="refit"`` and ``encoding="auto"`` find; of a
         larger one nothing is searched for: they are as False and None. First weights and quantiles
-        go by a sample then. `n_threads` of None is 1, for each task. After `max_time`, training ends
-        with a round. Ctrl-C ends a fit without a model. Callbacks are not called.
+        go by a sample then. `n_threads` of None is 1, for each task. After `max_time`, training
+        ends with a round. Ctrl-C ends a fit without a model. Callbacks are not called.
 
     Attributes
     ----------
@@ -147,7 +149,7 @@ class DaskBackpropRegressor(BackpropRegressor):
 
     @property
     def partial_fit(self):
-        raise AttributeError("DaskBackpropRegressor has no partial_fit; that of to_local() goes on.")
+        raise AttributeError("DaskBackpropRegressor has no partial_fit; to_local() has.")
 
     def predict(self, X):
         """Predict y.
@@ -188,10 +190,10 @@ class DaskBackpropRegressor(BackpropRegressor):
             )
         places, columns = Cluster(client_of(self)), columns_of(self, X, reset=False)
         tables = places.tables(columns, blocks_of(X, y, sample_weight))
-        facts, tables = rounds.known(places, tables)
-        model = places.submit(rounds.as_is, self._for_tasks())
+        facts, tables = known(places, tables)
+        model = places.submit(as_is, self._for_tasks())
         handles = [places.submit(errors_in, table, model) for table in tables]
-        seen = rounds.reduced(places, scaling.Seen.merged, handles)
+        seen = reduced(places, scaling.Seen.merged, handles)
         unexplained = seen.X_mean**2 + seen.X_deviation**2
         spread = np.where(facts.y_least < facts.y_greatest, seen.y_deviation**2, 0.0)
         of_constant = np.where(unexplained > 0, 0.0, 1.0)
@@ -304,7 +306,7 @@ def blocks_of(X, y, sample_weight):
 
 
 class Cluster:
-    """The workers of a client, as `rounds` has it: handles are futures."""
+    """The workers of a client, as `parts` has it: handles are futures."""
 
     def __init__(self, client):
         self.client = client
@@ -327,7 +329,7 @@ def tables_in(places, columns, parts, n_outputs):
     """Handles of Table, of those of X, y and weights of each part."""
     columns = copy(columns)
     columns.client = None
-    columns = places.submit(rounds.as_is, columns)
+    columns = places.submit(as_is, columns)
     return [
         places.submit(table_of, columns, number, n_outputs, *part)
         for number, part in enumerate(parts)

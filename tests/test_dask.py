@@ -14,7 +14,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from test_readme import blocks, section
-from test_rounds import CUTS, HELD_OUT, QUICK, WEIGHT, X, Y, assert_equal, fit_in
+from test_rounds import HELD_OUT, QUICK, WEIGHT, X, Y, assert_equal, fit_in
 
 import fastbp.dask
 from fastbp import BackpropRegressor
@@ -201,7 +201,7 @@ def test_many_fits_run_on_each_of_joblibs_backends(backend, client):
 
 def test_the_example_of_the_docstring_runs(client):
     text = DaskBackpropRegressor.__doc__
-    assert text.count("Client(LocalCluster(n_workers=2))") == text.count("client.cluster.close()") == 1
+    assert "Client(LocalCluster(n_workers=2))" in text and "client.cluster.close()" in text
     text = text.replace("Client(LocalCluster(n_workers=2))", "running")
     text = text.replace("client.cluster.close()", "pass")
     example = doctest.DocTestParser().get_doctest(text, {"running": client}, "example", None, 0)
@@ -227,3 +227,31 @@ def test_a_worker_that_is_killed_in_a_fit_changes_no_bit(client, monkeypatch):
     model = DaskBackpropRegressor(**params).fit(*arrays(X, Y))
     assert len(killed) == 1
     assert_equal(model, fit_in([100], **params))
+
+
+def test_a_worker_that_joins_is_used(request, monkeypatch):
+    if not request.config.getoption("--campaigns"):
+        pytest.skip("takes a minute: --campaigns")
+    many = np.random.default_rng(0).normal(size=(200_000, 3))
+    y, params = np.sin(many[:, 0]), QUICK | {"hidden_layer_sizes": (128, 128), "max_iter": 4}
+    cluster = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**cluster) as workers, distributed.Client(workers) as client:
+
+        class Joiner:
+            def __init__(self, planned):
+                pass
+
+            def epoch_ends(self, history, theta):
+                if len(history.losses) == 1:
+                    workers.scale(2)
+                    client.wait_for_workers(2)
+                return False
+
+        monkeypatch.setattr(fastbp.dask, "Lines", Joiner)
+        dX, dy = arrays(many, y, chunks=(25_000,))
+        with distributed.get_task_stream(client) as stream:
+            model = DaskBackpropRegressor(**params, verbose=True, client=client).fit(dX, dy)
+    trained = [task["worker"] for task in stream.data if str(task["key"]).startswith("trained")]
+    assert len(set(trained)) == 2
+    assert min(map(trained.count, set(trained))) >= 4  # of 32, after the first 8
+    assert_equal(model, fit_in(np.arange(25_000, 200_000, 25_000), many, y, **params))

@@ -1,4 +1,7 @@
-"""A fit on a table in parts: what it equals, in this process. (test_dask.py: the same on workers.)"""
+"""A fit on a table in parts: what it equals, in this process.
+
+(test_dask.py: the same on workers.)
+"""
 
 import warnings
 from copy import copy
@@ -12,6 +15,7 @@ from fastbp import BackpropRegressor, scaling
 from fastbp.dask import DaskBackpropRegressor, table_of, tables_in
 from fastbp.fitting import rounds
 from fastbp.fitting.fit import Table
+from fastbp.fitting.parts import Here, all_merged, every, joined, known, measured, split
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal([10, -2, 0], [3, 0.5, 1], (230, 3))
@@ -26,7 +30,7 @@ QUICK = {"hidden_layer_sizes": (4,), "max_iter": 3, "early_stopping": False, "ra
 
 
 def tables_of(model, cuts, X=X, y=Y, weight=None):
-    columns, places = copy(model), rounds.Here()
+    columns, places = copy(model), Here()
     columns.n_features_in_ = X.shape[1]
     n_outputs = 1 if y.ndim == 1 else y.shape[1]
     weights = [None] * (len(cuts) + 1) if weight is None else np.split(weight, cuts)
@@ -40,7 +44,7 @@ def fit_in(cuts, X=X, y=Y, weight=None, held_out=None, cuts_of_held_out=(), **pa
     columns, tables = tables_of(model, cuts, X, y, weight)
     if held_out is not None:
         held_out = tables_of(model, cuts_of_held_out, *held_out)[1]
-    return model._train_in(rounds.Here(), columns, tables, held_out)
+    return model._train_in(Here(), columns, tables, held_out)
 
 
 def assert_equal(model, other):
@@ -137,9 +141,9 @@ def test_what_is_measured_is_equal_for_any_partitioning():
     for name, cuts in CUTS.items():
         model = DaskBackpropRegressor(**QUICK)
         _, tables = tables_of(model, cuts, X_, y, WEIGHT)
-        settings, places = model.to_local()._settings(), rounds.Here()
-        facts, tables = rounds.known(places, tables)
-        sample, _, units, bounds = rounds.measured(places, tables, facts, settings)
+        settings, places = model.to_local()._settings(), Here()
+        facts, tables = known(places, tables)
+        sample, _, units, bounds = measured(places, tables, facts, settings)
         assert_array_equal(sample.X, X_)
         of[name] = [*units, *bounds, *settings.drawn_in, settings.one_row]
     assert of["one"][0].max() < 20 and of["one"][-1] > 0.9
@@ -152,10 +156,8 @@ def test_a_sample_is_of_the_same_rows_for_any_partitioning():
     whole = Table(X, Y[:, None], WEIGHT)
     for cuts in CUTS.values():
         before, parts = [0, *cuts], np.split(np.arange(len(Y)), cuts)
-        parts = [
-            rounds.every(whole.rows(p), 7, start) for p, start in zip(parts, before, strict=True)
-        ]
-        sample = rounds.all_merged(rounds.joined, *parts)
+        parts = [every(whole.rows(p), 7, start) for p, start in zip(parts, before, strict=True)]
+        sample = all_merged(joined, *parts)
         assert_array_equal(sample.y, Y[::7, None])
         assert_array_equal(sample.sample_weight, WEIGHT[::7])
 
@@ -215,10 +217,10 @@ def test_held_out_rows_are_scored_alike_in_one_part_and_in_three():
 
 def test_each_part_sets_its_own_rows_aside():
     table = Table(X, Y[:, None], WEIGHT)
-    kept, apart = rounds.split(table, 0.1, 5)
+    kept, apart = split(table, 0.1, 5)
     assert (len(kept.y), len(apart.y)) == (207, 23)
     assert_array_equal(np.sort(np.r_[kept.y, apart.y], axis=0), np.sort(table.y, axis=0))
-    assert not np.array_equal(rounds.split(table, 0.1, 6)[1].y, apart.y)
+    assert not np.array_equal(split(table, 0.1, 6)[1].y, apart.y)
     params = QUICK | {"early_stopping": True, "learning_rate": "constant", "n_iter_no_change": 2}
     model = fit_in([100, 110], **params | {"max_iter": 40, "learning_rate_init": 0.3})
     assert len(model.validation_scores_) == model.n_iter_ < 40
@@ -241,9 +243,9 @@ def test_a_large_table_is_not_searched_and_its_sample_is_not_all_of_it(monkeypat
 def test_it_goes_on_with_warm_start():
     model = DaskBackpropRegressor(**QUICK | {"warm_start": True})
     columns, tables = tables_of(model, [100])
-    model._train_in(rounds.Here(), columns, tables, None)
+    model._train_in(Here(), columns, tables, None)
     before = model.loss_curve_[0]
-    model._train_in(rounds.Here(), columns, tables, None, go_on=True)
+    model._train_in(Here(), columns, tables, None, go_on=True)
     assert model.t_ == 6 * 230 and len(model.loss_curve_) == 6
     assert model.loss_curve_[3] < before
 
@@ -255,7 +257,7 @@ def test_what_cannot_be_trained_on_is_said_with_its_partition():
         fit_in([100], wrong, **QUICK)
     model = DaskBackpropRegressor(**QUICK)
     model.n_features_in_ = 3
-    with pytest.raises(ValueError, match="Partition 4: .*inconsistent numbers of samples"):
+    with pytest.raises(ValueError, match=r"Partition 4: .*inconsistent numbers of samples"):
         table_of(model, 4, 1, X[:5], Y[:4], None)
     with pytest.raises(ValueError, match="0 sample"):
         fit_in([0], X[:0], Y[:0], **QUICK)

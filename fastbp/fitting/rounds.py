@@ -1,29 +1,25 @@
-"""A fit on a table in parts, which stay where they are: maps over the parts, and means of what comes
-back.
+"""A fit on a table in parts: see `parts.py`.
 
-"lbfgs" asks all parts for the loss and its gradient. Steps are made in rounds: in each, every part
-trains for itself, from one θ and one optimiser's memory; the means of what they end with, weighted
-by the rows, begin the next round (local SGD: Stich, 2019).
-
-Who computes are `places`: ``submit(function, *arguments)`` returns a handle, which can be an
-argument of later calls, and ``result(handle)`` the value behind it. The functions are pure. What is
-drawn at random goes by the number of the part and of the round, never by the place: what is lost is
-computed anew, wherever that may be, to the same bit.
+"lbfgs" asks all of them for the loss and its gradient. Steps are made in rounds: in each, every
+part trains for itself, from one θ and one optimiser's memory; the means of what they end with,
+weighted by the rows, begin the next round (local SGD: Stich, 2019). What is drawn at random goes by
+the numbers of the part and of the round, never by who computes it.
 """
 
 import time
-from copy import copy
+from copy import copy, deepcopy
 from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils import check_random_state
 
-from fastbp import encodings, parameters, scaling
+from fastbp import encodings, scaling
 from fastbp.encodings import Encoding
 from fastbp.fitting import fit, lbfgs, loop, trials
 from fastbp.fitting.fullbatch import FullBatch
 from fastbp.fitting.learnt import Learnt
+from fastbp.fitting.parts import as_is, facts_in, known, measured, parted, reduced
 from fastbp.fitting.plan import aligned, layout, nothing_held_out, row_numbers, samples_of
 from fastbp.fitting.schedules import ADAPTIVE_DIVISOR, ADAPTIVE_MINIMUM, SCHEDULES, Epochs
 from fastbp.fitting.settings import loss_with_left
@@ -40,129 +36,15 @@ ROUND_FLOPS = 2e10
 #: long are worse.
 LEAST_ROUNDS = 50
 
-#: A part's batches are smaller by the number of parts, so that all together are as large as those of
-#: a fit in one place, but no smaller than so many rows; and Adam's steps are longer by its root, but
-#: by no more than so much: fewer of them are made one after the other, from gradients that vary
-#: more. (8 and 64 parts of tables of 10,000 to 40,000 rows: a half to a tenth of the price that
-#: equal batches and steps have. Rounds of a part of an epoch change nothing.)
+#: A part's batches are smaller by the number of parts, so that all together are as large as those
+#: of a fit in one place, but no smaller than so many rows; and Adam's steps are longer by its root,
+#: but by no more than so much: fewer of them are made one after the other, from gradients that vary
+#: more. (8 and 64 parts of tables of 10,000 to 40,000 rows: a tenth to a half of the price of equal
+#: batches and steps. Rounds of a part of an epoch change nothing.)
 LEAST_BATCH, MOST_TIMES = 16, 8
 
 #: Rows of a table that is looked at as a whole, in one place, to find how it is best trained on.
 SEARCHED = 50_000
-
-#: How many parts' results are merged at a time.
-FAN = 8
-
-
-class Here:
-    """This process, where everything is computed at once: what the others must equal."""
-
-    def submit(self, function, *arguments):
-        return function(*arguments)
-
-    def result(self, value):
-        return value
-
-
-def reduced(places, merge, handles):
-    """All merged into one, by a tree: in an order that only their number decides."""
-    while len(handles) > 1:
-        groups = [handles[i : i + FAN] for i in range(0, len(handles), FAN)]
-        handles = [
-            group[0] if len(group) == 1 else places.submit(all_merged, merge, *group)
-            for group in groups
-        ]
-    return places.result(handles[0])
-
-
-def all_merged(merge, *values):
-    return reduce(merge, values)
-
-
-def as_is(value):
-    """For a value that many tasks need: it is sent once."""
-    return value
-
-
-# ------------------------------------------------------------------------------ statistics
-
-
-class Facts(NamedTuple):
-    """What is known of parts of a table."""
-
-    sizes: tuple  # rows of each
-    X_dtype: np.dtype
-    y_dtype: np.dtype  # the least precision of predictions
-    heaviest: float | None  # sample's weight, if there are any
-    X_least: np.ndarray
-    X_greatest: np.ndarray
-    y_least: np.ndarray
-    y_greatest: np.ndarray
-
-
-def facts_of(table):
-    X, y, weight = table
-    y_dtype = fit.precision_of(y) if len(y) else np.dtype(np.float32)
-    return Facts(
-        (len(y),),
-        X.dtype if len(y) else np.dtype(np.float32),
-        y_dtype,
-        None if weight is None else weight.max(initial=0.0),
-        *extremes(X),
-        *extremes(y),
-    )
-
-
-def extremes(A):
-    """The least and the greatest value of each column."""
-    if not len(A):
-        return np.full(A.shape[1], np.inf), np.full(A.shape[1], -np.inf)
-    return A.min(axis=0), A.max(axis=0)
-
-
-def merged_facts(one, other):
-    heaviest = None if one.heaviest is None else max(one.heaviest, other.heaviest)
-    return Facts(
-        one.sizes + other.sizes,
-        np.result_type(one.X_dtype, other.X_dtype),
-        np.result_type(one.y_dtype, other.y_dtype),
-        heaviest,
-        np.minimum(one.X_least, other.X_least),
-        np.maximum(one.X_greatest, other.X_greatest),
-        np.minimum(one.y_least, other.y_least),
-        np.maximum(one.y_greatest, other.y_greatest),
-    )
-
-
-def every(table, step, before):
-    """Each row whose number in the whole table is a multiple of `step`; so many rows are before."""
-    return table.rows(slice(-before % step, None, step))
-
-
-def joined(one, other):
-    weight = one.sample_weight
-    if weight is not None:
-        weight = np.concatenate([weight, other.sample_weight])
-    return fit.Table(np.concatenate([one.X, other.X]), np.concatenate([one.y, other.y]), weight)
-
-
-def seen_of(table, bounds):
-    return scaling.seen_of(*table, bounds)
-
-
-def split(table, fraction, seed):
-    """Rows to train on, and rows held out, at random: two tables."""
-    order, n = np.random.RandomState(seed).permutation(len(table.y)), int(fraction * len(table.y))
-    return table.rows(np.sort(order[n:])), table.rows(np.sort(order[:n]))
-
-
-def pick(pair, which):
-    return pair[which]
-
-
-def clipped(table, bounds):
-    """With y drawn in."""
-    return table._replace(y=np.clip(table.y, *bounds))
 
 
 # ------------------------------------------------------------------------------ the beginning
@@ -179,7 +61,7 @@ class Begun(NamedTuple):
     bounds: scaling.Bounds | None
     plan: trials.Plan
     encoding: Encoding | None
-    heaviest: float | None
+    exponent: int | None  # of the weights of samples
     pilot: loop.History | None
 
     @property
@@ -211,7 +93,7 @@ def begin(sample, settings, facts, units, bounds, before):
 
     On a table that is no larger than `SEARCHED`, all is found that a fit in one place finds.
     """
-    n, batch_size = sum(facts.sizes), settings.batch_size
+    settings, n, batch_size = deepcopy(settings), facts.n, settings.batch_size
     if n > SEARCHED or len(sample.y) < n:
         settings.refits = settings.tries_encoding = False
     ground = fit.Ground(sample, row_numbers(len(sample.y)), None, units, bounds, n_rows=n)
@@ -226,7 +108,7 @@ def begin(sample, settings, facts, units, bounds, before):
     times = adapt(settings, len(facts.sizes), batch_size)
     settings.learning_rate_init = times * task.step_size(plan, theta)
     units = encodings.widened(units, task.encoding)
-    rest = plan, task.encoding, facts.heaviest, prepared.pilot
+    rest = plan, task.encoding, facts.exponent, prepared.pilot
     return Begun(task.net, settings, theta, seed, units, bounds, *rest)
 
 
@@ -243,8 +125,7 @@ def adapt(settings, n_parts, batch_size):
 
 def samples_in(begun, table):
     """A part as it is trained on."""
-    exponent = None if begun.heaviest is None else scaling.exponent_of(np.array([begun.heaviest]))
-    return samples_of(*begun.converted(table, begun.bounds), exponent=exponent)
+    return samples_of(*begun.converted(table, begun.bounds), exponent=begun.exponent)
 
 
 # ------------------------------------------------------------------------------ means
@@ -323,10 +204,10 @@ def next_turn(begun, samples, turn, epochs):
     (Training could return it, but then whoever replaces a lost worker would have to train from the
     first round on.)
     """
-    state = State.of(begun.theta, loop.OptimizerState.start(begun.settings, begun.theta, 0))
-    optimizer = state.optimizer(begun.settings, turn.random)
+    theta = aligned(begun.theta, begun.theta.dtype)
+    optimizer = loop.OptimizerState.start(begun.settings, theta, turn.random)
     samples = samples._replace(order=turn.order.copy())
-    kernel, training, team = begun.layout(samples, aligned(state.theta, state.theta.dtype), optimizer)
+    kernel, training, team = begun.layout(samples, theta, optimizer)
     for _ in range(epochs):
         course = Course(0, *np.zeros((4, 1)))
         team.run(kernel.train, training, samples, nothing_held_out(samples), course)
@@ -371,19 +252,14 @@ def gradient_in(begun, samples, theta, n_parts):
 class Scores:
     """The loss and R² on rows that are held out, in parts, as a function of θ."""
 
-    def __init__(self, places, begun, handle, tables, facts, spread_of_constant):
-        self.places, self.begun, self.net = places, handle, begun.net
+    def __init__(self, places, handle, tables, facts, spread_of_constant):
+        self.places, self.begun, exponent = places, handle, facts.exponent
 
         def summed(function, *arguments):
             handles = [places.submit(function, handle, table, *arguments) for table in tables]
             return reduced(places, np.add, handles)
 
-        exponent = None
-        if facts.heaviest is not None:
-            exponent = scaling.exponent_of(np.array([facts.heaviest]))
         total = summed(weight_apart, exponent)
-        if not total > 0:
-            raise ValueError("No row that is held out has a weight: there is nothing to score.")
         mean = summed(mean_apart, exponent, total)
         spread = summed(spread_apart, exponent, total, mean)
         # A mean of equal numbers may differ from them in the last bits.
@@ -454,7 +330,7 @@ def train(settings, tables, held_out, places, *, before=None, seen=0, watch=None
     tables : list of handles of Table
         In raw units; none has rows without weight.
     held_out : list of handles of Table, or None
-    places : see above
+    places : see `parts.py`
     before : Learnt or None
         What to go on from.
     seen : int
@@ -472,7 +348,7 @@ def train(settings, tables, held_out, places, *, before=None, seen=0, watch=None
     if settings.holds_out and held_out is None:
         spread_of_constant = np.inf if settings.init == "glorot" else 1.0
         tables, held_out = parted(places, tables, settings.validation_fraction, random_state)
-        if sum(facts_in(places, held_out).sizes) < 2:
+        if facts_in(places, held_out).n < 2:
             raise ValueError(
                 "The validation set is too small. Increase validation_fraction or the number "
                 "of samples."
@@ -483,15 +359,14 @@ def train(settings, tables, held_out, places, *, before=None, seen=0, watch=None
     sample, tables, units, bounds = measured(places, tables, facts, settings)
     weight = None if facts.heaviest is None else np.array([facts.heaviest])
     settings.alpha = fit.alpha_for(settings, units, weight)
-    handle = places.submit(begin, sample, settings, facts, units, bounds, before)
-    begun = places.result(handle)
-    settings = begun.settings
-    if settings.random_state is not random_state:  # it was drawn from elsewhere
-        random_state.set_state(settings.random_state.get_state())
+    begun = places.submit(begin, sample, settings, facts, units, bounds, before)
+    begun = places.result(begun)
+    handle, settings = places.submit(as_is, begun), begun.settings
+    random_state.set_state(settings.random_state.get_state())  # it was drawn from elsewhere
     parts = [places.submit(samples_in, handle, table) for table in tables]
     score = None
     if held_out is not None:
-        score = Scores(places, begun, handle, held_out, facts_apart, spread_of_constant)
+        score = Scores(places, handle, held_out, facts_apart, spread_of_constant)
     observer = None if watch is None else watch(settings.max_iter)
     if observer is not None and begun.pilot is not None:
         observer.pilot_was(begun.pilot)
@@ -503,87 +378,8 @@ def train(settings, tables, held_out, places, *, before=None, seen=0, watch=None
         rounds = _Rounds(places, begun, handle, parts, facts.sizes, score, observer, seen)
         rounds.run()
         theta, optimizer, history = rounds.theta, rounds.optimizer(), rounds.history
-    learnt, n = begun.learnt(theta), sum(facts.sizes)
-    return fit.Fitted(learnt, optimizer, history, settings, n, begun.pilot, observer)
-
-
-def parted(places, tables, fraction, random_state):
-    """Tables to train on, and tables held out: of each part its own rows at random."""
-    seeds = random_state.randint(2**32, size=len(tables), dtype=np.uint32)
-    pairs = [
-        places.submit(split, table, fraction, int(seed))
-        for table, seed in zip(tables, seeds, strict=True)
-    ]
-    return [[places.submit(pick, pair, which) for pair in pairs] for which in (0, 1)]
-
-
-def facts_in(places, tables):
-    return reduced(places, merged_facts, [places.submit(facts_of, table) for table in tables])
-
-
-def known(places, tables):
-    """What is known of all rows, and the tables that have any; an error if there are none."""
-    facts = facts_in(places, tables)
-    tables = [table for table, size in zip(tables, facts.sizes, strict=True) if size]
-    if not tables:
-        raise ValueError("Found 0 sample(s), or none that has a weight: there is nothing to learn.")
-    return facts._replace(sizes=tuple(size for size in facts.sizes if size)), tables
-
-
-def measured(places, tables, facts, settings):
-    """A sample of the rows, the tables with y drawn in if one row rules it, the units in which to
-    train, and the bounds of X: as `fit.ground_for`."""
-    n, n_features = sum(facts.sizes), len(facts.X_least)
-    befores, step = np.cumsum((0, *facts.sizes)), scaling.step_of_rows(n, n_features)
-    handles = [
-        places.submit(every, table, step, int(before))
-        for table, before in zip(tables, befores, strict=False)
-    ]
-    while len(handles) > 1:  # it stays with who computes
-        handles = [
-            places.submit(all_merged, joined, *handles[i : i + FAN])
-            for i in range(0, len(handles), FAN)
-        ]
-    (sample,) = handles
-    if not settings.standardize:
-        return sample, tables, None, None
-    bounds = None
-    if n >= scaling.FEWEST_ROWS:
-        bounds = places.result(places.submit(bounds_by, sample, facts))
-
-    def seen_in(tables):
-        handles = [places.submit(seen_of, table, bounds) for table in tables]
-        return reduced(places, scaling.Seen.merged, handles)
-
-    seen = seen_in(tables)
-    settings.one_row = share_of_one_row(facts, seen)
-    if settings.one_row > fit.RULES:
-        settings.drawn_in = places.result(places.submit(bounds_of_y, sample, facts))
-        if settings.drawn_in is not None:
-            sample, *tables = (
-                places.submit(clipped, table, settings.drawn_in) for table in (sample, *tables)
-            )
-            seen = seen_in(tables)
-    settings.seen = seen
-    return sample, tables, seen.units(LOSSES[settings.loss].link), bounds
-
-
-def bounds_by(sample, facts):
-    return scaling.bounds_by(sample.X, facts.X_least, facts.X_greatest)
-
-
-def bounds_of_y(sample, facts):
-    return scaling.bounds_by(sample.y, facts.y_least, facts.y_greatest)
-
-
-def share_of_one_row(facts, seen):
-    """The largest part that one row has in the variance of y, where there are enough rows."""
-    n = sum(facts.sizes)
-    if n < scaling.FEWEST_ROWS:
-        return 0.0
-    away = np.maximum(facts.y_greatest - seen.y_mean, seen.y_mean - facts.y_least)
-    with np.errstate(all="ignore"):
-        return float(np.nanmax((away / seen.y_deviation) ** 2 / n, initial=0.0))
+    rest = history, settings, facts.n, begun.pilot, observer
+    return fit.Fitted(begun.learnt(theta), optimizer, *rest)
 
 
 class Everywhere:
