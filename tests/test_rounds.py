@@ -201,6 +201,20 @@ def test_parts_of_an_epoch_and_several_epochs_make_rounds(cuts, monkeypatch):
     assert len(of_two.loss_curve_) == len(in_parts.loss_curve_) == 5
 
 
+def test_each_part_has_orders_of_its_own_and_new_ones_in_each_round(monkeypatch):
+    orders, run = [], rounds.next_turn
+
+    def next_turn(*arguments):
+        turn = run(*arguments)
+        orders.append(tuple(turn.order))
+        return turn
+
+    monkeypatch.setattr(rounds, "next_turn", next_turn)
+    fit_in([115], **QUICK)
+    assert len(set(orders)) == len(orders) == 6
+    assert all(sorted(order) == list(range(115)) for order in orders)
+
+
 def test_held_out_rows_are_scored_alike_in_one_part_and_in_three():
     params = QUICK | {
         "max_iter": 20, "learning_rate": "constant", "learning_rate_init": 0.3,

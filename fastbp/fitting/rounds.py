@@ -198,15 +198,17 @@ def first_turn(ordered, seed, number):
     return Turn(ordered.order, seed)
 
 
-def next_turn(begun, samples, turn, epochs):
-    """After so many epochs: the kernel's own shuffle, without the steps between.
+def next_turn(begun, turn, epochs):
+    """After so many epochs: the kernel's own shuffle, without rows and the steps between.
 
     (Training could return it, but then whoever replaces a lost worker would have to train from the
     first round on.)
     """
     theta = aligned(begun.theta, begun.theta.dtype)
     optimizer = loop.OptimizerState.start(begun.settings, theta, turn.random)
-    samples = samples._replace(order=turn.order.copy())
+    X, y = (np.empty((0, begun.net["width"][end]), theta.dtype) for end in (0, -1))
+    X.flags.writeable = y.flags.writeable = False
+    samples = samples_of(X, y, order=turn.order.copy())
     kernel, training, team = begun.layout(samples, theta, optimizer)
     for _ in range(epochs):
         course = Course(0, *np.zeros((4, 1)))
@@ -476,10 +478,7 @@ class _Rounds:
             for part, turn in zip(self.parts, self.turns, strict=True)
         ]
         if self.settings.shuffle and is_first:
-            self.turns = [
-                submit(next_turn, self.handle, part, turn, self.epochs)
-                for part, turn in zip(self.parts, self.turns, strict=True)
-            ]
+            self.turns = [submit(next_turn, self.handle, turn, self.epochs) for turn in self.turns]
         weight, (theta, memory, decays, losses) = reduced(self.places, Mean.merged, handles)
         self.state = State(theta.astype(dtype), memory.astype(dtype), decays)
         return Mean(weight, (losses,))
