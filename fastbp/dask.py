@@ -40,21 +40,22 @@ class DaskBackpropRegressor(BackpropRegressor):
       it). So a `batch_size` and, of "adam", a `learning_rate_init` that are "auto" go by the number
       of partitions, too (`rounds.LEAST_BATCH`, `rounds.MOST_TIMES`).
 
-    The result depends on the partitioning, not on workers, of which some may join or be lost. With
-    one partition it is that of `BackpropRegressor`, to the bit, but where ``early_stopping=True``
-    sets rows aside (each partition its own) or a training without a planned end spans several
-    epochs a round; from `rounds.SEARCHED` rows on, but where something is searched for, too.
+    The result depends on the partitioning, not on workers (if their processors are alike), of which
+    some may join or be lost. A table in one partition that is looked at as a whole (below) has that
+    of `BackpropRegressor`, to the bit, but where ``early_stopping=True`` sets rows aside (each
+    partition its own), or a training without a planned end spans several epochs a round.
 
     Parameters
     ----------
     client : distributed.Client or None, default=None
         None is the one in use.
     hidden_layer_sizes, activation, ... : as of `BackpropRegressor`
-        What is "auto" goes by all rows. A table of at most `rounds.SEARCHED` rows is looked at as a
-        whole, by one worker, for what ``early_stopping="refit"`` and ``encoding="auto"`` find; of a
-        larger one nothing is searched for: they are as False and None. First weights and quantiles
-        go by a sample then. `n_threads` of None is 1, for each task. After `max_time`, training
-        ends with a round. Ctrl-C ends a fit without a model. Callbacks are not called.
+        What is "auto" goes by all rows. A table of at most `rounds.SEARCHED` rows, and 2,000,000
+        values, is looked at as a whole, by one worker, for what ``early_stopping="refit"`` and
+        ``encoding="auto"`` find; of a larger one nothing is searched for: they are as False and
+        None. First weights and quantiles go by a sample of it. `n_threads` of None is 1, for each
+        task. After `max_time`, training ends with a round. Ctrl-C ends a fit without a model.
+        Callbacks are not called.
 
     Attributes
     ----------
