@@ -129,9 +129,20 @@ def bounds_of(X, rows):
     """
     if sparse.issparse(X) or len(rows) < FEWEST_ROWS:
         return None
-    most = max(1000, VALUES_LOOKED_AT // max(X.shape[1], 1))
-    bounds = likely_bounds(X[rows[:: -(-len(rows) // most)]])
-    return None if bounds.holds(X.min(axis=0), X.max(axis=0)) else bounds
+    some = X[rows[:: step_of_rows(len(rows), X.shape[1])]]
+    return bounds_by(some, X.min(axis=0), X.max(axis=0))
+
+
+def step_of_rows(n, n_columns):
+    """Of so many rows each that comes so many later is looked at for quantiles."""
+    most = max(1000, VALUES_LOOKED_AT // max(n_columns, 1))
+    return max(1, -(-n // most))
+
+
+def bounds_by(some, least, greatest):
+    """Bounds by some of the rows, and by the least and the greatest value of each column."""
+    bounds = likely_bounds(some)
+    return None if bounds.holds(least, greatest) else bounds
 
 
 def likely_bounds(some):

@@ -72,6 +72,7 @@ class Ground(NamedTuple):
     units: scaling.Scaling | None  # of the table's columns
     bounds: scaling.Bounds | None
     spread_of_constant: float = 1.0  # of held-out y that are all equal
+    n_rows: int | None = None  # of the whole table, where this is a sample of it
 
 
 class Prepared(NamedTuple):
@@ -163,7 +164,7 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
     return train(prepared, before=before, optimizer=optimizer, seen=seen, watch=watch)
 
 
-def prepare(settings, table, held_out, before=None, *, mixes=True, whole=True):
+def prepare(settings, table, held_out, before=None, *, mixes=True, whole=True, ground=None):
     """All that comes before the training that counts; parameters as of `fit`.
 
     There, trials find how long to train. Where they may, they find too whether networks with
@@ -175,6 +176,8 @@ def prepare(settings, table, held_out, before=None, *, mixes=True, whole=True):
         False: the result is one kind of network.
     whole : bool
         False: a table that is too large for a working copy is trained on window by window.
+    ground : Ground or None
+        Of this table, if it is known.
 
     Returns
     -------
@@ -198,7 +201,8 @@ def prepare(settings, table, held_out, before=None, *, mixes=True, whole=True):
     else:
         if not table.is_checked:
             windows.check(table)
-        ground = ground_for(settings, table, held_out, before, random_state)
+        if ground is None:
+            ground = ground_for(settings, table, held_out, before, random_state)
         encoding = encoding_for(ground, settings, before, random_state)
         plain = prepared_on(ground, settings, encoding, before, random_state, first)
     searches = before is None and settings.refits and held_out is None
@@ -235,7 +239,8 @@ def ground_for(settings, table, held_out, before, random_state):
     if settings.one_row > windows.RULES and before is None and not settings.is_partial:
         table, settings.drawn_in = drawn_in(table, order)
     units, bounds, settings.seen = scaling_for(table, order, settings, before)
-    settings.alpha = alpha_for(settings, table, order, units)
+    weight = None if table.weights is None else table.weights[order]
+    settings.alpha = alpha_for(settings, units, weight)
     return Ground(table, order, held_out, units, bounds, spread_of_constant)
 
 
@@ -250,7 +255,7 @@ def prepared_on(ground, settings, encoding, before, random_state, first=None):
 
     `first` is the network and its first weights, if they have been drawn.
     """
-    table, order, held_out, units, bounds, _ = ground
+    table, order, held_out, units, bounds, *_ = ground
     units = encodings.widened(units, encoding)
     n_columns = table.X.shape[1] if encoding is None else encoding.n_columns
     net, drawn = first or begun(settings, table, n_columns, before, random_state)
@@ -265,7 +270,7 @@ def prepared_on(ground, settings, encoding, before, random_state, first=None):
         scored = held_out_of(*converted, ground.spread_of_constant)
     task = trials.Task(net, settings, samples, in_use(samples), random_state, drawn, encoding)
     settings.constant_loss, settings.perfect_loss = plain_losses(task)
-    resolve(settings, len(task.rows), n_parameters(net))
+    resolve(settings, ground.n_rows or len(task.rows), n_parameters(net))
     return Prepared(task, task.plan, samples, scored, units, held_out=held_out)
 
 
@@ -294,7 +299,7 @@ def prepared_in_windows(settings, table, held_out, before, random_state, first):
         link = LOSSES[settings.loss].link
         seen = windows.seen_of(X, y)
         units, settings.seen = units_since(seen, before if settings.is_partial else None, link)
-    settings.alpha = alpha_for(settings, table, slice(None), units)
+    settings.alpha = alpha_for(settings, units, table.sample_weight)
     net, drawn = first
     resolve(settings, X.n_rows, n_parameters(net))
     dtype = np.dtype(settings.dtype or table.X.dtype)
@@ -541,16 +546,16 @@ def precision_of(y):
     return np.dtype(np.float32 if largest <= 2**24 else np.float64)
 
 
-def alpha_for(settings, table, rows, units):
+def alpha_for(settings, units, weight):
     """The penalty in the units of training: of y, and of the weights of samples, whose sum it is
     divided by."""
     alpha = settings.alpha
     if alpha > 0 and units is not None:
         with np.errstate(over="ignore", under="ignore", divide="ignore"):
             alpha = alpha / np.mean(units.y_scale ** LOSSES[settings.loss].degree)
-    if alpha > 0 and table.weights is not None:
+    if alpha > 0 and weight is not None:
         with np.errstate(over="ignore", under="ignore"):
-            alpha = np.ldexp(alpha, -scaling.exponent_of(table.weights[rows]))
+            alpha = np.ldexp(alpha, -scaling.exponent_of(weight))
     if alpha > np.finfo(np.float32).max:
         raise ValueError(
             f"alpha={settings.alpha:g} is beyond all measure for so small a y, or such small "
@@ -642,7 +647,7 @@ def encoding_for(ground, settings, before, random_state):
     trained on, at the first fit; who goes on, keeps it."""
     if before is not None or not settings.encoding:
         return before and before.encoding
-    table, rows, _, _, bounds, _ = ground
+    table, rows, _, _, bounds, *_ = ground
     if table.sample_weight is not None:
         rows = rows[table.sample_weight[rows] > 0]
     X = table.X[encodings.rows_looked_at(rows, table.X.shape[1])]

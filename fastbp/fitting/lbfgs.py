@@ -29,8 +29,33 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
     Ends where no component of the gradient is greater than `tol`, after `max_iter` iterations or
     `max_fun` gradients, or where no step brings more than rounding.
     """
+    function = FullBatch(net, theta.dtype, samples, settings)
+    score = None if held_out is None else Score(net, theta.dtype, held_out, settings, judge)
+    kernel = "sparse" if is_by_entries(net) else "tiled"
+    return minimized(function, theta, score, settings, observer, kernel)
+
+
+def minimized(function, theta, score, settings, observer=None, kernel="tiled"):
+    """Train θ in place on what two functions of θ say.
+
+    Parameters
+    ----------
+    function : callable, ``function(theta, stop)``
+        The loss and its gradient; `CalledOff` if ``stop()`` says so.
+    theta : ndarray of float64
+    score : callable or None
+        The loss and the score on held-out samples: θ that was best on them is kept.
+    settings : see `settings_of`
+    observer : see `loop.fit`
+    kernel : str
+        The name of what computes them.
+
+    Returns
+    -------
+    History
+    """
     with CtrlC() as ctrl_c:
-        run = _Run(net, theta, samples, held_out, settings, observer, ctrl_c, judge)
+        run = _Run(function, theta, score, settings, observer, ctrl_c, kernel)
         history = run.history
         try:
             with one_thread_in_blas():
@@ -41,7 +66,7 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
             is_late = isinstance(error, CalledOff) and not ctrl_c.pressed
             history.ended_by = "max_time" if is_late else "interrupted"
             history.seconds = time.perf_counter() - run.start
-    if held_out is not None:
+    if score is not None:
         theta[:] = run.best_theta
     return history
 
@@ -52,21 +77,39 @@ def prepare(net, samples, settings):
     FullBatch(net, samples.X.dtype, nobody, settings)(np.zeros(n_parameters(net)))
 
 
-class _Run:
-    """One call of `fit`."""
+class Score:
+    """The loss and R² on held-out samples, or what another judge says, as a function of θ."""
 
-    def __init__(self, net, theta, samples, held_out, settings, observer, ctrl_c, judge):
-        self.net, self.theta, self.settings = net, theta, settings
-        self.observer, self.ctrl_c, self.judge = observer, ctrl_c, judge
-        self.function = FullBatch(net, theta.dtype, samples, settings)
-        kernel = "sparse" if is_by_entries(net) else "tiled"
+    def __init__(self, net, dtype, held_out, settings, judge):
+        self.net, self.held_out, self.settings, self.judge = net, held_out, settings, judge
+        weight = weights_at(held_out.weight, len(held_out.y), slice(None))
+        apart = samples_of(held_out.X, held_out.y, weight, held_out.order)
+        self.loss_apart = FullBatch(net, dtype, apart, settings)
+        self.loss_apart.training.recipe.alpha = 0.0
+
+    def __call__(self, theta):
+        loss = float(self.loss_apart(theta)[0])
+        return loss, self.r2(theta) if self.judge is None else self.judge(theta)
+
+    def r2(self, theta):
+        X, y, weight, spread = self.held_out[1:]
+        units = scaling.no_scaling(X.shape[1], y.shape[1])
+        model = Model(self.net, theta, LOSSES[self.settings.loss], False, *units)
+        prediction = np.empty(y.shape)
+        predictions(model, X, prediction, self.settings.n_threads)
+        squares, weight = (prediction - y) ** 2, weights_at(weight, len(y), slice(None))
+        unexplained = weight @ squares if weight.ndim == 1 else (weight * squares).sum(axis=0)
+        return float(1 - np.mean(unexplained / spread))
+
+
+class _Run:
+    """One call of `minimized`."""
+
+    def __init__(self, function, theta, score, settings, observer, ctrl_c, kernel):
+        self.function, self.theta, self.settings = function, theta, settings
+        self.observer, self.ctrl_c = observer, ctrl_c
         self.history, self.start = History(kernel=kernel), time.perf_counter()
-        self.held_out, self.best_theta, self.best = held_out, theta.copy(), np.inf
-        if held_out is not None:
-            weight = weights_at(held_out.weight, len(held_out.y), slice(None))
-            apart = samples_of(held_out.X, held_out.y, weight, held_out.order)
-            self.loss_apart = FullBatch(net, theta.dtype, apart, settings)
-            self.loss_apart.training.recipe.alpha = 0.0
+        self.score, self.best_theta, self.best = score, theta.copy(), np.inf
 
     def minimize(self):
         """Train until one of the reasons to stop."""
@@ -127,10 +170,8 @@ class _Run:
     def note(self, theta, loss):
         """An iteration is whole: its weights, and what is said of them."""
         history = self.history
-        if self.held_out is not None:
+        if self.score is not None:
             loss_val, score = self.validate(theta)
-            if self.judge is not None:
-                score = self.judge(theta)
             history.validation_losses.append(loss_val)
             history.validation_scores.append(score)
             judged = loss_val if self.settings.by_loss else -score
@@ -141,16 +182,8 @@ class _Run:
         history.seconds = time.perf_counter() - self.start
 
     def validate(self, theta):
-        """The loss and R² on the held-out samples."""
-        X, y, weight, spread = self.held_out[1:]
-        units = scaling.no_scaling(X.shape[1], y.shape[1])
-        model = Model(self.net, theta, LOSSES[self.settings.loss], False, *units)
-        prediction = np.empty(y.shape)
-        predictions(model, X, prediction, self.settings.n_threads)
-        loss = float(self.loss_apart(theta)[0])
-        squares, weight = (prediction - y) ** 2, weights_at(weight, len(y), slice(None))
-        unexplained = weight @ squares if weight.ndim == 1 else (weight * squares).sum(axis=0)
-        score = float(1 - np.mean(unexplained / spread))
+        """The loss and R² on the held-out samples, or an error."""
+        loss, score = self.score(theta)
         if not (np.isfinite(loss) and np.isfinite(score)):
             raise ValueError(
                 f"On the rows held out the loss is {loss:.4g}, the score {score:.4g}: some of "

@@ -21,6 +21,26 @@ def observe(estimator, settings, learnt, table):
     return _Observer(estimator, settings, learnt, table)
 
 
+class Lines:
+    """Tells the terminal of each epoch, or of some at once; see `loop.fit`."""
+
+    def __init__(self, planned=None):
+        self.planned, self.start = planned, time.perf_counter()
+
+    def pilot_was(self, pilot):
+        print(words_of_pilot(pilot, self.planned), flush=True)
+
+    def training_begins_again(self, eta):
+        print(words_of_new_beginning(eta), flush=True)
+
+    def epoch_begins(self, theta):
+        pass
+
+    def epoch_ends(self, history, theta):
+        print(line(history, self.planned, self.start), flush=True)
+        return False
+
+
 class _Observer:
     """Tells callbacks and the terminal of each epoch; see `loop.fit`."""
 
@@ -44,7 +64,7 @@ class _Observer:
         """It diverged. Callbacks hear of each epoch once."""
         self.number = 0
         if self.estimator.verbose:
-            print(f"diverged; from the beginning, with a step size of {eta:.3g}", flush=True)
+            print(words_of_new_beginning(eta), flush=True)
 
     def epoch_begins(self, theta):
         self.number += 1
@@ -58,7 +78,7 @@ class _Observer:
 
     def epoch_ends(self, history, theta):
         if self.estimator.verbose:
-            print(self.line(history), flush=True)
+            print(line(history, self.planned, self.start, self.score), flush=True)
         if self.number < self.begun:
             return False
         return self.epoch.call_on_fit_task_end(
@@ -82,14 +102,18 @@ class _Observer:
 
         return attributes
 
-    def line(self, history):
-        """One epoch, in one line."""
-        epoch, most = len(history.losses), self.planned
-        width = len(str(most))
-        text = f"epoch {epoch:{width}d}/{most}  loss {history.losses[-1]:<10.4g}"
-        if history.validation_scores:
-            text += f"  validation {self.score} {history.validation_scores[-1]:.4f}"
-        return f"{text}  {time.perf_counter() - self.start:.1f} s"
+
+def line(history, planned, start, score="R²"):
+    """An epoch, in one line."""
+    epoch, width = len(history.losses), len(str(planned))
+    text = f"epoch {epoch:{width}d}/{planned}  loss {history.losses[-1]:<10.4g}"
+    if history.validation_scores:
+        text += f"  validation {score} {history.validation_scores[-1]:.4f}"
+    return f"{text}  {time.perf_counter() - start:.1f} s"
+
+
+def words_of_new_beginning(eta):
+    return f"diverged; from the beginning, with a step size of {eta:.3g}"
 
 
 def words_of_pilot(pilot, planned):

@@ -129,13 +129,14 @@ def row_numbers(n):
     return np.arange(n, dtype=np.uint32)
 
 
-def samples_of(X, y, sample_weight=None, order=None):
+def samples_of(X, y, sample_weight=None, order=None, exponent=None):
     """Samples as the kernels take them; X and y are those of `scaling.converted`, weights of shape
-    (n,) or (n, n_outputs)."""
+    (n,) or (n, n_outputs). The exponent is of all weights, if these are a part of them."""
     order = row_numbers(len(y)) if order is None else order
     weight = np.empty(0)
     if sample_weight is not None:
-        weight = scaling.relative(sample_weight, scaling.exponent_of(sample_weight[order]))
+        exponent = scaling.exponent_of(sample_weight[order]) if exponent is None else exponent
+        weight = scaling.relative(sample_weight, exponent)
     with np.errstate(over="ignore"):  # of rows that are not in the order
         weight = in_a_row(weight).astype(X.dtype)
     weight.flags.writeable = False

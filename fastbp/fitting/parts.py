@@ -1,0 +1,207 @@
+"""A table in parts, which stay where they are: maps over them, and trees of sums.
+
+Who computes are `places`: ``submit(function, *arguments)`` returns a handle, which can be an
+argument of later calls, and ``result(handle)`` the value behind it. The functions are pure: what is
+lost is computed anew, wherever that may be, to the same bit.
+"""
+
+from functools import reduce
+from typing import NamedTuple
+
+import numpy as np
+
+from fastbp import scaling
+from fastbp.fitting import fit, windows
+from fastbp.kernels.formulas.losses import TABLE as LOSSES
+
+#: How many parts' results are merged at a time.
+FAN = 8
+
+
+class Here:
+    """This process, where everything is computed at once: what the others must equal."""
+
+    def submit(self, function, *arguments):
+        return function(*arguments)
+
+    def result(self, value):
+        return value
+
+
+def merged(places, merge, handles):
+    """All merged into one, by a tree: in an order that only their number decides."""
+    while len(handles) > 1:
+        groups = [handles[i : i + FAN] for i in range(0, len(handles), FAN)]
+        handles = [
+            group[0] if len(group) == 1 else places.submit(all_merged, merge, *group)
+            for group in groups
+        ]
+    return handles[0]
+
+
+def reduced(places, merge, handles):
+    """The value of all merged."""
+    return places.result(merged(places, merge, handles))
+
+
+def all_merged(merge, *values):
+    return reduce(merge, values)
+
+
+def as_is(value):
+    """For a value that many tasks need: it is sent once."""
+    return value
+
+
+class Facts(NamedTuple):
+    """What is known of parts of a table."""
+
+    sizes: tuple  # rows of each
+    y_dtype: np.dtype  # the least precision of predictions
+    heaviest: float | None  # sample's weight, if there are any
+    X_least: np.ndarray
+    X_greatest: np.ndarray
+    y_least: np.ndarray
+    y_greatest: np.ndarray
+
+    @property
+    def n(self):
+        """All rows."""
+        return sum(self.sizes)
+
+    @property
+    def exponent(self):
+        """Of the weights of samples: see `scaling.relative`."""
+        return None if self.heaviest is None else scaling.exponent_of(np.array([self.heaviest]))
+
+
+def facts_of(table):
+    X, y, weight = table[:3]
+    y_dtype = fit.precision_of(y) if len(y) else np.dtype(np.float32)
+    heaviest = None if weight is None else weight.max(initial=0.0)
+    return Facts((len(y),), y_dtype, heaviest, *extremes(X), *extremes(y))
+
+
+def extremes(A):
+    """The least and the greatest value of each column."""
+    if not len(A):
+        return np.full(A.shape[1], np.inf), np.full(A.shape[1], -np.inf)
+    return A.min(axis=0), A.max(axis=0)
+
+
+def merged_facts(one, other):
+    heaviest = None if one.heaviest is None else max(one.heaviest, other.heaviest)
+    return Facts(
+        one.sizes + other.sizes,
+        np.result_type(one.y_dtype, other.y_dtype),
+        heaviest,
+        np.minimum(one.X_least, other.X_least),
+        np.maximum(one.X_greatest, other.X_greatest),
+        np.minimum(one.y_least, other.y_least),
+        np.maximum(one.y_greatest, other.y_greatest),
+    )
+
+
+def every(table, step, before):
+    """Each row whose number in the whole table is a multiple of `step`; so many rows are before."""
+    return table.rows(slice(-before % step, None, step))
+
+
+def joined(one, other):
+    weight = one.sample_weight
+    if weight is not None:
+        weight = np.concatenate([weight, other.sample_weight])
+    return fit.Table(np.concatenate([one.X, other.X]), np.concatenate([one.y, other.y]), weight)
+
+
+def seen_of(table, bounds):
+    return scaling.seen_of(*table, bounds)
+
+
+def split(table, fraction, seed):
+    """Rows to train on, and rows held out, at random: two tables."""
+    order, n = np.random.RandomState(seed).permutation(len(table.y)), int(fraction * len(table.y))
+    return table.rows(np.sort(order[n:])), table.rows(np.sort(order[:n]))
+
+
+def pick(pair, which):
+    return pair[which]
+
+
+def clipped(table, bounds):
+    """With y drawn in."""
+    return table._replace(y=np.clip(table.y, *bounds))
+
+
+def parted(places, tables, fraction, random_state):
+    """Tables to train on, and tables held out: of each part its own rows at random."""
+    seeds = random_state.randint(2**32, size=len(tables), dtype=np.uint32)
+    pairs = [
+        places.submit(split, table, fraction, int(seed))
+        for table, seed in zip(tables, seeds, strict=True)
+    ]
+    return [[places.submit(pick, pair, which) for pair in pairs] for which in (0, 1)]
+
+
+def facts_in(places, tables):
+    """What is known of all rows."""
+    return reduced(places, merged_facts, [places.submit(facts_of, table) for table in tables])
+
+
+def known(places, tables):
+    """What is known of all rows, and the tables that have any; an error if there are none."""
+    facts = facts_in(places, tables)
+    tables = [table for table, size in zip(tables, facts.sizes, strict=True) if size]
+    if not tables:
+        raise ValueError("Found 0 sample(s), or none that has a weight: there is nothing to learn.")
+    return facts._replace(sizes=tuple(size for size in facts.sizes if size)), tables
+
+
+def measured(places, tables, facts, settings):
+    """A sample of the rows, the tables with y drawn in if one row rules it, the units in which to
+    train, and the bounds of X: as `fit.ground_for`."""
+    step = scaling.step_of_rows(facts.n, len(facts.X_least))
+    befores = np.cumsum((0, *facts.sizes))
+    handles = [
+        places.submit(every, table, step, int(before))
+        for table, before in zip(tables, befores, strict=False)
+    ]
+    sample = merged(places, joined, handles)  # which stays with who computes
+    if not settings.standardize:
+        return sample, tables, None, None
+    bounds = None
+    if facts.n >= scaling.FEWEST_ROWS:
+        bounds = places.result(places.submit(bounds_by, sample, facts))
+
+    def seen_in(tables):
+        handles = [places.submit(seen_of, table, bounds) for table in tables]
+        return reduced(places, scaling.Seen.merged, handles)
+
+    seen = seen_in(tables)
+    settings.one_row = share_of_one_row(facts, seen)
+    if settings.one_row > windows.RULES:
+        settings.drawn_in = places.result(places.submit(bounds_of_y, sample, facts))
+        if settings.drawn_in is not None:
+            sample, *tables = (
+                places.submit(clipped, table, settings.drawn_in) for table in (sample, *tables)
+            )
+            seen = seen_in(tables)
+    settings.seen = seen
+    return sample, tables, seen.units(LOSSES[settings.loss].link), bounds
+
+
+def bounds_by(sample, facts):
+    return scaling.bounds_by(sample.X, facts.X_least, facts.X_greatest)
+
+
+def bounds_of_y(sample, facts):
+    return scaling.bounds_by(sample.y, facts.y_least, facts.y_greatest)
+
+
+def share_of_one_row(facts, seen):
+    """The largest part that one row has in the variance of y, where there are enough rows."""
+    if facts.n < scaling.FEWEST_ROWS:
+        return 0.0
+    away = np.maximum(facts.y_greatest - seen.y_mean, seen.y_mean - facts.y_least)
+    with np.errstate(all="ignore"):
+        return float(np.nanmax((away / seen.y_deviation) ** 2 / facts.n, initial=0.0))

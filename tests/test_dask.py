@@ -1,0 +1,257 @@
+"""`DaskBackpropRegressor` on real workers, in processes of their own; and joblib's backends.
+
+(test_rounds.py has what a fit in parts equals.)
+"""
+
+import doctest
+import os
+import pickle
+import signal
+
+import joblib
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from test_readme import blocks, section
+from test_rounds import HELD_OUT, QUICK, WEIGHT, X, Y, assert_equal, fit_in
+
+import fastbp.dask
+from fastbp import BackpropRegressor
+from fastbp.dask import DaskBackpropRegressor
+
+distributed = pytest.importorskip("distributed")
+da = pytest.importorskip("dask.array")
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::DeprecationWarning",
+    "ignore:Creating scratch directories is taking a surprisingly long time",
+)  # fmt: skip
+
+NAMES = ["a", "b", "c"]
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Of two workers, processes of one thread each."""
+    cluster = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**cluster) as workers, distributed.Client(workers) as client:
+        yield client
+
+
+def arrays(*arrays, chunks=((100, 130),)):
+    return [da.from_array(A, chunks=chunks + A.shape[1:]) for A in arrays]
+
+
+def frames(X, *columns, npartitions=3):
+    pd, dd = pytest.importorskip("pandas"), pytest.importorskip("dask.dataframe")
+    index = np.arange(len(X)) + 1000
+    X = pd.DataFrame(X, columns=NAMES, index=index)
+    columns = [pd.Series(column, index=index) for column in columns]
+    return [dd.from_pandas(A, npartitions=npartitions) for A in (X, *columns)]
+
+
+@pytest.fixture(scope="module")
+def fitted(client):
+    """A model fitted on arrays in two partitions."""
+    return DaskBackpropRegressor(**QUICK).fit(*arrays(X, Y, WEIGHT))
+
+
+def test_workers_train_as_one_process_does_to_the_bit(fitted):
+    assert_equal(fitted, fit_in([100], X, Y, WEIGHT, **QUICK))
+
+
+def test_predictions_are_lazy_and_equal(fitted):
+    dX, dy, weight = arrays(X, Y, WEIGHT)
+    lazy = fitted.predict(dX.rechunk((70, 2)))
+    assert isinstance(lazy, da.Array)
+    assert lazy.shape == (230,) and lazy.chunks[0] == (70, 70, 70, 20)
+    assert_array_equal(lazy.compute(), fitted.predict(X))
+    assert lazy.dtype == lazy.compute().dtype
+    assert_allclose(fitted.score(dX, dy, weight), fitted.score(X, Y, WEIGHT), rtol=1e-9)
+    constant = da.full_like(dy, 3.0)
+    assert fitted.score(dX, constant) == 0.0
+
+
+def test_the_local_model_is_the_same_and_needs_no_dask(fitted, tmp_path):
+    local = fitted.to_local()
+    assert type(local) is BackpropRegressor
+    assert_array_equal(local.predict(X), fitted.predict(X))
+    assert local.loss_curve_ == fitted.loss_curve_
+    local.coefs_[0][:] = 0
+    assert fitted.coefs_[0].any()
+    fitted.save(tmp_path / "model")
+    assert_array_equal(BackpropRegressor.load(tmp_path / "model").predict(X), fitted.predict(X))
+    assert_array_equal(DaskBackpropRegressor.load(tmp_path / "model").predict(X), fitted.predict(X))
+
+
+def test_it_is_an_estimator_of_scikit_learns(fitted, client):
+    params = BackpropRegressor().get_params() | {"client": None}
+    assert DaskBackpropRegressor().get_params() == params
+    model = clone(DaskBackpropRegressor(9, "relu", alpha=0.5, client=client))
+    assert (model.hidden_layer_sizes, model.activation, model.alpha) == (9, "relu", 0.5)
+    assert model.client is client
+    assert pickle.loads(pickle.dumps(model)).client is None
+    assert_array_equal(pickle.loads(pickle.dumps(fitted)).predict(X), fitted.predict(X))
+    assert not hasattr(model, "partial_fit")
+    with pytest.raises(ValueError, match="The 'alpha' parameter"):
+        DaskBackpropRegressor(alpha=-1).fit(*arrays(X, Y))
+
+
+def test_dataframes_keep_names_and_index(client):
+    X_val, y_val = frames(*HELD_OUT, npartitions=2)
+    dX, dy, weight = frames(X, Y, WEIGHT)
+    model = DaskBackpropRegressor(**QUICK, client=client)
+    model.fit(dX, dy, weight, X_val=X_val, y_val=y_val)
+    cuts = np.cumsum(dX.map_partitions(len).compute())[:-1]
+    cuts_of_held_out = np.cumsum(X_val.map_partitions(len).compute())[:-1]
+    local = fit_in(
+        cuts, X, Y, WEIGHT, held_out=HELD_OUT, cuts_of_held_out=cuts_of_held_out, **QUICK
+    )
+    assert_equal(model, local)
+    assert_array_equal(model.feature_names_in_, NAMES)
+    assert model.n_features_in_ == 3
+    lazy = model.predict(dX)
+    assert_array_equal(lazy.compute().index, np.arange(230) + 1000)
+    assert_array_equal(lazy.compute(), local.predict(X))
+    assert_allclose(model.score(dX, dy), local.score(X, Y), rtol=1e-9)
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(dX.rename(columns={"a": "A"}))
+
+
+def test_several_outputs_are_predicted_in_columns(client):
+    two = np.c_[Y, X[:, 0]]
+    model = DaskBackpropRegressor(**QUICK).fit(*arrays(X, two))
+    assert_equal(model, fit_in([100], X, two, **QUICK))
+    lazy = model.predict(arrays(X)[0])
+    assert lazy.shape == (230, 2)
+    assert_array_equal(lazy.compute(), model.predict(X))
+    (frame,) = frames(X)
+    model.feature_names_in_ = np.array(NAMES, object)
+    assert_array_equal(model.predict(frame).compute().to_numpy(), lazy)
+
+
+def test_arrays_are_taken_in_whatever_chunks(client, fitted):
+    dX = da.from_array(X, chunks=((100, 130), (1, 2)))
+    dy, weight = da.from_array(Y, chunks=60), da.from_array(WEIGHT, chunks=230)
+    assert_equal(DaskBackpropRegressor(**QUICK).fit(dX, dy, weight), fitted)
+
+
+def test_what_is_wrong_is_said_before_any_work(client):
+    dX, dy = arrays(X, Y)
+    model = DaskBackpropRegressor(**QUICK)
+    unknown = da.from_array(X)[:, da.from_array(np.array([True, True, False]))]
+    with pytest.raises(ValueError, match="columns of unknown number"):
+        model.fit(unknown, dy)
+    with pytest.raises(TypeError, match="BackpropRegressor is for what is in memory"):
+        model.fit(X, Y)
+    with pytest.raises(TypeError, match="y must be a dask collection"):
+        model.fit(dX, Y)
+    with pytest.raises(ValueError, match="X has 2 partitions, y has 3"):
+        model.fit(dX, da.from_array(np.arange(9.0), chunks=3))
+    with pytest.raises(ValueError, match="Expected 2D array"):
+        model.fit(dy, dy)
+    with pytest.raises(ValueError, match="X_val and y_val"):
+        model.fit(dX, dy, X_val=dX)
+    with pytest.raises(ValueError, match="sample_weight_val needs"):
+        model.fit(dX, dy, sample_weight_val=dy)
+    with pytest.raises(ValueError, match="X has 2 features, but DaskBackpropRegressor"):
+        model.fit(dX, dy, X_val=dX[:, :2], y_val=dy)
+    wrong = da.where(dX > 15, np.nan, dX)
+    with pytest.raises(ValueError, match=r"Partition \d: Input X contains NaN."):
+        model.fit(wrong, dy)
+    assert not hasattr(model, "n_features_in_")
+
+
+def test_without_a_client_or_dask_it_says_what_to_do(monkeypatch):
+    def no_client():
+        raise ValueError("No clients found")
+
+    monkeypatch.setattr(distributed, "default_client", no_client)
+    with pytest.raises(ValueError, match=r"LocalCluster\(n_workers=2\)"):
+        DaskBackpropRegressor(**QUICK).fit(*arrays(X, Y))
+    monkeypatch.setitem(__import__("sys").modules, "distributed", None)
+    with pytest.raises(ImportError, match=r"pip install 'fastbp\[dask\]'"):
+        DaskBackpropRegressor(**QUICK).fit(*arrays(X, Y))
+
+
+FIRST, SECOND = blocks("python", section("Many rows, many machines"))
+
+
+def test_the_example_of_the_readme_runs(client, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dX, dy = arrays(X, Y)
+    assert FIRST.count("Client(LocalCluster(n_workers=2))") == 1
+    program = FIRST.replace("Client(LocalCluster(n_workers=2))", "running")
+    program = program.replace("(20,)", "(4,), max_iter=3")
+    exec(program, {"X": dX, "y": dy, "running": client})
+    assert BackpropRegressor.load("model.npz").n_features_in_ == 3
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky", "dask"])
+def test_many_fits_run_on_each_of_joblibs_backends(backend, client):
+    assert f'"{backend}"' in SECOND
+    program = SECOND.replace('backend="threading"', f'backend="{backend}"')
+    names = {"X": X, "y": Y, "BackpropRegressor": BackpropRegressor}
+    exec(program, names)
+    assert joblib.parallel.DEFAULT_BACKEND == "loky"  # as before
+    scores = names["search"].cv_results_["mean_test_score"]
+    assert np.isfinite(scores).all() and scores[0] != scores[1]
+
+
+def test_the_example_of_the_docstring_runs(client):
+    text = DaskBackpropRegressor.__doc__
+    assert "Client(LocalCluster(n_workers=2))" in text and "client.cluster.close()" in text
+    text = text.replace("Client(LocalCluster(n_workers=2))", "running")
+    text = text.replace("client.cluster.close()", "pass")
+    example = doctest.DocTestParser().get_doctest(text, {"running": client}, "example", None, 0)
+    results = doctest.DocTestRunner().run(example)
+    assert results.failed == 0 and results.attempted > 8
+
+
+def test_a_worker_that_is_killed_in_a_fit_changes_no_bit(client, monkeypatch):
+    params, killed = QUICK | {"max_iter": 4, "verbose": True}, []
+
+    class Killer:
+        def __init__(self, planned):
+            pass
+
+        def epoch_ends(self, history, theta):
+            if len(history.losses) == 2:
+                pid = next(iter(client.run(os.getpid).values()))
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
+            return False
+
+    monkeypatch.setattr(fastbp.dask, "Lines", Killer)
+    model = DaskBackpropRegressor(**params).fit(*arrays(X, Y))
+    assert len(killed) == 1
+    assert_equal(model, fit_in([100], **params))
+
+
+def test_a_worker_that_joins_is_used(request, monkeypatch):
+    if not request.config.getoption("--campaigns"):
+        pytest.skip("takes a minute: --campaigns")
+    many = np.random.default_rng(0).normal(size=(200_000, 3))
+    y, params = np.sin(many[:, 0]), QUICK | {"hidden_layer_sizes": (128, 128), "max_iter": 4}
+    cluster = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**cluster) as workers, distributed.Client(workers) as client:
+
+        class Joiner:
+            def __init__(self, planned):
+                pass
+
+            def epoch_ends(self, history, theta):
+                if len(history.losses) == 1:
+                    workers.scale(2)
+                    client.wait_for_workers(2)
+                return False
+
+        monkeypatch.setattr(fastbp.dask, "Lines", Joiner)
+        dX, dy = arrays(many, y, chunks=(25_000,))
+        with distributed.get_task_stream(client) as stream:
+            model = DaskBackpropRegressor(**params, verbose=True, client=client).fit(dX, dy)
+    trained = [task["worker"] for task in stream.data if str(task["key"]).startswith("trained")]
+    assert len(set(trained)) == 2
+    assert min(map(trained.count, set(trained))) >= 4  # of 32, after the first 8
+    assert_equal(model, fit_in(np.arange(25_000, 200_000, 25_000), many, y, **params))

@@ -1,0 +1,297 @@
+"""A fit on a table in parts: what it equals, in this process.
+
+(test_dask.py: the same on workers.)
+"""
+
+import warnings
+from copy import copy
+
+import numpy as np
+import pytest
+from founding import founding
+from numpy.testing import assert_allclose, assert_array_equal
+
+from fastbp import BackpropRegressor, scaling
+from fastbp.dask import DaskBackpropRegressor, table_of, tables_in
+from fastbp.fitting import rounds
+from fastbp.fitting.fit import Table
+from fastbp.fitting.parts import Here, all_merged, every, joined, known, measured, split
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal([10, -2, 0], [3, 0.5, 1], (230, 3))
+Y = 100 + 20 * np.tanh(X[:, 2]) + X[:, 0] * X[:, 1] + RANDOM.normal(0, 1, 230)
+WEIGHT = RANDOM.uniform(0.5, 3, 230)
+HELD_OUT = X[::5] + 0.1, Y[::5]
+
+#: Partitionings, by where they are cut: some parts are empty.
+CUTS = {"one": [], "three": [50, 120], "many": [0, 1, 40, 40, 41, 100, 180, 230]}
+
+QUICK = {"hidden_layer_sizes": (4,), "max_iter": 3, "early_stopping": False, "random_state": 0}
+
+
+def tables_of(model, cuts, X=X, y=Y, weight=None):
+    columns, places = copy(model), Here()
+    columns.n_features_in_ = X.shape[1]
+    n_outputs = 1 if y.ndim == 1 else y.shape[1]
+    weights = [None] * (len(cuts) + 1) if weight is None else np.split(weight, cuts)
+    parts = zip(np.split(X, cuts), np.split(y, cuts), weights, strict=True)
+    return columns, tables_in(places, columns, parts, n_outputs)
+
+
+def fit_in(cuts, X=X, y=Y, weight=None, held_out=None, cuts_of_held_out=(), **params):
+    """A fit on a table in parts."""
+    model = DaskBackpropRegressor(**params)
+    columns, tables = tables_of(model, cuts, X, y, weight)
+    if held_out is not None:
+        held_out = tables_of(model, cuts_of_held_out, *held_out)[1]
+    return model._train_in(Here(), columns, tables, held_out)
+
+
+def assert_equal(model, other):
+    """To the bit."""
+    for a, b in zip(
+        model.coefs_ + model.intercepts_, other.coefs_ + other.intercepts_, strict=True
+    ):
+        assert_array_equal(a, b)
+    assert model.loss_curve_ == other.loss_curve_
+    assert model.validation_scores_ == other.validation_scores_
+
+
+def assert_near(model, other, rtol=1e-6):
+    for a, b in zip(
+        model.coefs_ + model.intercepts_, other.coefs_ + other.intercepts_, strict=True
+    ):
+        assert_allclose(a, b, rtol=rtol, atol=rtol)
+
+
+SETTINGS = {
+    "adam": {},
+    "sgd": {"solver": "sgd", "batch_size": 32, "shuffle": False},
+    "a schedule that adapts": {
+        "solver": "sgd", "learning_rate": "adaptive", "n_iter_no_change": 1, "tol": 0.1,
+        "max_iter": 12,
+    },
+    "stalled": {
+        "learning_rate": "constant", "n_iter_no_change": 2, "tol": 0.5, "max_iter": 12,
+    },
+    "weights": {"weight": WEIGHT, "alpha": 1.0},
+    "glorot": {"init": "glorot", "dtype": "float64", "standardize": False},
+    "held out": {"held_out": HELD_OUT, "max_iter": 6},
+    "refit": {"early_stopping": "refit", "hidden_layer_sizes": (9,), "max_iter": 15},
+    "encoded": {"encoding": "periodic"},
+    "begun again": {"solver": "sgd", "learning_rate_init": 30.0, "max_iter": 12},
+    "lbfgs": {"solver": "lbfgs", "weight": WEIGHT, "alpha": 0.1},
+    "outliers": {"X": np.r_[X[:-1], [[1e6, 0, 0]]], "y": np.r_[Y[:-1], 1e9]},
+    "poisson": {"loss": "poisson", "y": np.round(np.exp(X[:, 2]))},
+    "quantiles": {"loss": "quantile", "loss_parameter": (0.1, 0.9)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+def test_one_part_is_the_fit_in_one_place_to_the_bit(case):
+    given = QUICK | SETTINGS[case]
+    data = {name: given.pop(name, None) for name in ("X", "y", "weight", "held_out")}
+    X_, y = (X if data["X"] is None else data["X"]), (Y if data["y"] is None else data["y"])
+    held_out = dict(zip(("X_val", "y_val"), data["held_out"] or (), strict=False))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        local = BackpropRegressor(**given).fit(X_, y, data["weight"], **held_out)
+        model = fit_in([], X_, y, data["weight"], data["held_out"], **given)
+    assert_equal(model, local)
+    assert vars(model).keys() - {"client"} == vars(local).keys()
+    for name in ("n_iter_", "max_iter_", "learning_rate_init_", "weight_decay_", "t_", "kernel_"):
+        assert getattr(model, name) == getattr(local, name), name
+    if case == "begun again":
+        assert model.learning_rate_init_ < 30
+
+
+@pytest.mark.parametrize("cuts", ["three", "many"])
+def test_lbfgs_is_that_of_one_place_for_any_partitioning(cuts):
+    params = QUICK | {"solver": "lbfgs", "alpha": 0.1, "max_iter": 12, "n_iter_no_change": np.inf}
+    apart = dict(zip(("X_val", "y_val"), HELD_OUT, strict=True))
+    local = BackpropRegressor(**params).fit(X, Y, WEIGHT, **apart)
+    model = fit_in(CUTS[cuts], X, Y, WEIGHT, HELD_OUT, [10, 10, 30], **params)
+    assert_near(model, local)
+    assert_allclose(model.validation_scores_, local.validation_scores_, rtol=1e-6)
+    assert_allclose(model.validation_loss_curve_, local.validation_loss_curve_, rtol=1e-6)
+    assert_allclose(model.loss_curve_, local.loss_curve_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["alike", "weighted"])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_of_one_step_a_round_the_means_are_descent_on_all_rows(momentum, weight):
+    # Steps and velocities are linear in the gradient: that of all rows is the mean of the parts'.
+    params = QUICK | {
+        "solver": "sgd", "momentum": momentum, "nesterovs_momentum": False, "batch_size": 1000,
+        "learning_rate_init": 0.1, "dtype": "float64", "init": "glorot", "max_iter": 6,
+        "weight_decay": 0.01,
+    }  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of batches larger than the table
+        local = BackpropRegressor(**params).fit(X, Y, weight)
+        model = fit_in(CUTS["many"], weight=weight, **params)
+    assert_near(model, local, 1e-12)
+    assert_allclose(model.loss_curve_, local.loss_curve_, rtol=1e-12)
+
+
+def test_what_is_measured_is_equal_for_any_partitioning():
+    X_, y = X.copy(), Y.copy()
+    X_[7, 1], y[9] = 1e4, 1e6  # outliers, of X and of y
+    of = {}
+    for name, cuts in CUTS.items():
+        model = DaskBackpropRegressor(**QUICK)
+        _, tables = tables_of(model, cuts, X_, y, WEIGHT)
+        settings, places = model.to_local()._settings(), Here()
+        facts, tables = known(places, tables)
+        sample, _, units, bounds = measured(places, tables, facts, settings)
+        assert_array_equal(sample.X, X_)
+        of[name] = [*units, *bounds, *settings.drawn_in, settings.one_row]
+    assert of["one"][0].max() < 20 and of["one"][-1] > 0.9
+    for name in ("three", "many"):
+        for a, b in zip(of["one"], of[name], strict=True):
+            assert_allclose(a, b, rtol=1e-13)
+
+
+def test_a_sample_is_of_the_same_rows_for_any_partitioning():
+    whole = Table(X, Y[:, None], WEIGHT)
+    for cuts in CUTS.values():
+        before, parts = [0, *cuts], np.split(np.arange(len(Y)), cuts)
+        parts = [every(whole.rows(p), 7, start) for p, start in zip(parts, before, strict=True)]
+        sample = all_merged(joined, *parts)
+        assert_array_equal(sample.y, Y[::7, None])
+        assert_array_equal(sample.sample_weight, WEIGHT[::7])
+
+
+def test_empty_parts_change_no_bit_and_rows_of_weight_0_are_not_there():
+    model = fit_in([100], **QUICK)
+    assert_equal(fit_in([0, 100, 100, 230], **QUICK), model)
+    assert not np.array_equal(fit_in([90], **QUICK).coefs_[0], model.coefs_[0])
+    more = np.r_[X, X[:50] + 100], np.r_[Y, Y[:50] + 100], np.r_[WEIGHT, np.zeros(50)]
+    assert_equal(fit_in([100, 230], *more, **QUICK), fit_in([100], X, Y, WEIGHT, **QUICK))
+
+
+@pytest.mark.parametrize("cuts", CUTS.values(), ids=CUTS)
+def test_parts_of_an_epoch_and_several_epochs_make_rounds(cuts, monkeypatch):
+    params = QUICK | {"batch_size": 16, "max_iter": 5}
+    model = fit_in(cuts, **params)
+    shares = []
+    run = rounds.trained
+
+    def trained(begun, samples, turn, state, share):
+        shares.append((len(share.etas), share.number, share.parts))
+        return run(begun, samples, turn, state, share)
+
+    monkeypatch.setattr(rounds, "trained", trained)
+    monkeypatch.setattr(rounds, "ROUND_FLOPS", 6 * 21 * 230 / 4)
+    in_parts = fit_in(cuts, **params)
+    assert {share[2] for share in shares} == ({4} if not cuts else {share[2] for share in shares})
+    monkeypatch.undo()
+    monkeypatch.setattr(rounds, "trained", trained)
+    monkeypatch.setattr(rounds, "LEAST_ROUNDS", 3)
+    shares.clear()
+    monkeypatch.setattr(rounds, "LEAST_ROUNDS", 2)
+    of_two = fit_in(cuts, **params)
+    assert {share[0] for share in shares} == {2, 1}
+    if not cuts:  # nothing is averaged: all are the same training
+        for other in (in_parts, of_two):
+            for a, b in zip(model.coefs_, other.coefs_, strict=True):
+                assert_array_equal(a, b)
+        assert_array_equal(of_two.loss_curve_, model.loss_curve_)
+    assert_allclose(in_parts.loss_curve_, model.loss_curve_, rtol=1e-9 if not cuts else 0.3)
+    assert len(of_two.loss_curve_) == len(in_parts.loss_curve_) == 5
+
+
+def test_each_part_has_orders_of_its_own_and_new_ones_in_each_round(monkeypatch):
+    orders, run = [], rounds.next_turn
+
+    def next_turn(*arguments):
+        turn = run(*arguments)
+        orders.append(tuple(turn.order))
+        return turn
+
+    monkeypatch.setattr(rounds, "next_turn", next_turn)
+    fit_in([115], **QUICK)
+    assert len(set(orders)) == len(orders) == 6
+    assert all(sorted(order) == list(range(115)) for order in orders)
+
+
+def test_held_out_rows_are_scored_alike_in_one_part_and_in_three():
+    params = QUICK | {
+        "max_iter": 20, "learning_rate": "constant", "learning_rate_init": 0.3,
+        "n_iter_no_change": np.inf,
+    }  # fmt: skip
+    one = fit_in([100], held_out=HELD_OUT, **params)
+    three = fit_in([100], held_out=HELD_OUT, cuts_of_held_out=[7, 7, 20], **params)
+    assert_allclose(three.validation_scores_, one.validation_scores_, rtol=1e-5)
+    assert_array_equal(three.coefs_[0], one.coefs_[0])
+    best = int(np.argmax(one.validation_scores_))
+    assert best < 19  # the weights are not the last ones
+    assert_allclose(one.score(*HELD_OUT), one.validation_scores_[best], rtol=1e-4)
+
+
+def test_each_part_sets_its_own_rows_aside():
+    table = Table(X, Y[:, None], WEIGHT)
+    kept, apart = split(table, 0.1, 5)
+    assert (len(kept.y), len(apart.y)) == (207, 23)
+    assert_array_equal(np.sort(np.r_[kept.y, apart.y], axis=0), np.sort(table.y, axis=0))
+    assert not np.array_equal(split(table, 0.1, 6)[1].y, apart.y)
+    params = QUICK | {"early_stopping": True, "learning_rate": "constant", "n_iter_no_change": 2}
+    model = fit_in([100, 110], **params | {"max_iter": 40, "learning_rate_init": 0.3})
+    assert len(model.validation_scores_) == model.n_iter_ < 40
+    assert max(model.validation_scores_) == model.best_validation_score_
+    assert model.t_ == model.n_iter_ * (230 - 20 - 2 - 24)
+    with pytest.raises(ValueError, match="The validation set is too small"):
+        fit_in([2, 4], X[:6], Y[:6], **params)
+
+
+def test_a_large_table_is_not_searched_and_its_sample_is_not_all_of_it(monkeypatch):
+    monkeypatch.setattr(rounds, "SEARCHED", 100)
+    monkeypatch.setattr(scaling, "step_of_rows", lambda n, n_columns: 2)
+    model = fit_in([100], **QUICK | {"early_stopping": "refit", "max_iter": "auto"})
+    assert model.validation_scores_ is None
+    local = BackpropRegressor(**QUICK).fit(X, Y)
+    assert_allclose(model._scaling.X_mean, local._scaling.X_mean, rtol=1e-13)
+    assert (model.batch_size_, model.learning_rate_init_) == (32, 0.01 * 2**0.5)  # of two parts
+
+
+def test_it_goes_on_with_warm_start():
+    model = DaskBackpropRegressor(**QUICK | {"warm_start": True})
+    columns, tables = tables_of(model, [100])
+    model._train_in(Here(), columns, tables, None)
+    before = model.loss_curve_[0]
+    model._train_in(Here(), columns, tables, None, go_on=True)
+    assert model.t_ == 6 * 230 and len(model.loss_curve_) == 6
+    assert model.loss_curve_[3] < before
+
+
+def test_what_cannot_be_trained_on_is_said_with_its_partition():
+    wrong = X.copy()
+    wrong[150, 1] = np.nan
+    with pytest.raises(ValueError, match=r"Partition 1: Input X contains NaN."):
+        fit_in([100], wrong, **QUICK)
+    model = DaskBackpropRegressor(**QUICK)
+    model.n_features_in_ = 3
+    with pytest.raises(ValueError, match=r"Partition 4: .*inconsistent numbers of samples"):
+        table_of(model, 4, 1, X[:5], Y[:4], None)
+    with pytest.raises(ValueError, match="0 sample"):
+        fit_in([0], X[:0], Y[:0], **QUICK)
+    with pytest.raises(ValueError, match="none that has a weight"):
+        fit_in([2], X[:5], Y[:5], np.zeros(5), **QUICK)
+    with pytest.raises(ValueError, match="with 4 smaller step sizes"):
+        fit_in([100], **QUICK | {"learning_rate_init": 1e300, "dtype": "float64"})
+
+
+def test_it_says_what_it_does(capsys):
+    fit_in([100], held_out=HELD_OUT, **QUICK | {"verbose": True})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:9] for line in lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert all("validation R²" in line for line in lines)
+
+
+def test_time_may_be_over():
+    assert fit_in([100], **QUICK | {"max_iter": 1000, "max_time": 1e-9}).n_iter_ < 30
+
+
+def test_the_founding_network_is_trained_in_parts():
+    params = founding(random_state=0, max_iter=100, n_iter_no_change=np.inf).get_params()
+    assert fit_in([100], **params).score(X, Y) > 0.5
