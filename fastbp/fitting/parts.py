@@ -115,7 +115,7 @@ def joined(one, other):
 
 
 def seen_of(table, bounds):
-    return scaling.seen_of(*table, bounds)
+    return scaling.seen_of(*table[:3], bounds)
 
 
 def split(table, fraction, seed):
