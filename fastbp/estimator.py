@@ -171,7 +171,8 @@ class BackpropRegressor(
         of up to 32 bins between quantiles. "periodic": sine and cosine of 16 random multiples of
         the standardised column. Columns of two values need none. Measured at the first fit, on the
         rows trained on, and kept from there on. With both there are some 65 columns for each: a
-        fit takes about 3 times as long, and as much more memory than X as there are columns. "auto"
+        fit takes about 3 times as long, and as much more memory than X, all of it even if that is
+        sparse, as there are columns. "auto"
         is both, where with ``early_stopping="refit"`` they have at most 0.97 of the error on the
         rows set aside, else none; `encoding_` says which.
     shuffle : bool, default=True

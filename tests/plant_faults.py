@@ -83,11 +83,8 @@ def verdict_on(fault, folder):
     try:
         quick, stem = "tests/test_every_kernel.py", Path(fault.file).stem
         if fault.file.startswith("kernels/"):  # no other kernel is compiled, if that is enough
-            first = [
-                quick,
-                "-k",
-                stem if stem in ("narrow", "online", "large", "sparse") else "tiled",
-            ]
+            are_named = "narrow", "online", "large", "sparse"
+            first = [quick, "-k", stem if stem in are_named else "tiled"]
             rest = [quick]
         else:
             wing = Path(fault.file).parent.name
