@@ -1,5 +1,6 @@
 """A fit, from validated samples to what has been learnt."""
 
+import math
 from copy import copy, deepcopy
 from typing import NamedTuple
 
@@ -471,13 +472,18 @@ def check_goes_on(before, net, loss):
 
 def split(rows, fraction, random_state):
     """Rows to train on, and rows held out."""
-    train, held_out = train_test_split(rows, test_size=fraction, random_state=random_state)
-    if len(held_out) < 2:
+    n_held_out = math.ceil(fraction * len(rows))
+    if n_held_out < 2:
         raise ValueError(
             "The validation set is too small. Increase validation_fraction or the number "
             "of samples."
         )
-    return train, held_out
+    if n_held_out == len(rows):
+        raise ValueError(
+            f"validation_fraction={fraction:g} leaves none of {n_held_out} rows to train on. "
+            "Decrease it, or give more samples."
+        )
+    return train_test_split(rows, test_size=n_held_out, random_state=random_state)
 
 
 def scaling_for(table, rows, settings, before):

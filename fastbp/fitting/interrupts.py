@@ -27,14 +27,21 @@ class CtrlC:
     def __enter__(self):
         if (asked := getattr(here, "asked", None)) is not None:
             return asked
-        here.asked, self.outermost = self, True
         is_main = threading.current_thread() is threading.main_thread()
         self.ours = is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        if self.ours:
-            signal.signal(signal.SIGINT, self._press)
+        try:
+            here.asked, self.outermost = self, True
+            if self.ours:
+                signal.signal(signal.SIGINT, self._press)
+        except BaseException:  # it was pressed a moment ago
+            here.asked = None
+            raise
         return self
 
     def __exit__(self, *error):
+        self._end()
+
+    def _end(self):
         if self.outermost:
             here.asked = None
         if self.ours:
@@ -51,6 +58,7 @@ class CtrlC:
 
     def _press(self, *call):
         if self.pressed:
+            self._end()  # this very exception may keep the block from being left in order
             signal.default_int_handler(*call)
         self.pressed = True
 

@@ -42,6 +42,8 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
             is_late = isinstance(error, CalledOff) and not ctrl_c.pressed
             history.ended_by = "max_time" if is_late else "interrupted"
             history.seconds = time.perf_counter() - run.start
+    if ctrl_c.pressed:  # since training last asked
+        history.ended_by = "interrupted"
     if held_out is not None:
         theta[:] = run.best_theta
     return history

@@ -179,6 +179,8 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
             if not loop.history.losses:
                 raise
             loop.history.ended_by = "interrupted"
+    if ctrl_c.pressed:  # since training last asked
+        loop.history.ended_by = "interrupted"
     if held_out is not None:
         theta[:] = loop.training.best_theta
     return loop.history
