@@ -1,12 +1,10 @@
 """A fit, from validated samples to what has been learnt."""
 
-import math
 from copy import copy, deepcopy
 from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from fastbp import encodings, parameters, scaling
@@ -176,7 +174,7 @@ def ground_for(settings, table, held_out, before, random_state):
     if settings.holds_out and held_out is None:
         if table.sample_weight is not None:  # what has no weight is not there
             order = order[table.sample_weight > 0]
-        order, rows = split(order, settings.validation_fraction, random_state)
+        order, rows = trials.split(order, settings.validation_fraction, random_state, fewest=2)
         held_out = table.rows(rows)
         if settings.init == "glorot":  # as scikit-learn
             spread_of_constant = np.inf
@@ -468,22 +466,6 @@ def check_goes_on(before, net, loss):
             f"The present weights are of layers {have}, hidden_layer_sizes and the data ask "
             f"for {want}. Fit with warm_start=False."
         )
-
-
-def split(rows, fraction, random_state):
-    """Rows to train on, and rows held out."""
-    n_held_out = math.ceil(fraction * len(rows))
-    if n_held_out < 2:
-        raise ValueError(
-            "The validation set is too small. Increase validation_fraction or the number "
-            "of samples."
-        )
-    if n_held_out == len(rows):
-        raise ValueError(
-            f"validation_fraction={fraction:g} leaves none of {n_held_out} rows to train on. "
-            "Decrease it, or give more samples."
-        )
-    return train_test_split(rows, test_size=n_held_out, random_state=random_state)
 
 
 def scaling_for(table, rows, settings, before):
