@@ -249,10 +249,9 @@ class _Loop:
                 done = self.end_first_epoch()
             if done and (self.has_diverged(done) or self.has_learnt_nothing()):
                 self.begin_again(observer)
-            elif done:
-                if reason := self.reason_to_stop(observer):
-                    history.ended_by = reason
-                    return
+            elif done and (reason := self.reason_to_stop(observer)):
+                history.ended_by = reason
+                return
             if ctrl_c.pressed:
                 raise KeyboardInterrupt
 
