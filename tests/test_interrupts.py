@@ -198,6 +198,35 @@ def test_nor_does_ctrl_c_while_a_training_begins(ctrl_c_is_heard, monkeypatch):
     assert getattr(interrupts.here, "asked", None) is None
 
 
+@pytest.fixture
+def in_records(monkeypatch, ctrl_c_is_heard):
+    """Ctrl-C is pressed twice while NumPy reads a record's attribute for a kernel; the first time
+    it does so when this is called."""
+    read, begun = np.record.__getattribute__, []
+
+    def pressing(record, name):
+        if name == "data" and begun:
+            begun.clear()
+            for _ in range(2):
+                signal.raise_signal(signal.SIGINT)
+        return read(record, name)
+
+    monkeypatch.setattr(np.record, "__getattribute__", pressing)
+    return lambda: begun.append(True)
+
+
+@deaf
+def test_ctrl_c_while_a_kernel_begins_is_no_error_of_numpys(table, in_records):
+    model = founding(**QUICK, max_iter=2).fit(*table)
+    model.loss_gradient(*table)  # compiles
+    in_records()
+    with pytest.raises(KeyboardInterrupt):
+        model.loss_gradient(*table)
+    model.set_callbacks(Watcher(lambda epoch: in_records() if epoch == 1 else None))
+    with pytest.warns(ConvergenceWarning, match="Interrupted after [12] epochs"):
+        model.fit(*table)
+
+
 # -------------------------------------------------------------------------- time limits
 
 

@@ -1,10 +1,13 @@
 """The loss and its gradient over all samples at once."""
 
+from contextlib import nullcontext
+
 from fastbp.fitting.interrupts import is_pressed_here
 from fastbp.fitting.loop import OptimizerState
 from fastbp.fitting.plan import aligned_zeros, layout, samples_of
 from fastbp.fitting.team import CalledOff, Team
 from fastbp.kernels.formulas.network import n_parameters, step_flops
+from fastbp.kernels.machine.compile import ctrl_c_waits
 from fastbp.kernels.training.large import LARGE
 from fastbp.kernels.training.tiled import TILED, loss_gradient
 
@@ -39,13 +42,20 @@ class FullBatch:
             self.team = Team(1, listens=self.team.listens)
         if self.team.n_threads > 1 or self.team.listens:  # compiled before they wait for it
             nobody = samples._replace(order=samples.order[:0])
-            Team(1).run(loss_gradient, self.training, nobody)
+            self.run(Team(1), nobody)
 
     def __call__(self, theta, stop=is_pressed_here):
         """L, and ∂L/∂θ, which the next call overwrites; `CalledOff` if ``stop()`` says so."""
         self.theta[:] = theta
-        loss = self.team.run(loss_gradient, self.training, self.samples, stop=stop)
+        loss = self.run(self.team, self.samples, stop)
         return loss, self.training.gradients[0]
+
+    def run(self, team, samples, stop=None):
+        """Run the kernel. While Numba reads a record, NumPy runs lines of Python, where it takes an
+        exception of Ctrl-C for one of its own: unless the call listens, Ctrl-C waits for its end.
+        """
+        with nullcontext() if team.listens else ctrl_c_waits():
+            return team.run(loss_gradient, self.training, samples, stop=stop)
 
 
 def loss_and_gradient(net, theta, X, y, sample_weight, settings):
