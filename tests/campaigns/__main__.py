@@ -8,7 +8,7 @@ from campaigns import runner
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m campaigns", description=__doc__)
-    parser.add_argument("campaign", choices=runner.CAMPAIGNS)
+    parser.add_argument("campaign", choices=[*runner.CAMPAIGNS, runner.ALL])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--trials", type=int, default=100, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the number of the first")

@@ -5,11 +5,12 @@ import os
 import signal
 import time
 import traceback
+import warnings
 
 from campaigns.runner import Fault
 
 #: Seconds after which a child that got its signal hangs.
-PATIENCE = 90
+PATIENCE = 300
 
 
 def after_a_while(random, act, number, longest, again=0.0):
@@ -57,6 +58,7 @@ def _be_child(act, writes):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     faulthandler.register(signal.SIGALRM, chain=True)
     signal.alarm(PATIENCE)
+    warnings.simplefilter("ignore")
     code = 1
     try:
         what = act(lambda: os.write(writes, b"!"))
