@@ -5,7 +5,8 @@ A trial is drawn from a seed and its number alone, and is run in a process that 
     cd tests
     python -m campaigns fits --seed 0 --trials 5000     one campaign
     python -m campaigns fits --seed 0 --trial 17        a trial of it again, in this process
-    pytest --campaigns test_campaigns.py                all, in their long form
+    python -m campaigns all --trials 30                 a few trials of each, as in every test run
+    pytest --campaigns test_campaigns.py                all, in their long form: 7,500 fits, hours
 
 - `fits`: networks, settings, tables in every form and magnitude; guard pages around arrays.
 - `files`: models' files that were altered.

@@ -123,6 +123,7 @@ DAMAGES = [
 # --------------------------------------------------------------------------- kernels of a fit
 
 FIT = """
+import numpy as np
 from fastbp import BackpropRegressor
 X = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
 model = BackpropRegressor((5,), max_iter=2, early_stopping=False, random_state=0)
