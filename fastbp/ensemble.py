@@ -239,6 +239,10 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
             estimator_weights_=weights,
             n_outputs_=estimators[0].n_outputs_,
             max_iter_=estimators[0].max_iter_,
+            oob_prediction_=None,
+            oob_score_=None,
+            residuals_=None,
+            residual_weights_=None,
         )
         if "feature_names_in_" not in known:
             vars(self).pop("feature_names_in_", None)
@@ -246,8 +250,6 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
 
     def _judge(self, table, left_out):
         """Note what rows say that members have not seen."""
-        self.oob_prediction_ = self.oob_score_ = None
-        self.residuals_ = self.residual_weights_ = None
         if not any(rows.size for rows in left_out):
             return
         kinds, weights, n_members = self._kinds

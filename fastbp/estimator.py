@@ -26,6 +26,7 @@ from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
 from fastbp.kernels.formulas.losses import LINKS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.formulas.network import without_inputs
+from fastbp.kernels.machine.compile import ctrl_c_waits
 from fastbp.kernels.training.surrogate import function_of_row
 
 #: Rows predicted in one call of a kernel.
@@ -463,6 +464,13 @@ class BackpropRegressor(
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            If the data can't be trained on, or training diverged: the model is what it was.
+        KeyboardInterrupt
+            After Ctrl-C. The model has been trained on the whole of X and y, or is what it was.
         """
         if self.early_stopping not in (False, "refit"):
             raise ValueError("partial_fit does not support early_stopping=True")
@@ -534,12 +542,16 @@ class BackpropRegressor(
                 optimizer=optimizer if go_on else None,
                 seen=self.t_ if go_on else 0,
             )
-        if fitted.history.ended_by == "interrupted" and callers.is_one_of_many():
+        is_interrupted = fitted.history.ended_by == "interrupted"
+        if is_interrupted and callers.is_one_of_many():
             raise KeyboardInterrupt
-        self._note(columns, fitted, go_on, held_out is not None or fitted.settings.holds_out)
+        with ctrl_c_waits():  # else attributes may be of two models
+            self._note(columns, fitted, go_on, held_out is not None or fitted.settings.holds_out)
         endings.warn(self, fitted, table)
         if fitted.observer is not None:
             fitted.observer.fit_ends()
+        if is_interrupted and is_partial:  # a call of many
+            raise KeyboardInterrupt
         return self
 
     def _settings(self, is_partial=False):

@@ -276,7 +276,7 @@ def score_of(y, predicted, sample_weight=None, levels=None):
     with large_numbers():
         if levels is None:
             return float(r2_score(y, predicted, sample_weight=sample_weight))
-        each = zip(predicted.T, levels, strict=True)
+        each = zip(predicted.reshape(len(predicted), -1).T, levels, strict=True)
         return float(
             np.mean([d2_pinball_score(y, q, sample_weight=sample_weight, alpha=a) for q, a in each])
         )

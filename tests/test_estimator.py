@@ -171,9 +171,22 @@ def test_validation_samples_must_match_those_of_training(held_out, message, no_t
         founding().fit(X, Y, **held_out)
 
 
-def test_a_validation_set_of_one_is_too_small(no_training):
-    with pytest.raises(ValueError, match="validation_fraction"):
-        founding(early_stopping=True).fit(X[:9], Y[:9])
+@pytest.mark.parametrize(
+    ("fraction", "message"),
+    [
+        (0.1, "Increase validation_fraction"),
+        (0.0, "Increase validation_fraction"),
+        (0.99, "validation_fraction=0.99 leaves none of 9 rows to train on"),
+    ],
+)
+def test_a_validation_set_leaves_two_parts(fraction, message, no_training):
+    with pytest.raises(ValueError, match=message):
+        founding(early_stopping=True, validation_fraction=fraction).fit(X[:9], Y[:9])
+    if fraction != 0.1:
+        message = message.replace("9 rows", "60 rows")
+        A, b = np.resize(X, (60, X.shape[1])), np.resize(Y, 60)
+        with pytest.raises(ValueError, match=message):
+            founding(early_stopping="refit", validation_fraction=fraction).fit(A, b)
 
 
 def test_early_stopping_makes_no_sense_in_partial_fit(no_training):

@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from test_training import QUICK, Watcher, assert_same_fit
 
 from fastbp import BackpropEnsembleRegressor, estimator, inputs
-from fastbp.fitting import fullbatch, interrupts, loop, plan, solvers
+from fastbp.fitting import fullbatch, interrupts, lbfgs, loop, plan, solvers
 from fastbp.fitting.interrupts import CtrlC
 from fastbp.kernels.machine.threads import CALLED_OFF
 from fastbp.kernels.machine.vectors import INTERPRETED
@@ -138,6 +138,93 @@ def test_ctrl_c_in_a_fit_in_a_callback_of_a_fit_ends_both(table, ctrl_c_is_heard
     assert "Interrupted after 3 epochs" in said[0] and "Interrupted after 2 epochs" in said[1]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert interrupts.here.asked is None
+
+
+def test_ctrl_c_in_partial_fit_ends_the_loop_around_it_and_keeps_the_epoch(table, calls):
+    params = QUICK | {"batch_size": 60}  # one step, one call
+    model, whole = founding(**params), founding(**params).partial_fit(*table)
+    calls.press_ctrl_c(1)
+    with pytest.raises(KeyboardInterrupt):
+        model.partial_fit(*table)
+    assert_same_fit(model, whole)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_ctrl_c_after_training_has_last_asked_is_heard(solver, table, ctrl_c_is_heard, monkeypatch):
+    of_loop, name = {"adam": (loop._Loop, "run"), "lbfgs": (lbfgs._Run, "minimize")}[solver]
+    real = getattr(of_loop, name)
+
+    def pressing(*arguments):
+        real(*arguments)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(of_loop, name, pressing)
+    with pytest.warns(ConvergenceWarning, match="Interrupted after 2 epochs"):
+        founding(**QUICK | {"solver": solver}, max_iter=2).fit(*table)
+
+
+def test_ctrl_c_leaves_no_attributes_of_two_models(table, ctrl_c_is_heard, monkeypatch, tmp_path):
+    X, y = table
+    model = founding(**QUICK, max_iter=3).fit(X[:, :2], y)
+    new = founding(**QUICK, max_iter=2).fit(X, y)
+    monkeypatch.setattr(estimator, "_longer", lambda _, values: press() or values)
+    with pytest.raises(KeyboardInterrupt):  # which waits until all is noted
+        model.set_params(max_iter=2).fit(X, y)
+    assert_same_fit(model, new)
+    model.save(tmp_path / "model")
+
+
+class Pressed(CtrlC):
+    """Twice, when the block is being left."""
+
+    def __exit__(self, *error):
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+        super().__exit__(*error)
+
+
+def test_ctrl_c_twice_at_the_end_of_a_training_leaves_nobody_asked(ctrl_c_is_heard):
+    with pytest.raises(KeyboardInterrupt), Pressed():
+        pass
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert getattr(interrupts.here, "asked", None) is None
+
+
+def test_nor_does_ctrl_c_while_a_training_begins(ctrl_c_is_heard, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(interrupts.signal, "signal", lambda *_: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt), CtrlC():
+            pytest.fail("it began")
+    assert getattr(interrupts.here, "asked", None) is None
+
+
+@pytest.fixture
+def in_records(monkeypatch, ctrl_c_is_heard):
+    """Ctrl-C is pressed twice while NumPy reads a record's attribute for a kernel; the first time
+    it does so when this is called."""
+    read, begun = np.record.__getattribute__, []
+
+    def pressing(record, name):
+        if name == "data" and begun:
+            begun.clear()
+            for _ in range(2):
+                signal.raise_signal(signal.SIGINT)
+        return read(record, name)
+
+    monkeypatch.setattr(np.record, "__getattribute__", pressing)
+    return lambda: begun.append(True)
+
+
+@deaf
+def test_ctrl_c_while_a_kernel_begins_is_no_error_of_numpys(table, in_records):
+    model = founding(**QUICK, max_iter=2).fit(*table)
+    model.loss_gradient(*table)  # compiles
+    in_records()
+    with pytest.raises(KeyboardInterrupt):
+        model.loss_gradient(*table)
+    model.set_callbacks(Watcher(lambda epoch: in_records() if epoch == 1 else None))
+    with pytest.warns(ConvergenceWarning, match="Interrupted after [12] epochs"):
+        model.fit(*table)
 
 
 # -------------------------------------------------------------------------- time limits

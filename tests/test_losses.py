@@ -335,6 +335,14 @@ def test_a_loss_parameter_must_be_one_of_the_loss(name, given, message, table):
         founding(loss=name, loss_parameter=given).fit(X, np.abs(y))
 
 
+def test_one_level_in_a_list_is_scored_as_one_that_is_not(table):
+    X, y = table
+    one, listed = (with_levels(levels, max_iter=3).fit(X, y) for levels in (0.3, [0.3]))
+    assert_allclose(listed.predict(X), one.predict(X), rtol=0)
+    expected = d2_pinball_score(y, one.predict(X), alpha=0.3)
+    assert_allclose(listed.score(X, y), expected, rtol=1e-12)
+
+
 def test_several_levels_are_for_a_single_y(two_outputs):
     with pytest.raises(ValueError, match="is for a single y, it has 2 columns"):
         with_levels().fit(*two_outputs)

@@ -4,11 +4,9 @@ import io
 import json
 import os
 import pickle
-import signal
 import stat
 import struct
 import threading
-import time
 import tracemalloc
 import zipfile
 
@@ -660,18 +658,3 @@ def test_many_may_save_to_one_path_and_all_may_load_it(saved, beside):
         assert BackpropRegressor.load(path).t_ == model.t_
     assert not errors
     assert [p.name for p in path.parent.iterdir()] == [path.name]
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_save_that_is_killed_leaves_the_old_model_or_the_new(saved, request):
-    model, path = saved
-    random = np.random.default_rng(0)
-    for _ in range(300 if request.config.getoption("--campaigns") else 5):
-        child = os.fork()
-        if child == 0:
-            while True:
-                model.save(path)
-        time.sleep(random.uniform(0, 0.05))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        assert BackpropRegressor.load(path).t_ == model.t_

@@ -11,7 +11,7 @@ from founding import founding
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
-from fastbp.fitting.loop import History
+from fastbp.fitting.loop import History, _Loop
 
 QUICK = {"hidden_layer_sizes": (4,), "n_iter_no_change": np.inf, "random_state": 0}
 
@@ -84,6 +84,31 @@ def test_an_observed_fit_is_the_same_to_the_last_bit(dtype, params, table):
         observed.set_callbacks(Watcher(lambda epoch: False)).fit(*table)
     assert_same_fit(alone, observed)
     assert alone.n_iter_ > 5
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_a_training_that_begins_again_is_one_with_the_smaller_step(
+    held_out, standard_table, calls, monkeypatch
+):
+    """Orders of the samples, and however its epochs were cut into calls, after each of which it is
+    looked at: a loss or score may be infinite in between."""
+    X, y = standard_table
+    y, rows = np.exp(X[:, 0] + y), {}
+    if held_out:
+        rows = {"X_val": X[:20], "y_val": y[:20]}
+    params = QUICK | {
+        "activation": "silu", "loss": "gamma", "solver": "adam", "beta_2": 0.0, "init": "auto",
+        "max_iter": 10, "learning_rate": "constant",
+    }  # fmt: skip
+    model = founding(**params, learning_rate_init=1.0)
+    calls.of_steps(1)
+    with pytest.warns(ConvergenceWarning, match="begun again"):
+        stepwise = model.fit(X, y, **rows)
+    smaller = founding(**params, learning_rate_init=model.learning_rate_init_)
+    monkeypatch.setattr(_Loop, "share_of_call", lambda *_, **__: (20, 10))
+    assert_same_fit(stepwise, smaller.fit(X, y, **rows))
+    with pytest.warns(ConvergenceWarning, match="begun again"):
+        assert_same_fit(stepwise, founding(**params, learning_rate_init=1.0).fit(X, y, **rows))
 
 
 def test_verbose_changes_nothing_but_the_terminal(table, capsys):

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from fastbp import encodings, entries, parameters, scaling
@@ -229,7 +228,7 @@ def ground_for(settings, table, held_out, before, random_state):
     if settings.holds_out and held_out is None:
         if table.sample_weight is not None:  # what has no weight is not there
             order = order[table.sample_weight > 0]
-        order, rows = split(order, settings.validation_fraction, random_state)
+        order, rows = trials.split(order, settings.validation_fraction, random_state, fewest=2)
         held_out = table.rows(rows)
         if settings.init == "glorot":  # as scikit-learn
             spread_of_constant = np.inf
@@ -597,17 +596,6 @@ def check_goes_on(before, net, loss):
             f"The present weights are of layers {have}, hidden_layer_sizes and the data ask "
             f"for {want}. Fit with warm_start=False."
         )
-
-
-def split(rows, fraction, random_state):
-    """Rows to train on, and rows held out."""
-    train, held_out = train_test_split(rows, test_size=fraction, random_state=random_state)
-    if len(held_out) < 2:
-        raise ValueError(
-            "The validation set is too small. Increase validation_fraction or the number "
-            "of samples."
-        )
-    return train, held_out
 
 
 def scaling_for(table, rows, settings, before):

@@ -1,10 +1,13 @@
 """The loss and its gradient over all samples at once."""
 
+from contextlib import nullcontext
+
 from fastbp.fitting.interrupts import is_pressed_here
 from fastbp.fitting.loop import OptimizerState
 from fastbp.fitting.plan import aligned_zeros, for_kernels, layout, samples_of
 from fastbp.fitting.team import CalledOff, Team
 from fastbp.kernels.formulas.network import is_by_entries, n_parameters, step_flops
+from fastbp.kernels.machine.compile import ctrl_c_waits
 from fastbp.kernels.training.large import LARGE
 from fastbp.kernels.training.sparse import SPARSE, sparse_loss_gradient
 from fastbp.kernels.training.tiled import TILED, loss_gradient
@@ -42,13 +45,20 @@ class FullBatch:
             self.team = Team(1, listens=self.team.listens)
         if self.team.n_threads > 1 or self.team.listens:  # compiled before they wait for it
             nobody = samples._replace(order=samples.order[:0])
-            Team(1).run(self.kernel, self.training, for_kernels(nobody))
+            self.run(Team(1), nobody)
 
     def __call__(self, theta, stop=is_pressed_here):
         """L, and ∂L/∂θ, which the next call overwrites; `CalledOff` if ``stop()`` says so."""
         self.theta[:] = theta
-        loss = self.team.run(self.kernel, self.training, for_kernels(self.samples), stop=stop)
+        loss = self.run(self.team, self.samples, stop)
         return loss, self.training.gradients[0]
+
+    def run(self, team, samples, stop=None):
+        """Run the kernel. While Numba reads a record, NumPy runs lines of Python, where it takes an
+        exception of Ctrl-C for one of its own: unless the call listens, Ctrl-C waits for its end.
+        """
+        with nullcontext() if team.listens else ctrl_c_waits():
+            return team.run(self.kernel, self.training, for_kernels(samples), stop=stop)
 
 
 def loss_and_gradient(net, theta, X, y, sample_weight, settings):

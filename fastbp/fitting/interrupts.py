@@ -27,14 +27,21 @@ class CtrlC:
     def __enter__(self):
         if (asked := getattr(here, "asked", None)) is not None:
             return asked
-        here.asked, self.outermost = self, True
         is_main = threading.current_thread() is threading.main_thread()
         self.ours = is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        if self.ours:
-            signal.signal(signal.SIGINT, self._press)
+        try:
+            here.asked, self.outermost = self, True
+            if self.ours:
+                signal.signal(signal.SIGINT, self._press)
+        except BaseException:  # it was pressed a moment ago
+            here.asked = None
+            raise
         return self
 
     def __exit__(self, *error):
+        self._end()
+
+    def _end(self):
         if self.outermost:
             here.asked = None
         if self.ours:
@@ -49,10 +56,18 @@ class CtrlC:
         finally:
             here.asked = before
 
-    def _press(self, *call):
-        if self.pressed:
-            signal.default_int_handler(*call)
+    def _press(self, number, frame):
+        if self.pressed and not _begins_a_kernel(frame):
+            self._end()  # this very exception may keep the block from being left in order
+            signal.default_int_handler(number, frame)
         self.pressed = True
+
+
+def _begins_a_kernel(frame):
+    """Whether a line of a team's is what called this: a kernel, whose records NumPy reads in Python
+    and takes any exception for one of its own. What has been pressed is heard after it."""
+    caller = frame and frame.f_back
+    return caller is not None and caller.f_globals.get("__name__") == "fastbp.fitting.team"
 
 
 def is_pressed_here():

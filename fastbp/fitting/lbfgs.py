@@ -66,6 +66,8 @@ def minimized(function, theta, score, settings, observer=None, kernel="tiled"):
             is_late = isinstance(error, CalledOff) and not ctrl_c.pressed
             history.ended_by = "max_time" if is_late else "interrupted"
             history.seconds = time.perf_counter() - run.start
+    if ctrl_c.pressed:  # since training last asked
+        history.ended_by = "interrupted"
     if score is not None:
         theta[:] = run.best_theta
     return history

@@ -214,6 +214,9 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
             if not loop.history.losses:
                 raise
             loop.history.ended_by = "interrupted"
+    loop.check_scores()
+    if ctrl_c.pressed:  # since training last asked
+        loop.history.ended_by = "interrupted"
     if settings.dropout and loop.history.ended_by != "interrupted":
         loop.history.without_dropout = loop.last_loss()
     if optimizer.average.size:
@@ -253,7 +256,9 @@ class _Loop:
         self.predicting = average if average.size else theta
         self.changing = theta, self.best_theta, average, optimizer.memory, optimizer.state
         self.before, self.epochs_before = [array.copy() for array in self.changing], 0
-        self.at_first, self.eta_at_first = [a.copy() for a in self.changing], optimizer.eta
+        self.order = samples.order if self.windows is None else self.windows.blocks
+        self.at_first = [a.copy() for a in (*self.changing, self.order)]
+        self.eta_at_first = optimizer.eta
         self.ctrl_c, self.start = None, time.perf_counter()
 
     def compile(self):
@@ -292,24 +297,28 @@ class _Loop:
                     history.ended_by = "max_time"
                     return
                 done = self.end_first_epoch()
-            if done and (self.has_diverged() or self.has_learnt_nothing()):
+            if done and (self.has_diverged(done) or self.has_learnt_nothing()):
                 self.begin_again(observer)
             elif done:
                 if self.judge is not None:
                     self.judge_epoch()
-                self.check_scores(done)
                 if reason := self.reason_to_stop(observer):
                     history.ended_by = reason
                     return
             if ctrl_c.pressed:
                 raise KeyboardInterrupt
 
-    def has_diverged(self):
-        """Whether the weights are good for nothing."""
+    def has_diverged(self, done):
+        """Whether the weights are good for nothing, or were after one of the last epochs: it makes
+        no difference how epochs are cut into calls."""
         losses, settings = self.history.losses, self.settings
         if self.keeps_the_best():
             return False
-        if not (np.isfinite(losses[-1]) and np.isfinite(self.training.theta).all()):
+        wrong = np.flatnonzero(~np.isfinite(losses[-done:]))
+        if wrong.size:
+            self.history.forget_after(len(losses) - done + int(wrong[0]) + 1)
+            return True
+        if not np.isfinite(self.training.theta).all():
             return True
         if len(losses) < settings.max_iter:
             return False
@@ -390,15 +399,15 @@ class _Loop:
             state.best = min(-score, before["best"])
         self.is_noted = True
 
-    def check_scores(self, done):
-        """An error, if there is no telling in which of the last epochs weights were best."""
+    def check_scores(self):
+        """An error, if there is no telling in which of the epochs weights were best."""
         history = self.history
         if self.keeps_the_best() and not np.isfinite(history.losses[-1]):
             return
         for figures in (history.validation_scores, history.validation_losses):
-            wrong = np.flatnonzero(~np.isfinite(figures[-done:]))
+            wrong = np.flatnonzero(~np.isfinite(figures))
             if wrong.size:
-                epoch = len(figures) - done + int(wrong[0])
+                epoch = int(wrong[0])
                 raise ValueError(
                     f"The score on the rows held out is {figures[epoch]} in epoch {epoch + 1}: "
                     "some of their X or y are too far from what is trained on. Look for wrong "
@@ -436,7 +445,7 @@ class _Loop:
         history.restarts += 1
         optimizer.eta = self.eta_at_first / RESTART_DIVISOR**history.restarts
         history.forget_after(0)
-        for array, first in zip(self.changing, self.at_first, strict=True):
+        for array, first in zip((*self.changing, self.order), self.at_first, strict=True):
             array[...] = first
         if observer is not None:
             observer.training_begins_again(optimizer.eta)

@@ -1,6 +1,7 @@
 """Trainings that are made before the one that counts: how long to train, from where, and what of
 the columns."""
 
+import math
 from copy import copy
 from dataclasses import replace
 from typing import NamedTuple
@@ -191,10 +192,23 @@ def best_start(task, plan):
 def parts_of(task, n_parts, random_state):
     """Rows to train on and rows held out, so many times."""
     share = task.settings.validation_fraction
-    return [
-        train_test_split(task.rows, test_size=share, random_state=random_state)
-        for _ in range(n_parts)
-    ]
+    return [split(task.rows, share, random_state, fewest=1) for _ in range(n_parts)]
+
+
+def split(rows, fraction, random_state, fewest):
+    """Rows to train on, and rows held out, of which there are this many at least."""
+    n_held_out = math.ceil(fraction * len(rows))
+    if n_held_out < fewest:
+        raise ValueError(
+            "The validation set is too small. Increase validation_fraction or the number "
+            "of samples."
+        )
+    if n_held_out == len(rows):
+        raise ValueError(
+            f"validation_fraction={fraction:g} leaves none of {n_held_out} rows to train on. "
+            "Decrease it, or give more samples."
+        )
+    return train_test_split(rows, test_size=n_held_out, random_state=random_state)
 
 
 def mean_curve(curves):

@@ -1,0 +1,438 @@
+"""Fits of random networks to random tables, in every form: what comes out is judged.
+
+The first fit is of the table in its form, in one thread, with guard pages around all arrays of the
+kernels; two more are of the plain table, in two and five threads: equal to the last bit.
+"""
+
+import io
+import pickle
+import traceback
+import warnings
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+from conftest import TRAINING
+from scipy import sparse
+from scipy.special import erfc
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
+
+from campaigns import guards, tables
+from campaigns.runner import Fault
+from fastbp import BackpropEnsembleRegressor, BackpropRegressor
+from fastbp.fitting import loop, plan
+from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
+from fastbp.kernels.formulas.losses import TABLE as LOSSES
+from fastbp.kernels.machine.vectors import LANES
+from fastbp.kernels.training import large, tiled
+
+#: Warnings of ours, and those of scikit-learn about a column in place of a vector, or names.
+WARNINGS = {
+    ConvergenceWarning: (
+        "Stopped after", "Trained for all of", "Training diverged", "The fit learnt nothing",
+        "Interrupted",
+    ),
+    UserWarning: ("Got `batch_size`", "One row holds"),
+    DataConversionWarning: ("A column-vector y was passed",),
+}  # fmt: skip
+
+#: Where an error may come from: from us, or from who looks at what users hand over.
+OURS = ("/fastbp/", "/sklearn/utils/validation.py", "/sklearn/utils/_param_validation.py")
+
+#: Units of a layer: those at the edges of lanes and blocks above all.
+WIDTHS = (1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 24, 31, 33, 50, 64, 65, 130)
+
+
+def trial(random):
+    case = Case(random)
+    try:
+        return case.run()
+    except Fault as fault:
+        raise Fault(f"{fault}\n{case}") from fault
+    except Exception as error:
+        raise Fault(f"{traceback.format_exc()}\n{case}") from error
+
+
+class Case:
+    """A network, its settings, and a table."""
+
+    def __init__(self, random):
+        self.random = random
+        self.params = params_of(random)
+        self.is_ensemble = random.random() < 0.06
+        if self.is_ensemble:
+            self.of_ensemble = {
+                "n_estimators": int(random.integers(1, 4)),
+                "resample": [None, "folds", "bootstrap"][random.integers(3)],
+                "encoding": [None, "auto"][random.integers(2)],
+                "random_state": 3,
+            }
+        self.pinned = pinned(random, self.params)
+        self.draw_table()
+
+    def __str__(self):
+        kind = f"ensemble {self.of_ensemble} of " if self.is_ensemble else ""
+        of_table = ", ".join(f"{name} {value}" for name, value in self.forms.items())
+        return f"{kind}{self.params}\npinned {self.pinned}; {of_table}; shape {self.shape}"
+
+    def draw_table(self):
+        """X, y and sample weights, and perhaps held-out ones, as the user has them."""
+        random, params = self.random, self.params
+        n = int(random.choice([1, 2, 3, 5, 8, 17, 40, 60, 100, 200, 333]))
+        n_features = int(random.choice([1, 1, 2, 3, 4, 5, 8, 13, 40]))
+        n_outputs = 1 if random.random() < 0.75 else int(random.integers(2, 6))
+        self.shape = n, n_features, n_outputs
+        X = np.column_stack([tables.numbers(random, n) for _ in range(n_features)])
+        with np.errstate(all="ignore"):
+            y = np.tanh(X @ random.normal(size=(n_features, n_outputs)))
+            y = y + random.choice([0, 0.1, 2]) * random.normal(size=y.shape)
+            if params["loss"] in ("poisson", "gamma") and random.random() < 0.95:
+                y = np.exp(y) if params["loss"] == "gamma" else np.floor(np.exp(y))
+                y = np.abs(tables.in_units(random, y))
+            else:
+                y = tables.in_units(random, y)
+            X = tables.in_units(random, X)
+        if n_outputs == 1 and random.random() < 0.9:
+            y = y[:, 0]
+        self.forms = {}
+        is_sparse = random.random() < 0.15
+        forms = tables.SPARSE if is_sparse else tables.DENSE
+        self.X, self.forms["X"] = tables.in_form(random, X, forms)
+        if random.random() < 0.2:
+            with np.errstate(all="ignore"):
+                y = y.astype(random.choice(["f4", "i8", "f2", "i4"]))
+        self.y, self.forms["y"] = tables.in_form(random, y, tables.VECTORS)
+        self.weight = tables.weights(random, n)
+        if self.weight is not None:
+            self.weight, form = tables.in_form(random, self.weight, tables.VECTORS)
+            self.forms["weights"] = form
+        self.poison(random)
+        self.held_out = {}
+        if random.random() < 0.15 and not self.is_ensemble:
+            rows = slice(0, max(1, n // 3))
+            self.held_out = {"X_val": self.rows_of(self.X, rows), "y_val": self.y[rows]}
+            if self.weight is not None:
+                self.held_out["sample_weight_val"] = self.weight[rows]
+
+    @staticmethod
+    def rows_of(A, rows):
+        if sparse.issparse(A):
+            return sparse.csr_array(A)[rows]
+        return A.iloc[rows] if hasattr(A, "iloc") else A[rows]
+
+    def poison(self, random):
+        """One value in fifty tables is none."""
+        self.is_wrong = False
+        if random.random() < 0.02 and isinstance(self.y, np.ndarray) and self.y.dtype.kind == "f":
+            self.y = self.y.copy()
+            self.y[random.integers(len(self.y))] = random.choice([np.nan, np.inf, -np.inf])
+            self.is_wrong, self.forms["y"] = True, "poisoned"
+        weight = self.weight
+        if random.random() < 0.02 and isinstance(weight, np.ndarray) and weight.dtype.kind == "f":
+            self.weight = weight.copy()
+            self.weight[random.integers(len(weight))] = random.choice([np.nan, np.inf, -1.0])
+            self.is_wrong, self.forms["weights"] = True, "poisoned"
+
+    def model(self, n_threads):
+        model = BackpropRegressor(**self.params, n_threads=n_threads)
+        if self.is_ensemble:
+            model = BackpropEnsembleRegressor(model, n_threads=n_threads, **self.of_ensemble)
+        return model
+
+    def run(self):
+        arguments = self.X, self.y, self.weight
+        before = [tables.contents_of(A) for A in (*arguments, *self.held_out.values())]
+        at_end = bool(self.random.random() < 0.7)
+        with pins(self.pinned):
+            model, outcome = self.attempt(1, arguments, self.held_out, at_end)
+            for old, A in zip(before, (*arguments, *self.held_out.values()), strict=True):
+                demand(same(old, tables.contents_of(A)), "what was handed over was changed")
+            demand(not (self.is_wrong and model), "NaN, infinity or a negative weight was taken")
+            if model is not None and self.is_wrong is False:
+                self.judge(model)
+            self.compare(model, outcome)
+        return outcome if model is None else f"fitted {'ensembles' * self.is_ensemble}"
+
+    def attempt(self, n_threads, arguments, held_out, at_end=None):
+        """The fitted model or None, and what was said of it."""
+        guard = nullcontext() if at_end is None else guards.around_kernels(at_end)
+        with warnings.catch_warnings(record=True) as said, guard:
+            warnings.simplefilter("always")
+            model = self.model(n_threads)
+            try:
+                model.fit(*arguments, **held_out)
+            except (ValueError, TypeError) as error:
+                model, outcome = None, in_words(error)
+            else:
+                outcome = "fitted"
+        for each in said:
+            check_warning(each)
+        return model, outcome
+
+    def compare(self, model, outcome):
+        """With fits of the plain table, in several threads."""
+        if "max_time" in self.params:
+            return
+        given = self.X, self.y, self.weight
+        X, y, weight = (None if A is None else tables.plain(A) for A in given)
+        held_out = {name: tables.plain(A) for name, A in self.held_out.items()}
+        for n_threads in (2, 5):
+            other, other_outcome = self.attempt(n_threads, (X, y, weight), held_out)
+            demand(
+                (model is None) == (other is None),
+                f"in one thread: {outcome}; of plain tables in {n_threads}: {other_outcome}",
+            )
+            if model is None:
+                continue
+            for one, two in zip(bits_of(model), bits_of(other), strict=True):
+                demand(same(one, two), f"{n_threads} threads, or the form, make a difference")
+
+    def judge(self, model):
+        """Predictions are finite, those of the textbook's forward pass, and what a file gives."""
+        random = self.random
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            predicted = model.predict(self.X)
+            # Those of rows that have not been trained on may be beyond all numbers.
+            seen = slice(None) if self.weight is None else np.float64(self.weight) > 0
+            demand(np.isfinite(predicted[seen]).all(), "some predictions are not finite")
+            demand(not np.isnan(predicted).any(), "some predictions are NaN")
+            shape = np.shape(self.y)[:1] + predicted.shape[1:]
+            demand(predicted.shape == shape, f"predictions of shape {predicted.shape}")
+            score = model.score(self.X, self.y, self.weight) if self.shape[0] > 1 else 0
+            demand(np.isfinite(score) or abs(score) == np.inf, f"the score is {score}")
+            if not self.is_ensemble:
+                self.check_by_hand(model, predicted)
+                if random.random() < 0.15:
+                    J = model.predict_jacobian(self.X)
+                    # Behind a logarithm, a network that has run away has none.
+                    near = np.all(np.abs(predicted.reshape(len(J), -1)) < 1e30, axis=1)
+                    demand(not np.isnan(J[near]).any(), "NaN among derivatives")
+                if random.random() < 0.15:
+                    try:
+                        loss, *_ = model.loss_gradient(self.X, self.y, self.weight)
+                        demand(not np.isnan(loss), "the loss is NaN")
+                    except (ValueError, TypeError) as error:
+                        in_words(error)
+            if random.random() < 0.25:
+                file = io.BytesIO()
+                model.save(file)
+                loaded = type(model).load(file)
+                demand(same(loaded.predict(self.X), predicted), "a file predicts something else")
+            if random.random() < 0.25 and hasattr(model, "partial_fit"):
+                try:
+                    self.go_on(model)
+                except (ValueError, TypeError) as error:
+                    in_words(error)
+        for each in said:
+            check_warning(each)
+
+    def go_on(self, model):
+        """A copy of it; the model is compared with others afterwards."""
+        model = pickle.loads(pickle.dumps(model))
+        at_end = bool(self.random.random() < 0.5)
+        with guards.around_kernels(at_end):
+            if self.random.random() < 0.5:
+                model.partial_fit(self.X, self.y, self.weight)
+            else:
+                model.set_params(warm_start=True).fit(self.X, self.y, self.weight)
+        demand(not np.isnan(model.predict(self.X)).any(), "NaN after going on")
+
+    def check_by_hand(self, model, predicted):
+        """The textbook's forward pass, and how far rounding may take it."""
+        with np.errstate(all="ignore"):
+            a = np.asarray(model.encode(self.X), np.longdouble)
+            dtype = model._learnt.dtype
+            error, eps = np.zeros_like(a), np.finfo(dtype).eps
+            layers = list(zip(model.coefs_, model.intercepts_, strict=True))
+            for l, (W, b) in enumerate(layers):
+                size = np.abs(a) @ np.abs(W) + np.abs(b)
+                error = error @ np.abs(W) + 8 * eps * np.sqrt(len(W) + 8) * size
+                a = a @ W + b
+                if l + 1 < len(layers):
+                    name = model._learnt.activations[l]
+                    a = by_hand(name, a)
+                    error = 1.2 * error + 8 * eps * np.abs(a)
+            if model.out_activation_ == "exp":
+                error = np.exp(a) * np.expm1(np.minimum(error, 700))
+                a = np.exp(a)
+                # Training's precision has a least number, and a largest, in units of y.
+                unit, info = model._scaling.y_scale if model._scaling else 1, np.finfo(dtype)
+                error = error + 4 * unit * info.tiny
+                most = 0.1 * unit * np.longdouble(info.max)
+                a, predicted = np.minimum(a, most), np.minimum(predicted.reshape(a.shape), most)
+            if model._levels is not None:
+                a, error = np.sort(a, axis=1), np.max(error, axis=1, keepdims=True)
+            error = 4 * error + 1e-5 * np.abs(a)
+            is_right = np.abs(predicted.reshape(a.shape) - a) <= error
+        demand(
+            is_right.all(),
+            f"{predicted.reshape(a.shape)[~is_right][:3]} is predicted, by hand it is "
+            f"{a[~is_right][:3]}",
+        )
+
+
+def by_hand(name, z):
+    """σ(z) as in a textbook."""
+    if name == "elu":
+        return np.where(z > 0, z, np.expm1(np.minimum(z, 0)))
+    if name == "gelu":
+        return z * erfc(-np.float64(z) / np.sqrt(2)) / 2
+    return {
+        "logistic": lambda: 1 / (1 + np.exp(-z)),
+        "tanh": lambda: np.tanh(z),
+        "relu": lambda: np.maximum(z, 0),
+        "identity": lambda: z,
+        "silu": lambda: z / (1 + np.exp(-z)),
+        "softplus": lambda: np.logaddexp(0, z),
+    }[name]()
+
+
+# ---------------------------------------------------------------------------------- judgement
+
+
+def demand(is_so, what):
+    if not is_so:
+        raise Fault(what)
+
+
+def same(one, two):
+    if isinstance(one, tuple):
+        return all(map(same, one, two))
+    if isinstance(one, np.ndarray):
+        is_float = one.dtype.kind == "f"
+        return one.dtype == two.dtype and np.array_equal(one, two, equal_nan=is_float)
+    return one == two
+
+
+def bits_of(model):
+    """Arrays that say what was learnt."""
+    members = getattr(model, "estimators_", [model])
+    for member in members:
+        yield from member.coefs_
+        yield from member.intercepts_
+        yield np.array(member.loss_curve_)
+        yield np.array(member.validation_scores_ or [])
+    if members[0] is not model and model.oob_prediction_ is not None:
+        yield model.oob_prediction_
+
+
+def in_words(error):
+    """The first words of an error of ours; one of a library's inside is a fault."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = Path(frames[-1].filename).as_posix()
+    is_ours = any(part in where for part in OURS) and str(error)
+    demand(is_ours, "".join(traceback.format_exception(error)))
+    return f"{type(error).__name__}: {' '.join(str(error).split()[:4])}"
+
+
+def check_warning(said):
+    begins = WARNINGS.get(said.category, ())
+    text = str(said.message)
+    is_ours = text.startswith(begins) and said.filename.endswith("campaigns/fits.py")
+    is_ours |= said.category is DataConversionWarning
+    is_ours |= text.startswith("X has feature names") or text.startswith("X does not have")
+    demand(is_ours, f"{said.category.__name__} at {said.filename}:{said.lineno}: {text}")
+
+
+# ---------------------------------------------------------------------------------- settings
+
+
+def params_of(random):
+    """Parameters of a `BackpropRegressor`, any of which may be left out."""
+
+    def one_of(*values):
+        return values[random.integers(len(values))]
+
+    def log_uniform(low, high):
+        return float(10.0 ** random.uniform(low, high))
+
+    hidden = tuple(int(w) for w in random.choice(WIDTHS, random.choice([0, 1, 1, 1, 2, 2, 3, 4])))
+    activation = one_of(*ACTIVATIONS)
+    if hidden and random.random() < 0.3:
+        activation = [one_of(*ACTIVATIONS) for _ in hidden]
+    loss = one_of(*LOSSES, "squared_error", "squared_error")
+    params = {
+        "hidden_layer_sizes": hidden, "activation": activation, "loss": loss,
+        "solver": one_of("adam", "adam", "adam", "sgd", "sgd", "lbfgs"),
+        "max_iter": int(one_of(1, 2, 3, 5, 10, 20)), "random_state": int(random.integers(2**31)),
+    }  # fmt: skip
+    if random.random() < 0.05:
+        params["max_iter"] = "auto"
+    if loss == "huber" and random.random() < 0.5:
+        params["loss_parameter"] = log_uniform(-3, 3)
+    if loss == "quantile" and random.random() < 0.7:
+        params["loss_parameter"] = one_of(0.01, 0.9, (0.1, 0.5, 0.9), [0.5], (0.05, 0.95))
+    others = {
+        "alpha": lambda: one_of(1e-4, 1.0, log_uniform(-12, 12)),
+        "weight_decay": lambda: one_of(0.0, 0.01, 1.0, log_uniform(-6, 3)),
+        "max_grad_norm": lambda: one_of(1.0, log_uniform(-20, 20)),
+        "batch_size": lambda: int(one_of(1, 1, 2, 7, 8, 16, 33, 64, 200, 10**6)),
+        "learning_rate": lambda: one_of(
+            "constant", "cosine", "one_cycle", "invscaling", "adaptive"
+        ),
+        "warmup_fraction": lambda: one_of(0.0, 0.5, 0.99),
+        "learning_rate_init": lambda: one_of(0.01, 0.1, log_uniform(-12, 6)),
+        "power_t": lambda: one_of(0.0, 0.5, 3.0),
+        "init": lambda: "glorot",
+        "encoding": lambda: one_of(
+            "auto", "periodic", "piecewise_linear", ["piecewise_linear", "periodic"]
+        ),
+        "shuffle": lambda: False,
+        "tol": lambda: one_of(0.0, 1e-3, 1e300),
+        "momentum": lambda: one_of(0.0, 0.5, 0.99, 1.0),
+        "nesterovs_momentum": lambda: False,
+        "early_stopping": lambda: one_of(True, False, False),
+        "validation_fraction": lambda: one_of(0.0, 0.01, 0.1, 0.5, 0.99),
+        "beta_1": lambda: one_of(0.0, 0.5, 0.999999),
+        "beta_2": lambda: one_of(0.0, 0.5, 0.999999),
+        "epsilon": lambda: log_uniform(-300, 30),
+        "n_iter_no_change": lambda: one_of(1, 3, np.inf),
+        "max_fun": lambda: one_of(1, 5),
+        "standardize": lambda: False,
+        "dtype": lambda: one_of("float64", "float64", None),
+    }
+    often = {"dtype": 0.5, "early_stopping": 0.6, "batch_size": 0.5, "encoding": 0.12}
+    for name, draw in others.items():
+        if random.random() < often.get(name, 0.2):
+            params[name] = draw()
+    if params["solver"] == "lbfgs" and random.random() < 0.9:  # it refuses these
+        for name in ("weight_decay", "max_grad_norm", "early_stopping"):
+            params.pop(name, None)
+    if random.random() < 0.02:
+        params["max_time"] = one_of(1e-9, 0.05)
+    return params
+
+
+def pinned(random, params):
+    """Which kernel trains, or None for that which suits; a small one has work for threads then."""
+    names, batch_size = ["tiled", "narrow"], params.get("batch_size", 64)
+    if batch_size == 1:
+        names.append("online")
+    if batch_size != "auto" and batch_size > 2 and params["max_iter"] != "auto":
+        names.append("large")  # whose threads wait for one another in each layer of each step
+    return str(random.choice(names)) if random.random() < 0.6 else None
+
+
+def pins(name):
+    """Within the ``with`` block fits are that kernel's, cut so that small batches are many pieces
+    (as conftest's `pin`), and calls listen."""
+    stack = ExitStack()
+    if name is None:
+        return stack
+
+    def pin(module, constant, value):
+        stack.enter_context(mock.patch.object(module, constant, value))
+
+    kernel = TRAINING[name]
+    if name == "large":
+        kernel = kernel._replace(threads=lambda *_: 3)
+        pin(plan, "LISTENS_FLOPS", 0)
+    pin(loop, "kernel_for", lambda *_: kernel)
+    pin(tiled, "WEIGHTS_BYTES", np.inf)
+    pin(tiled, "LEAST_SAMPLES", LANES)
+    pin(tiled, "TILE_BYTES", 0)
+    pin(tiled, "MOST_PARTS", 4)
+    pin(large, "SHARED_SAMPLES", LANES)
+    return stack
