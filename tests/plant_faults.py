@@ -37,6 +37,7 @@ LIKELY = (
     "recipe",
     "estimator",
     "promises",
+    "dropout",
 )
 
 
