@@ -38,6 +38,7 @@ LIKELY = (
     "estimator",
     "sparse",
     "promises",
+    "dropout",
 )
 
 

@@ -398,7 +398,8 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
         return fitted_by(prepared)
     task, plan, samples, scored, units, pilot, _, held_out = prepared
     net, settings, dtype = task.net, task.settings, task.samples.X.dtype
-    since = average = None  # units that `before` is re-expressed from
+    since = None  # units that `before` is re-expressed from
+    average = None  # what `before` is, where the weights that it is of are gone on with
     if before is not None:
         trained = trained_of(before, optimizer, settings)
         if settings.is_partial and units is not None:

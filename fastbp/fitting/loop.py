@@ -78,7 +78,7 @@ class OptimizerState:
     state: np.ndarray = field(repr=False)  # (1,) STATE; no recarray, which not everyone can store
     eta: float
     began: int  # samples seen before the first step
-    #: With `ema_decay` that of θ after each step, which predicts, and then θ itself; else empty.
+    #: With `ema_decay` that of θ after each step, which predicts, and at the end θ itself.
     average: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
     theta: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
     ahead: object = None  # where training goes on from, if that isn't what predicts: see `fit.py`
@@ -104,7 +104,7 @@ class OptimizerState:
 
     def begin_average(self, settings, theta, average=None, decay_to_t=1.0):
         """Let the average begin with the first step, or go on."""
-        self.average = theta[:0]
+        self.average = self.theta = np.empty(0, theta.dtype)
         if settings.ema_decay is not None:
             self.average = aligned(theta if average is None else average, theta.dtype)
             self.state["decay_to_t"] = decay_to_t
@@ -326,15 +326,15 @@ class _Loop:
         is_planned = not settings.is_partial and settings.init != "glorot"
         if not is_planned and np.abs(self.training.theta).max() < HUGE:
             return False
-        some = self.some_samples()
-        after = losses[-1] if some is None else self.loss_of(some)
+        some, last = self.some_samples(), self.last_loss()
+        after = last if some is None else self.loss_of(some)
         if not np.isfinite(after):
             losses[-1] = after
             return True
         worst = max(loss_with_left(HOPELESS, settings), losses[0])
-        if not is_planned or max(losses[-1], after) <= worst:
+        if not is_planned or max(last, after) <= worst:
             return False
-        if losses[-1] <= worst and after <= self.hopeless_loss_of(some):
+        if last <= worst and after <= self.hopeless_loss_of(some):
             return False  # they are unlike the others
         losses[-1] = max(losses[-1], after)
         return True
