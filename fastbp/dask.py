@@ -125,7 +125,7 @@ class DaskBackpropRegressor(BackpropRegressor):
         if getattr(self, "_skl_callbacks", None):
             raise ValueError("DaskBackpropRegressor calls no callbacks; verbose=True says it all.")
         for name, plain in NOT_HERE.items():
-            if getattr(self, name) not in plain:
+            if not any(np.array_equal(getattr(self, name), each) for each in plain):
                 raise ValueError(
                     f"{name}={getattr(self, name)!r} is not for DaskBackpropRegressor, which has "
                     f"{' or '.join(map(repr, plain))}."

@@ -349,6 +349,17 @@ def test_spoilt_units_are_found(activation, change, kind, units):
     assert str(finding).startswith("hidden layer 1: ") and finding.advice in str(finding)
 
 
+def test_units_with_tiny_outputs_are_compared():
+    """Of e⁻⁵⁰⁰, the square is 0."""
+
+    def change(coefs, intercepts):
+        coefs[0][:] *= 0.1
+        coefs[0][:, 5], intercepts[0][:] = coefs[0][:, 2], -500
+
+    found = {finding.kind: finding.units for finding in spoilt("softplus", change).findings}
+    assert found["duplicate"] == (6,)
+
+
 def test_saturated_units_are_found():
     def saturate(coefs, intercepts):
         coefs[0][:, 3] *= 1000
