@@ -16,9 +16,10 @@ from sklearn.utils.validation import check_is_fitted
 from fastbp import callers, encodings, endings, inputs, moving, parameters, persistence, scaling
 from fastbp.export.methods import Exported
 from fastbp.fitting import windows
+from fastbp.fitting.divergence import RESTART_DIVISOR
 from fastbp.fitting.fit import Table, fit, precision_of
 from fastbp.fitting.fullbatch import loss_and_gradient
-from fastbp.fitting.loop import RESTART_DIVISOR, jacobian, predictions
+from fastbp.fitting.predicting import jacobian, predictions
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.fitting.settings import settings_of
 from fastbp.fitting.solvers import SOLVERS

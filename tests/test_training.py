@@ -11,7 +11,8 @@ from founding import founding
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
-from fastbp.fitting.loop import History, _Loop
+from fastbp.fitting.history import History
+from fastbp.fitting.loop import _Loop
 
 QUICK = {"hidden_layer_sizes": (4,), "n_iter_no_change": np.inf, "random_state": 0}
 

@@ -8,7 +8,9 @@ from scipy import sparse
 from sklearn.utils import check_random_state
 
 from fastbp import encodings, entries, parameters, scaling
-from fastbp.fitting import following, judging, loop, mixture, recipe, solvers, trials, windows
+from fastbp.fitting import following, judging, mixture, recipe, solvers, trials, windows
+from fastbp.fitting.divergence import RESTART_DIVISOR
+from fastbp.fitting.history import History
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.observer import observe
 from fastbp.fitting.plan import (
@@ -20,6 +22,7 @@ from fastbp.fitting.plan import (
     weights_at,
 )
 from fastbp.fitting.settings import BATCH_SIZE
+from fastbp.fitting.state import Ahead, OptimizerState, trained_of
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.formulas.losses import of_outputs
 from fastbp.kernels.formulas.network import is_by_entries, n_parameters, network
@@ -82,7 +85,7 @@ class Prepared(NamedTuple):
     samples: Samples | windows.Windows  # as they are planned to be trained on
     scored: HeldOut | None  # that best weights are chosen by
     units: scaling.Scaling | None  # of the samples
-    pilot: loop.History | None = None
+    pilot: History | None = None
     interrupted: trials.Interrupted | None = None  # and nothing more is to be trained
     held_out: Table | None = None  # what is scored, in raw units
 
@@ -103,33 +106,15 @@ class Prepared(NamedTuple):
         return self._replace(plan=trial.plan, units=units, interrupted=trial)
 
 
-class Ahead(NamedTuple):
-    """The network that is trained on, where an average of it predicts; in raw units."""
-
-    weights: tuple  # coefs, intercepts
-    of: list  # the weights of the average, as they were: if they have been changed, it isn't theirs
-
-    @classmethod
-    def of_both(cls, trained, average):
-        """Of what has been learnt, twice."""
-        of = [a.copy() for a in (*average.coefs, *average.intercepts)]
-        return cls((trained.coefs, trained.intercepts), of)
-
-    def is_of(self, learnt):
-        """Whether the average is what has been learnt, still."""
-        present = *learnt.coefs, *learnt.intercepts
-        return len(present) == len(self.of) and all(map(np.array_equal, present, self.of))
-
-
 class Fitted(NamedTuple):
     """What comes of a fit."""
 
     learnt: Learnt
-    optimizer: loop.OptimizerState  # to go on with
-    history: loop.History
+    optimizer: OptimizerState  # to go on with
+    history: History
     settings: object  # with what "auto" became
     n_samples: int  # that were trained on
-    pilot: loop.History | None  # of the rows held out to find how long to train
+    pilot: History | None  # of the rows held out to find how long to train
     observer: object  # or None
     is_of_trial: bool = False  # which was interrupted
 
@@ -423,7 +408,7 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
     else:
         settings.learning_rate_init = task.step_size(plan, theta)
         began = 0 if settings.is_partial else seen
-        optimizer = loop.OptimizerState.start(settings, theta, seed, began)
+        optimizer = OptimizerState.start(settings, theta, seed, began)
         if earlier is not None:
             optimizer.remember(earlier)
     decay_to_t = 1.0 if average is None else earlier.state["decay_to_t"][0]
@@ -445,22 +430,11 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
     return Fitted(predicting, optimizer, history, settings, n_samples, pilot, observer)
 
 
-def trained_of(before, optimizer, settings):
-    """The network that has been trained, where `before` is the average of it, and is gone on with;
-    else None."""
-    if settings.ema_decay is None or optimizer is None or optimizer.ahead is None:
-        return None
-    if optimizer.state.dtype != loop.STATE or not optimizer.ahead.is_of(before):
-        return None
-    coefs, intercepts = optimizer.ahead.weights
-    return before._replace(coefs=coefs, intercepts=intercepts, packed=None)
-
-
 def fitted_by(prepared):
     """What comes of a trial that was interrupted."""
     task, trial, settings = prepared.task, prepared.interrupted, prepared.task.settings
     begun_again = trial.history.restarts
-    settings.learning_rate_init = trial.optimizer.eta * loop.RESTART_DIVISOR**begun_again
+    settings.learning_rate_init = trial.optimizer.eta * RESTART_DIVISOR**begun_again
     settings.weight_decay = trial.plan.weight_decay
     learnt = Learnt.of(trial.theta, task.net, settings, prepared.units, task.encoding)
     n_samples = trial.n_samples

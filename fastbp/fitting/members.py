@@ -8,6 +8,7 @@ import numpy as np
 from fastbp import encodings
 from fastbp.fitting import fit, lbfgs, loop
 from fastbp.fitting.interrupts import CtrlC
+from fastbp.fitting.predicting import predictions
 from fastbp.fitting.team import Helpers, processors
 from fastbp.kernels.training.kernels import kernel_for
 
@@ -131,5 +132,5 @@ def predict(learnt, X, n_threads):
     for member, of_member in zip(learnt, y, strict=True):
         if columns is None or not encodings.are_the_same(member.encoding, encoding):
             columns, encoding = member.columns(X), member.encoding
-        loop.predictions(member.model_for(X), columns, of_member, n_threads)
+        predictions(member.model_for(X), columns, of_member, n_threads)
     return y

@@ -16,13 +16,16 @@ from sklearn.utils import check_random_state
 
 from fastbp import encodings, scaling
 from fastbp.encodings import Encoding
-from fastbp.fitting import fit, lbfgs, loop, trials
+from fastbp.fitting import fit, lbfgs, trials
+from fastbp.fitting.divergence import HOPELESS, NOTHING, may_be_smaller, smaller_step
 from fastbp.fitting.fullbatch import FullBatch
+from fastbp.fitting.history import History
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.parts import as_is, facts_in, known, measured, parted, reduced
 from fastbp.fitting.plan import aligned, layout, nothing_held_out, row_numbers, samples_of
 from fastbp.fitting.schedules import ADAPTIVE_DIVISOR, ADAPTIVE_MINIMUM, SCHEDULES, Epochs
 from fastbp.fitting.settings import loss_with_left
+from fastbp.fitting.state import OptimizerState
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.formulas.network import step_flops
 from fastbp.kernels.training.kernels import kernel_for
@@ -62,7 +65,7 @@ class Begun(NamedTuple):
     plan: trials.Plan
     encoding: Encoding | None
     exponent: int | None  # of the weights of samples
-    pilot: loop.History | None
+    pilot: History | None
 
     @property
     def trained_units(self):
@@ -159,7 +162,7 @@ class State(NamedTuple):
 
     def optimizer(self, settings, seed):
         """As the kernels take it."""
-        optimizer = loop.OptimizerState.start(settings, self.theta, seed)
+        optimizer = OptimizerState.start(settings, self.theta, seed)
         optimizer.memory[:] = self.memory
         for name, value in zip(DECAYS, self.decays, strict=True):
             optimizer.state[name] = value
@@ -205,7 +208,7 @@ def next_turn(begun, turn, epochs):
     first round on.)
     """
     theta = aligned(begun.theta, begun.theta.dtype)
-    optimizer = loop.OptimizerState.start(begun.settings, theta, turn.random)
+    optimizer = OptimizerState.start(begun.settings, theta, turn.random)
     X, y = (np.empty((0, begun.net["width"][end]), theta.dtype) for end in (0, -1))
     X.flags.writeable = y.flags.writeable = False
     samples = samples_of(X, y, order=turn.order.copy())
@@ -307,7 +310,7 @@ def held_out_in(begun, table, exponent, total, spread):
 def score_in(begun, held_out, theta):
     """What a part of the held-out rows adds to the loss, and R² if the others have no error."""
     samples, theta = samples_of(held_out.X, held_out.y), aligned(theta, theta.dtype)
-    optimizer = loop.OptimizerState.start(begun.settings, theta, 0)
+    optimizer = OptimizerState.start(begun.settings, theta, 0)
     optimizer.state["position"], optimizer.state["weight"] = samples.order.size, 1.0
     rest = theta, optimizer, np.empty_like(theta), len(held_out.y)
     kernel, training, team = begun.layout(samples, *rest)
@@ -374,7 +377,7 @@ def train(settings, tables, held_out, places, *, before=None, seen=0, watch=None
         observer.pilot_was(begun.pilot)
     if settings.full_batch:
         theta, function = begun.theta.copy(), Everywhere(places, handle, parts)
-        optimizer = loop.OptimizerState.start(settings, theta, begun.seed)
+        optimizer = OptimizerState.start(settings, theta, begun.seed)
         history = lbfgs.minimized(function, theta, score, settings, observer)
     else:
         rounds = _Rounds(places, begun, handle, parts, facts.sizes, score, observer, seen)
@@ -420,13 +423,13 @@ class _Rounds:
         batch_size = min(settings.batch_size, max(sizes))
         self.kernel = kernel_for(begun.net, batch_size, begun.theta.itemsize).name
         self.eta_at_first, self.start = settings.learning_rate_init, time.perf_counter()
-        self.history, self.turns = loop.History(kernel=self.kernel), parts
+        self.history, self.turns = History(kernel=self.kernel), parts
         self.begin(self.eta_at_first)
 
     def begin(self, eta):
         """From the first weights."""
         begun, self.eta = self.begun, eta
-        first = loop.OptimizerState.start(self.settings, begun.theta, begun.seed)
+        first = OptimizerState.start(self.settings, begun.theta, begun.seed)
         self.state = State.of(begun.theta, first)
         self.turns = [
             self.places.submit(first_turn, turn, begun.seed, number)
@@ -516,22 +519,14 @@ class _Rounds:
             return True
         if len(losses) < settings.max_iter:
             return False
-        worst = max(loss_with_left(loop.HOPELESS, settings), losses[0])
+        worst = max(loss_with_left(HOPELESS, settings), losses[0])
         if losses[-1] > worst and settings.init != "glorot":
             return True
-        nothing = losses[-1] > loss_with_left(loop.NOTHING, settings)
-        return nothing and settings.finds_step and self.history.restarts < loop.RESTARTS
+        nothing = losses[-1] > loss_with_left(NOTHING, settings)
+        return nothing and may_be_smaller(self.history, settings)
 
     def begin_again(self):
-        history = self.history
-        if history.restarts == loop.RESTARTS:
-            raise ValueError(
-                f"Training diverged: the loss is {history.losses[-1]:.4g} in epoch "
-                f"{len(history.losses)}, with learning_rate_init={self.eta_at_first:g} and with "
-                f"{loop.RESTARTS} smaller step sizes, the last {self.eta:.3g}. {loop.NON_FINITE}"
-            )
-        history.restarts += 1
-        self.begin(self.eta_at_first / loop.RESTART_DIVISOR**history.restarts)
+        self.begin(smaller_step(self.history, self.eta_at_first, self.eta))
         if self.observer is not None:
             self.observer.training_begins_again(self.eta)
 
