@@ -17,9 +17,9 @@ from sklearn.utils.validation import _check_feature_names, _check_n_features, ch
 from fastbp import endings, scaling
 from fastbp.estimator import BackpropRegressor
 from fastbp.fitting import rounds
-from fastbp.fitting.fit import Table
 from fastbp.fitting.observer import Lines
 from fastbp.fitting.parts import as_is, known, reduced
+from fastbp.fitting.table import Table
 
 #: Parameters whose meaning is one machine's, and what they may be here.
 NOT_HERE = {

@@ -32,8 +32,8 @@ def warn(model, fitted, table):
     ----------
     model : BackpropRegressor
         Which has noted what happened.
-    fitted : fit.Fitted
-    table : fit.Table
+    fitted : Fitted
+    table : Table
         Which it was fitted on.
     """
     warn_of_clipping(model, fitted)

@@ -17,12 +17,13 @@ from fastbp import callers, encodings, endings, inputs, moving, parameters, pers
 from fastbp.export.methods import Exported
 from fastbp.fitting import windows
 from fastbp.fitting.divergence import RESTART_DIVISOR
-from fastbp.fitting.fit import Table, fit, precision_of
+from fastbp.fitting.fit import fit
 from fastbp.fitting.fullbatch import loss_and_gradient
 from fastbp.fitting.predicting import jacobian, predictions
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.fitting.settings import settings_of
 from fastbp.fitting.solvers import SOLVERS
+from fastbp.fitting.table import Table, precision_of
 from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
 from fastbp.kernels.formulas.losses import LINKS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES

@@ -65,7 +65,7 @@ def look(learnt, table):
     Parameters
     ----------
     learnt : fastbp.fitting.learnt.Learnt
-    table : fastbp.fitting.fit.Table
+    table : Table
         Of a few rows.
     """
     units = learnt.scaling

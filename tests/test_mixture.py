@@ -54,7 +54,7 @@ def given(monkeypatch):
 
     def set_to(of_mixture, alone=1.0):
         monkeypatch.setattr(
-            fit.mixture, "share_of_second", lambda *_, mixes: of_mixture if mixes else alone
+            mixture, "share_of_second", lambda *_, mixes: of_mixture if mixes else alone
         )
 
     return set_to
@@ -170,7 +170,7 @@ def test_their_predictions_there_are_those_of_the_networks(table, monkeypatch):
     X, y = table
     asked = []
     monkeypatch.setattr(
-        fit.mixture, "share_of_second", lambda *given, mixes: asked.append(given) or 0.0
+        mixture, "share_of_second", lambda *given, mixes: asked.append(given) or 0.0
     )
     model = single(encoding="auto", max_iter=100).fit(X, y)
     plain, encoded, targets, weight, *_ = asked[0]

@@ -14,8 +14,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from fastbp import BackpropRegressor, scaling
 from fastbp.dask import DaskBackpropRegressor, table_of, tables_in
 from fastbp.fitting import rounds
-from fastbp.fitting.fit import Table
 from fastbp.fitting.parts import Here, all_merged, every, joined, known, measured, split
+from fastbp.fitting.table import Table
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal([10, -2, 0], [3, 0.5, 1], (230, 3))

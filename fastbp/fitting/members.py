@@ -7,6 +7,7 @@ import numpy as np
 
 from fastbp import encodings
 from fastbp.fitting import fit, lbfgs, loop
+from fastbp.fitting.beginning import glorot
 from fastbp.fitting.interrupts import CtrlC
 from fastbp.fitting.predicting import predictions
 from fastbp.fitting.team import Helpers, processors
@@ -20,7 +21,7 @@ def train(prepared, orders, seeds, n_threads, done=None):
 
     Parameters
     ----------
-    prepared : list of fit.Prepared
+    prepared : list of Prepared
         Of each member; those of one kind share it.
     orders : list of ndarray of uint32
         The samples of each member, some perhaps more than once.
@@ -64,7 +65,7 @@ def train_one(prepared, number, order, seed, done):
     task, random_state = prepared.task, np.random.RandomState(seed)
     settings, drawn = copy(task.settings), None
     if settings.init == "glorot":
-        drawn = fit.glorot(task.net, settings, random_state)
+        drawn = glorot(task.net, settings, random_state)
     task = task._replace(settings=settings, random_state=random_state, drawn=drawn)
     task = task._replace(samples=task.samples._replace(order=order), rows=np.unique(order))
     samples = prepared.samples._replace(order=order)

@@ -19,10 +19,12 @@ from fastbp.encodings import Encoding
 from fastbp.fitting import fit, lbfgs, trials
 from fastbp.fitting.divergence import HOPELESS, NOTHING, may_be_smaller, smaller_step
 from fastbp.fitting.fullbatch import FullBatch
+from fastbp.fitting.ground import Ground, alpha_for
 from fastbp.fitting.history import History
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.parts import as_is, facts_in, known, measured, parted, reduced
 from fastbp.fitting.plan import aligned, layout, nothing_held_out, row_numbers, samples_of
+from fastbp.fitting.prepared import scaled_units
 from fastbp.fitting.schedules import ADAPTIVE_DIVISOR, ADAPTIVE_MINIMUM, SCHEDULES, Epochs
 from fastbp.fitting.settings import loss_with_left
 from fastbp.fitting.state import OptimizerState
@@ -70,7 +72,7 @@ class Begun(NamedTuple):
     @property
     def trained_units(self):
         """Those of the columns as they are planned to be scaled."""
-        return fit.scaled_units(self.units, self.plan)
+        return scaled_units(self.units, self.plan)
 
     def learnt(self, theta):
         return Learnt.of(theta, self.net, self.settings, self.trained_units, self.encoding)
@@ -99,7 +101,7 @@ def begin(sample, settings, facts, units, bounds, before):
     settings, n, batch_size = deepcopy(settings), facts.n, settings.batch_size
     if n > SEARCHED or len(sample.y) < n:
         settings.refits = settings.tries_encoding = False
-    ground = fit.Ground(sample, row_numbers(len(sample.y)), None, units, bounds, n_rows=n)
+    ground = Ground(sample, row_numbers(len(sample.y)), None, units, bounds, n_rows=n)
     ((_, prepared),) = fit.prepare(settings, sample, None, before, mixes=False, ground=ground)
     settings, plan, task = prepared.task.settings, prepared.plan, prepared.task
     settings.y_dtype, dtype = facts.y_dtype, prepared.samples.X.dtype
@@ -363,7 +365,7 @@ def train(settings, tables, held_out, places, *, before=None, seen=0, watch=None
         facts_apart, held_out = known(places, held_out)
     sample, tables, units, bounds = measured(places, tables, facts, settings)
     weight = None if facts.heaviest is None else np.array([facts.heaviest])
-    settings.alpha = fit.alpha_for(settings, units, weight)
+    settings.alpha = alpha_for(settings, units, weight)
     begun = places.submit(begin, sample, settings, facts, units, bounds, before)
     begun = places.result(begun)
     handle, settings = places.submit(as_is, begun), begun.settings

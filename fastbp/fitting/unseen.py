@@ -57,7 +57,7 @@ def predict_unseen(learnt, kinds, weights, table, left_out, n_threads):
         The number of each member's kind.
     weights : list of float
         Of one member of each kind, in the mean of all.
-    table : fit.Table
+    table : Table
     left_out : list of ndarray of int
         The rows that each has not seen.
     n_threads : int or None
