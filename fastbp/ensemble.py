@@ -12,16 +12,13 @@ from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp import callers, encodings, endings, inputs, persistence, scaling
+from fastbp import callers, endings, inputs, persistence
 from fastbp.estimator import OF_COLUMNS, BackpropRegressor
 from fastbp.export.methods import Exported
-from fastbp.fitting import members, unseen
+from fastbp.fitting import committee, members, unseen
 from fastbp.fitting.fit import prepare
 from fastbp.fitting.observer import words_of_pilot
 from fastbp.kernels.training.surrogate import function_of_row, weighted_mean
-
-#: Rows that all members predict before their mean is taken.
-ROWS_AT_A_TIME = 2**16
 
 
 class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, BaseEstimator):
@@ -183,7 +180,7 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
 
         kinds = self._prepare(one, table, int(of_search))
         weights = np.array([weight for weight, _ in kinds])
-        kind_of = shared_out(weights, self.n_estimators)
+        kind_of = committee.shared_out(weights, self.n_estimators)
         rows = kinds[0][1].task.rows
         deal, random_state = unseen.RESAMPLES[self.resample], np.random.RandomState(of_rows)
         orders = deal(rows, self.n_estimators, random_state, len(kinds))
@@ -192,11 +189,11 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         with np.errstate(all="ignore"):
             fitted = members.train(prepared, orders, seeds, self.n_threads, done)
 
-        kept = whole_members(fitted)
-        if not all(map(is_whole, fitted)) and callers.is_one_of_many():
+        kept = members.whole_members(fitted)
+        if not all(map(members.is_whole, fitted)) and callers.is_one_of_many():
             raise KeyboardInterrupt
         of_members = [(fitted[number], int(seeds[number])) for number in kept]
-        self._note(one, of_members, weights_of(kind_of[kept], weights))
+        self._note(one, of_members, committee.weights_of(kind_of[kept], weights))
         self._judge(table, [np.setdiff1d(rows, orders[number]) for number in kept])
         self._warn(one, [fitted[number] for number in kept], table)
         return self
@@ -271,7 +268,7 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
 
     def _warn(self, one, fitted, table):
         """Say what the user should know of how training ended."""
-        n_whole = sum(map(is_whole, fitted))
+        n_whole = sum(map(members.is_whole, fitted))
         if n_whole < self.n_estimators:
             unfinished = "" if n_whole else ", none of which is done"
             warnings.warn(
@@ -300,11 +297,7 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
     @property
     def _kinds(self):
         """Of each member the number of its kind; of each kind a member's weight, and how many."""
-        encoded = [learnt.encoding is not None for learnt in self._learnt]
-        _, first, kinds, n_members = np.unique(
-            encoded, return_index=True, return_inverse=True, return_counts=True
-        )
-        return kinds, self.estimator_weights_[first], n_members
+        return committee.kinds_of(self._learnt, self.estimator_weights_)
 
     def _shaped(self, y):
         """(n_samples, n_outputs), as scikit-learn has it."""
@@ -329,20 +322,8 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
             Only with `return_std`; 0 if there is one member.
         """
         learnt, weights, X = self._learnt_of(X)
-        shape, precision = (X.shape[0], learnt[0].n_outputs), members.precision(learnt, X)
-        mean, std = np.empty((2, *shape), precision)
-        # Of the variance; (n − 1)/n of n equal members.
-        left = max(1 - np.sum(weights**2), 0.0) or 1.0
-        at_a_time = min(each.rows_at_a_time(ROWS_AT_A_TIME, X) for each in learnt)
-        with np.errstate(all="ignore"):
-            for rows in scaling.slices(X.shape[0], at_a_time):
-                each = members.predict(learnt, X[rows], self.n_threads)
-                center = np.einsum("m,mio->io", weights, each)
-                mean[rows] = center
-                if return_std:
-                    squares = np.einsum("m,mio->io", weights, (each - center) ** 2)
-                    std[rows] = np.sqrt(squares / left)
-        if shape[1] == 1:
+        mean, std = committee.mean_and_std(learnt, weights, X, self.n_threads, with_std=return_std)
+        if learnt[0].n_outputs == 1:
             mean, std = mean.ravel(), std.ravel()
         return (mean, std) if return_std else mean
 
@@ -439,62 +420,13 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         """Of each kind the members as kernels predict with them, if they are alike in all but
         numbers; the encoding that they see, and what all of them together weigh."""
         of_now = copy(self)  # another thread may be fitting
-        learnt = [each.checked() for each in of_now._learnt]
-        kinds, _, n_members = of_now._kinds
-        found = []
-        for kind in range(len(n_members)):
-            weights = of_now.estimator_weights_[kinds == kind]
-            if np.ptp(weights) > 0:
-                raise ValueError("Members of one kind have different weights.")
-            alike = [each for each, its in zip(learnt, kinds, strict=True) if its == kind]
-            models, first = [each.model() for each in alike], alike[0]
-            for other, model in zip(alike, models, strict=True):
-                is_alike = np.array_equal(model.net, models[0].net)
-                is_alike = is_alike and other.loss == learnt[0].loss
-                if not is_alike or not encodings.are_the_same(other.encoding, first.encoding):
-                    raise ValueError("The members are not networks of one kind.")
-            found.append((models, first.encoding, weights.sum()))
-        return found
+        return committee.kinds_of_models(of_now._learnt, of_now.estimator_weights_)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.target_tags.multi_output = True
         return tags
-
-
-def is_whole(fitted):
-    """Whether a member was trained to its end."""
-    return fitted is not None and fitted.history.ended_by != "interrupted"
-
-
-def whole_members(fitted):
-    """The numbers of those that were trained to their end; if none was, of those that were begun.
-
-    A member whose step size has not come down yet is worse than the others by more than their mean
-    gains from it.
-    """
-    kept = [number for number, each in enumerate(fitted) if is_whole(each)]
-    kept = kept or [number for number, each in enumerate(fitted) if each is not None]
-    if not kept:
-        raise KeyboardInterrupt
-    return kept
-
-
-def shared_out(weights, n_members):
-    """The number of each member's kind: of two kinds as many of either, and of an odd number one
-    more of that with the larger weight."""
-    n_second = 0
-    if len(weights) == 2:
-        n_second = (n_members + int(weights[1] > weights[0])) // 2
-    return np.repeat([0, 1], [n_members - n_second, n_second])
-
-
-def weights_of(kinds, weights):
-    """The weight of each member, of the number of its kind and the weight of each kind, which is
-    shared by its members."""
-    weights = weights[kinds] / np.bincount(kinds)[kinds]
-    return weights / weights.sum()
 
 
 def member_of(one, fitted, seed):

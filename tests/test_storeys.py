@@ -60,7 +60,7 @@ WINGS = [
             },
             {"plan", "settings", "observer"},
             {"windows", "state", "predicting"},
-            {"divergence", "fullbatch"},
+            {"divergence", "fullbatch", "committee"},
             {"loop", "lbfgs"},
             {"solvers"},
             {"trials"},

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastbp import scaling
-from fastbp.fitting.members import predict
+from fastbp.fitting.committee import predict
 
 #: Rows that are held out to judge the ensemble by: so many of four, within bounds. Each member does
 #: without its share of them, and with few members at most with one row of five.
