@@ -205,12 +205,15 @@ class _Loop:
         is_planned = not settings.is_partial and settings.init != "glorot"
         if not is_planned and np.abs(self.training.theta).max() < HUGE:
             return False
-        some, last = self.some_samples(), self.last_loss()
+        some = None if self.is_validated else self.some_samples()  # then each epoch is scored
+        last = self.last_loss()
         after = last if some is None else self.loss_of(some)
         if not np.isfinite(after):
             losses[-1] = after
             return True
         worst = max(loss_with_left(HOPELESS, settings), losses[0])
+        if settings.dropout and (some := self.some_samples()) is not None:  # all units, as `last`
+            worst = max(worst, self.loss_of(some, self.at_first[0]))
         if not is_planned or max(last, after) <= worst:
             return False
         loss_scale = self.training.recipe.loss_scale
@@ -220,17 +223,17 @@ class _Loop:
         return True
 
     def some_samples(self):
-        """Some of them, as if held out; None where each epoch's weights are scored anyway."""
-        if self.is_validated:
-            return None
+        """Some of them, as if held out; None where none has a weight."""
         return some_samples(self.samples if self.windows is None else self.windows)
 
-    def loss_of(self, some):
-        """That at the present weights."""
+    def loss_of(self, some, theta=None):
+        """That at the present weights, or at others."""
         # Scored as held-out ones are, after the last of the steps: nothing but a score comes of it.
         state = self.optimizer.state.copy()
         state["position"], best_theta = self.n_samples, np.empty_like(self.training.theta)
         training = self.training._replace(state=state.view(np.recarray)[0], best_theta=best_theta)
+        if theta is not None:
+            training = training._replace(theta=theta, average=theta[:0])
         course = self.course(0, np.zeros(1), self.n_samples - self.samples.n_samples)
         on = for_kernels(self.samples), for_kernels(some)
         Team(1).run(self.kernel.train, training, *on, course)
@@ -265,8 +268,6 @@ class _Loop:
         """That at the present weights, with all units: what dropout adds to it is no lack."""
         if not self.settings.dropout:
             return self.history.losses[-1]
-        if self.is_validated:
-            return self.history.validation_losses[-1]
         some = self.some_samples()
         return self.history.losses[-1] if some is None else float(self.loss_of(some))
 
