@@ -46,7 +46,7 @@ class DaskBackpropRegressor(BackpropRegressor):
       `rounds.LEAST_ROUNDS` at least. Fewer steps are made one after the other than on one machine:
       where partitions are small, the fit is worse at equal epochs (`bench/dask_rounds.py` measures
       it). So a `batch_size` and, of "adam", a `learning_rate_init` that are "auto" go by the number
-      of partitions, too (`rounds.LEAST_BATCH`, `rounds.MOST_TIMES`).
+      of partitions, too (`begun.LEAST_BATCH`, `begun.MOST_TIMES`).
 
     The result depends on the partitioning, not on workers (if their processors are alike), of which
     some may join or be lost. A table in one partition that is looked at as a whole (below) has that
@@ -58,7 +58,7 @@ class DaskBackpropRegressor(BackpropRegressor):
     client : distributed.Client or None, default=None
         None is the one in use.
     hidden_layer_sizes, activation, ... : as of `BackpropRegressor`
-        What is "auto" goes by all rows. A table of at most `rounds.SEARCHED` rows, and 2,000,000
+        What is "auto" goes by all rows. A table of at most `begun.SEARCHED` rows, and 2,000,000
         values, is looked at as a whole, by one worker, for what ``early_stopping="refit"`` and
         ``encoding="auto"`` find; of a larger one nothing is searched for: they are as False and
         None. First weights and quantiles go by a sample of it. `n_threads` of None is 1, for each
