@@ -14,7 +14,7 @@ from scipy import sparse
 from sklearn.base import _fit_context, clone
 from sklearn.utils.validation import _check_feature_names, _check_n_features, check_is_fitted
 
-from fastbp import endings, scaling
+from fastbp import endings, inputs, scaling
 from fastbp.estimator import BackpropRegressor
 from fastbp.fitting import rounds
 from fastbp.fitting.observer import Lines
@@ -363,7 +363,7 @@ def table_of(columns, number, n_outputs, X, y, sample_weight):
             shape = 0, columns.n_features_in_
             return Table(np.empty(shape, np.float32), np.empty((0, n_outputs)), weight)
         of_part = {"reset": False, "n_outputs": n_outputs}
-        table = columns._validate_samples(X, y, sample_weight, **of_part)
+        table = inputs.table_of(columns, X, y, sample_weight, **of_part)
     except ValueError as error:
         raise ValueError(f"Partition {number}: {error}") from error
     if sparse.issparse(table.X):

@@ -13,7 +13,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp import callers, endings, inputs, persistence
-from fastbp.estimator import OF_COLUMNS, BackpropRegressor
+from fastbp.attributes import OF_COLUMNS
+from fastbp.estimator import BackpropRegressor
 from fastbp.export.methods import Exported
 from fastbp.fitting import committee, members, unseen
 from fastbp.fitting.fit import prepare
@@ -169,7 +170,7 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         """
         one = BackpropRegressor() if self.estimator is None else clone(self.estimator)
         one._validate_params()
-        table = one._validate_samples(X, y, sample_weight, reset=True)
+        table = inputs.table_of(one, X, y, sample_weight, reset=True)
         if table.output_weight is not None:
             raise ValueError(
                 "An ensemble takes one weight for each sample: outputs can't weigh differently, "
@@ -229,7 +230,7 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         """The learned attributes, of the Fitted, the seed and the weight of each member."""
         estimators = [member_of(one, *each) for each in fitted]
         known = {name: value for name, value in vars(one).items() if name in OF_COLUMNS}
-        # At once: another thread may be predicting, see `BackpropRegressor._note`.
+        # At once: another thread may be predicting, see `Learned._note`.
         vars(self).update(
             known,
             estimators_=estimators,

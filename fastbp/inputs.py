@@ -16,6 +16,10 @@ from sklearn.utils.validation import (
 )
 
 from fastbp import entries, scaling
+from fastbp.fitting import windows
+from fastbp.fitting.table import Table, precision_of
+from fastbp.kernels.formulas.losses import LINKS
+from fastbp.kernels.formulas.losses import TABLE as LOSSES
 
 #: What stands for a moment or a duration in an array of objects. (A datetime is a date.)
 TEMPORAL = (date, time, timedelta, np.datetime64, np.timedelta64)
@@ -59,6 +63,42 @@ def is_valid(model, X):
         return False
     with np.errstate(all="ignore"):
         return bool(np.isfinite(np.add.reduce(X, axis=None)))
+
+
+def table_of(model, X, y, sample_weight, reset, n_outputs=None, learnt=None, may_be_later=False):
+    """X, y (n_samples, n_outputs) and weights as a Table, or a clear error; as the parameters of a
+    `BackpropRegressor` have it, or what has been learnt. Whether a large table is of numbers
+    `may_be` looked at `later`."""
+    loss, parameter = model.loss, model.loss_parameter
+    if learnt is not None:
+        loss, parameter = learnt.loss, learnt.loss_parameter
+    omits = model.missing_targets == "omit"
+    # A large table is read once, by who trains on it.
+    later = may_be_later and not omits and windows.is_large(X)
+    X, y, *weights = samples(
+        model, X, y, sample_weight, reset=reset, omits=omits, all_finite=not later
+    )
+    if np.ndim(parameter):  # an output for each
+        if y.shape[1] > 1:
+            raise ValueError(
+                f"loss_parameter={parameter} is for a single y, it has {y.shape[1]} columns."
+            )
+        y = np.repeat(y, np.size(parameter), axis=1)
+    n_outputs = n_outputs or (y.shape[1] if reset else model.n_outputs_)
+    if y.shape[1] != n_outputs:
+        raise ValueError(f"y has {y.shape[1]} outputs, {n_outputs} are expected.")
+    lowest, above = LINKS[LOSSES[loss].link].lowest, LOSSES[loss].above
+    if later and not np.isfinite(y.min()):
+        samples(model, X, y, None, reset=reset)  # which says so
+    if y.min() < lowest or y.min() <= above:
+        allowed = f"none may be below {lowest:g}" if above < lowest else "all must be above 0"
+        raise ValueError(
+            f"Some values of y are out of the range of the loss {loss!r}: the least is "
+            f"{y.min():g}, and {allowed}."
+        )
+    if later and y.dtype.kind != "f":
+        y = y.astype(precision_of(y))
+    return Table(X, y, *weights, not later)
 
 
 def samples(model, X, y, sample_weight, *, reset, omits=False, all_finite=True):

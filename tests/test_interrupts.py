@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from test_training import QUICK, Watcher, assert_same_fit
 
-from fastbp import BackpropEnsembleRegressor, estimator, inputs
+from fastbp import BackpropEnsembleRegressor, attributes, estimator, inputs
 from fastbp.fitting import fullbatch, interrupts, lbfgs, loop, plan, predicting, solvers
 from fastbp.fitting.interrupts import CtrlC
 from fastbp.kernels.machine.threads import CALLED_OFF
@@ -167,7 +167,7 @@ def test_ctrl_c_leaves_no_attributes_of_two_models(table, ctrl_c_is_heard, monke
     X, y = table
     model = founding(**QUICK, max_iter=3).fit(X[:, :2], y)
     new = founding(**QUICK, max_iter=2).fit(X, y)
-    monkeypatch.setattr(estimator, "_longer", lambda _, values: press() or values)
+    monkeypatch.setattr(attributes, "_longer", lambda _, values: press() or values)
     with pytest.raises(KeyboardInterrupt):  # which waits until all is noted
         model.set_params(max_iter=2).fit(X, y)
     assert_same_fit(model, new)

@@ -79,7 +79,7 @@ WINGS = [
         [
             {"resuming"},
             {"inputs", "persistence", "moving", "hidden"},
-            {"endings"},
+            {"endings", "attributes"},
             {"estimator"},
             {"ensemble", "warmup", "dask"},
         ],
