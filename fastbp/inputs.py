@@ -265,7 +265,8 @@ def _masked(A):
 
 
 class Scored(RegressorMixin):
-    """`score` of an estimator, which has `_levels`: None, or those of the quantiles it predicts."""
+    """`score` of an estimator, which has `_levels`: None, or those of the quantiles it predicts; and
+    `missing_targets`, unless it is what it takes of its members."""
 
     def score(self, X, y, sample_weight=None):
         """R² of the predictions for X; of several quantiles at once, the mean of their D².
@@ -282,7 +283,10 @@ class Scored(RegressorMixin):
             At most 1; that of the best constant prediction is 0. Of a y that is the same for all
             samples it is 0, unless that is what is predicted.
         """
-        omits, predicted = getattr(self, "missing_targets", "raise") == "omit", self.predict(X)
+        predicted, one = self.predict(X), self
+        if not hasattr(self, "missing_targets"):  # an ensemble
+            one = self.estimators_[0]
+        omits = one.missing_targets == "omit"
         if not omits and np.ndim(sample_weight) < 2:
             return score_of(y, predicted, sample_weight, self._levels)
         y, is_there = present(check_values(y, "y")) if omits else (np.asarray(y), None)

@@ -230,3 +230,13 @@ def test_what_cannot_be_is_refused(holed):
     member = BackpropRegressor((4,), max_iter=2, **OMIT)
     with pytest.raises(ValueError, match="ensemble takes one weight"):
         BackpropEnsembleRegressor(member, 2).fit(X, Y)
+
+
+def test_an_ensemble_is_scored_on_the_targets_that_are_there(holed):
+    X, Y = holed[:2]
+    member = BackpropRegressor((4,), max_iter=2, **OMIT)
+    y, ensemble = Y[:, 0], BackpropEnsembleRegressor(member, 2, encoding=None, random_state=0)
+    there = ~np.isnan(y)
+    assert 0 < there.sum() < len(y)
+    ensemble.fit(X, y)
+    assert_allclose(ensemble.score(X, y), ensemble.score(X[there], y[there]), rtol=1e-12)
