@@ -265,7 +265,7 @@ def _masked(A):
 
 
 class Scored(RegressorMixin):
-    """`score` of an estimator, which has `_levels`: None, or those of the quantiles it predicts; and
+    """`score` of an estimator, which has `_levels`, None or those of the quantiles it predicts; and
     `missing_targets`, unless it is what it takes of its members."""
 
     def score(self, X, y, sample_weight=None):

@@ -157,12 +157,13 @@ def test_a_plain_network_is_the_same_whether_the_other_was_tried_or_not(given, t
 def test_both_are_tried_on_the_same_rows_held_out(table, monkeypatch):
     searches, run = [], trials.Search.run
     monkeypatch.setattr(trials.Search, "run", lambda search: searches.append(search) or run(search))
-    single(encoding="auto").fit(*table)
+    single(encoding="auto", alpha=1e-3).fit(*table)
     plain, encoded = searches
     assert (plain.task.encoding, encoded.task.encoding.names) == (None, BOTH)
     assert plain.parts is encoded.parts
     for found in (search.task.settings for search in searches):
         assert (found.batch_size, found.one_row) == (60, plain.task.settings.one_row)
+        assert_allclose(found.alpha, 1e-3 / table[1].var(), rtol=0.1)  # in units of training
 
 
 def test_their_predictions_there_are_those_of_the_networks(table, monkeypatch):
