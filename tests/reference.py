@@ -159,7 +159,7 @@ def reported_share(loss, n_outputs):
 class Dropout:
     """Masks of a training: 0 for a unit that is left out, else 1/(1 − p).
 
-    Of 64 bits that are splitmix64's mixing of the epoch's key, the unit's number in the network and
+    Of 64 bits that are splitmix64's mixing of the epoch's key, the number of the hidden unit, and
     the sample's place in the epoch's order, the upper half says whether it is kept; the first
     epoch's key is such a number of the seed, and each other one of the key before it.
     """
@@ -179,7 +179,7 @@ class Dropout:
 
     def masks(self, network, place):
         """That of each hidden layer, for the sample in this place."""
-        masks, unit = [], len(network.coefs[0])
+        masks, unit = [], 0
         for b, p in zip(network.intercepts[:-1], self.rates, strict=True):
             units = range(unit, unit + len(b))
             bits = [self.drawn(self.drawn(self.key, k), place) >> 32 for k in units]

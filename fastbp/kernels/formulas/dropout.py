@@ -33,6 +33,12 @@ def is_thinned(net, l, masks):
 
 
 @inline
+def number_of(net, l, k):
+    """Of unit k of layer l, among all hidden units."""
+    return net[l].units_at - net[1].units_at + k
+
+
+@inline
 def drop(net, l, O, masks, place, room):
     """Leave units of layer l out of a tile, whose first sample has that place in the order."""
     if is_thinned(net, l, masks):
@@ -53,7 +59,7 @@ def drop_rows(net, l, O, masks, place, first, stop):
     kept = vector(O, (net[l].slopes_at + first) * n, (stop - first) * n)
     slopes_by_output(net[l].activation, o, kept)
     for k in range(first, stop):
-        key, row = drawn(masks, net[l].units_at + k), (k - first) * n
+        key, row = drawn(masks, number_of(net, l, k)), (k - first) * n
         for i in range(n):
             mask = one if is_kept(key, place + i, share) else zero
             o[row + i] *= mask
@@ -66,7 +72,7 @@ def write_mask(net, l, k, masks, place, n, M, at):
 
     (With ones where the layer's units are all kept.)
     """
-    share, key = share_of_kept(1 - net[l].dropout), drawn(masks, net[l].units_at + k)
+    share, key = share_of_kept(1 - net[l].dropout), drawn(masks, number_of(net, l, k))
     zero, one = type(M[at])(0), type(M[at])(1 / (1 - net[l].dropout))
     for i in range(n):
         M[at + i] = one if is_kept(key, place + i, share) else zero
