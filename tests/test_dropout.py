@@ -127,10 +127,9 @@ def test_an_average_is_nearer_to_the_minimum_than_the_steps_around_it():
 
 def test_a_dropped_unit_makes_the_loss_larger_but_not_that_of_what_predicts(standard_table):
     X, y = standard_table
-    model = founding(**PLAIN | {"hidden_layer_sizes": (20,)}, dropout=0.5).fit(
-        X, y, X_val=X, y_val=y
-    )
-    assert model.loss_curve_[-1] > 1.1 * model.validation_loss_curve_[-1]
+    params = PLAIN | {"hidden_layer_sizes": (20,), "max_iter": 40}
+    model = founding(**params, dropout=0.5).fit(X, y, X_val=X, y_val=y)
+    assert model.loss_curve_[-1] > 1.5 * model.validation_loss_curve_[-1]
     best = min(model.validation_loss_curve_)
     assert_allclose(np.mean((model.predict(X) - y) ** 2) / np.var(y), best, rtol=1e-4)
     assert_allclose(model.loss_gradient(X, y)[0], np.mean((model.predict(X) - y) ** 2), rtol=1e-5)
