@@ -694,9 +694,10 @@ def run_heard(team, kernel, *arguments):
 
 def some_of(held_out, most):
     """Some of the held-out rows, evenly, or all if these are no more."""
-    n, step = len(held_out.y), math.ceil(len(held_out.y) / most)
+    n = len(held_out.y)
+    step = max(1, math.ceil(n / most))
     weight = weights_at(held_out.weight, n, slice(None, None, step))
-    if step <= 1 or not weight.any():
+    if step == 1 or not weight.any():
         return held_out
     X, y = (rows_of(A, slice(None, None, step)) for A in (held_out.X, held_out.y))
     weight = in_a_row(shares_of(weight))
