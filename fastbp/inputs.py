@@ -115,7 +115,7 @@ def samples(model, X, y, sample_weight, *, reset, omits=False, all_finite=True):
         y, is_there = present(y) if omits else (y, None)
         with nullcontext() if all_finite else config_context(assume_finite=True):
             X, y = validate_data(model, X, y, **kinds, reset=reset)
-        if np.ndim(sample_weight) == 2:
+        if np.asarray(sample_weight).ndim == 2:
             sample_weight = weights_by_output(sample_weight, y)
         elif sample_weight is not None:
             sample_weight = _check_sample_weight(
@@ -290,7 +290,7 @@ class Scored(RegressorMixin):
         if not omits and np.ndim(sample_weight) < 2:
             return score_of(y, predicted, sample_weight, self._levels)
         y, is_there = present(check_values(y, "y")) if omits else (np.asarray(y), None)
-        if np.ndim(sample_weight) == 2:
+        if np.asarray(sample_weight).ndim == 2:
             sample_weight = weights_by_output(sample_weight, y)
         elif sample_weight is not None:
             sample_weight = np.asarray(check_values(sample_weight, "sample_weight"))
