@@ -96,7 +96,7 @@ def table_of(model, X, y, sample_weight, reset, n_outputs=None, learnt=None, may
             f"Some values of y are out of the range of the loss {loss!r}: the least is "
             f"{y.min():g}, and {allowed}."
         )
-    if later and y.dtype.kind != "f":
+    if may_be_later and y.dtype.kind != "f" and windows.is_large(X):  # windows take floats
         y = y.astype(precision_of(y))
     return Table(X, y, *weights, not later)
 

@@ -191,7 +191,7 @@ def measured(A, weight=None, apart=None, bounds=None, n_threads=None):
     team = team_of(n_threads, n_pieces, listens=True)
     room = np.empty((team.n_threads, ROOM * low.size))
     moments = Moments(np.zeros(n_pieces), *np.zeros((4, n_pieces, d)))
-    weight = frozen(np.empty(0) if weight is None else np.ascontiguousarray(weight, np.float64))
+    weight = frozen(np.empty(0) if weight is None else np.require(weight, np.float64, "CA"))
     arguments = weight, frozen(apart), low, high, room, moments
     Team(1).run(measure, source, 0, *arguments)  # compiled before they wait for it
     try:
@@ -312,6 +312,7 @@ class Windows:
 
     def __init__(self, table, dtype, units, bounds, y_bounds, apart, settings):
         X, y, weight = table[:3]
+        weight = None if weight is None else np.require(weight, requirements="CA")
         self.table, self.dtype, self.units = table, np.dtype(dtype), units
         self.bounds, self.y_bounds, self.apart = bounds, y_bounds, frozen(apart)
         self.n_samples, batch_size = len(y) - len(apart), settings.batch_size

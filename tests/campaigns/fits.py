@@ -20,8 +20,8 @@ from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 
 from campaigns import guards, tables
 from campaigns.runner import Fault
-from fastbp import BackpropEnsembleRegressor, BackpropRegressor
-from fastbp.fitting import loop, plan
+from fastbp import BackpropEnsembleRegressor, BackpropRegressor, entries
+from fastbp.fitting import learnt, loop, plan, windows
 from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.machine.vectors import LANES
@@ -39,6 +39,12 @@ WARNINGS = {
 
 #: Where an error may come from: from us, or from who looks at what users hand over.
 OURS = ("/fastbp/", "/sklearn/utils/validation.py", "/sklearn/utils/_param_validation.py")
+
+#: Forms of arrays that windows of large tables are made of.
+READ = (
+    "C", "F", "strided", "repeated", "read-only", "mapped", "float32", "float32 F",
+    "float32 strided", "longdouble", "objects", "list", "series", "int64",
+)  # fmt: skip
 
 #: Units of a layer: those at the edges of lanes and blocks above all.
 WIDTHS = (1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 24, 31, 33, 50, 64, 65, 130)
@@ -69,11 +75,17 @@ class Case:
                 "random_state": 3,
             }
         self.pinned = pinned(random, self.params)
+        self.window_bytes = int(random.choice([1, 500, 3000, 20000]))
         self.draw_table()
+        if self.is_by_entries:  # of which there is one kernel
+            self.pinned = None
 
     def __str__(self):
         kind = f"ensemble {self.of_ensemble} of " if self.is_ensemble else ""
         of_table = ", ".join(f"{name} {value}" for name, value in self.forms.items())
+        if self.is_cut:
+            of_table += f", windows of {self.window_bytes} bytes"
+        of_table += ", by entries" * self.is_by_entries
         return f"{kind}{self.params}\npinned {self.pinned}; {of_table}; shape {self.shape}"
 
     def draw_table(self):
@@ -95,17 +107,26 @@ class Case:
             X = tables.in_units(random, X)
         if n_outputs == 1 and random.random() < 0.9:
             y = y[:, 0]
-        self.forms = {}
-        is_sparse = random.random() < 0.15
+        self.forms, self.is_cut = {}, random.random() < 0.2
+        if params.get("missing_targets") and random.random() < 0.8:
+            y[random.random(y.shape) < random.choice([0.05, 0.3, 0.9])] = np.nan
+        is_sparse = not self.is_cut and random.random() < 0.15
+        self.is_by_entries = is_sparse and random.random() < 0.6
         forms = tables.SPARSE if is_sparse else tables.DENSE
+        vectors = tables.VECTORS
+        if self.is_cut:  # in other forms a table is copied, however large it is
+            forms, vectors = ({n: form for n, form in each.items() if n in READ}
+                              for each in (forms, vectors))  # fmt: skip
         self.X, self.forms["X"] = tables.in_form(random, X, forms)
-        if random.random() < 0.2:
+        if random.random() < 0.2 and not np.isnan(y).any():
             with np.errstate(all="ignore"):
                 y = y.astype(random.choice(["f4", "i8", "f2", "i4"]))
-        self.y, self.forms["y"] = tables.in_form(random, y, tables.VECTORS)
+        self.y, self.forms["y"] = tables.in_form(random, y, vectors)
         self.weight = tables.weights(random, n)
         if self.weight is not None:
-            self.weight, form = tables.in_form(random, self.weight, tables.VECTORS)
+            if n_outputs > 1 and not self.is_ensemble and random.random() < 0.4:
+                self.weight = self.weight[:, None] * random.integers(0, 3, (n, n_outputs))
+            self.weight, form = tables.in_form(random, self.weight, vectors)
             self.forms["weights"] = form
         self.poison(random)
         self.held_out = {}
@@ -126,7 +147,8 @@ class Case:
         self.is_wrong = False
         if random.random() < 0.02 and isinstance(self.y, np.ndarray) and self.y.dtype.kind == "f":
             self.y = self.y.copy()
-            self.y[random.integers(len(self.y))] = random.choice([np.nan, np.inf, -np.inf])
+            wrong = [np.inf, -np.inf] + [np.nan] * ("missing_targets" not in self.params)
+            self.y[random.integers(len(self.y))] = random.choice(wrong)
             self.is_wrong, self.forms["y"] = True, "poisoned"
         weight = self.weight
         if random.random() < 0.02 and isinstance(weight, np.ndarray) and weight.dtype.kind == "f":
@@ -144,7 +166,7 @@ class Case:
         arguments = self.X, self.y, self.weight
         before = [tables.contents_of(A) for A in (*arguments, *self.held_out.values())]
         at_end = bool(self.random.random() < 0.7)
-        with pins(self.pinned):
+        with pins(self.pinned), self.as_if_large():
             model, outcome = self.attempt(1, arguments, self.held_out, at_end)
             for old, A in zip(before, (*arguments, *self.held_out.values()), strict=True):
                 demand(same(old, tables.contents_of(A)), "what was handed over was changed")
@@ -153,6 +175,22 @@ class Case:
                 self.judge(model)
             self.compare(model, outcome)
         return outcome if model is None else f"fitted {'ensembles' * self.is_ensemble}"
+
+    def as_if_large(self):
+        """Within the ``with`` block tables are trained on in windows, or by entries, however small
+        they are."""
+        stack = ExitStack()
+        if self.is_by_entries:
+            stack.enter_context(mock.patch.object(entries, "are_worth_it", sparse.issparse))
+            stack.enter_context(mock.patch.object(learnt, "FEW_COLUMNS", 0))
+        if self.is_cut:
+            n_bytes = self.window_bytes
+            for name in ("WINDOW_BYTES", "MAPPED_WINDOW_BYTES"):
+                stack.enter_context(mock.patch.object(windows, name, n_bytes))
+            for name in ("BLOCK_BYTES", "MAPPED_BLOCK_BYTES"):
+                stack.enter_context(mock.patch.object(windows, name, n_bytes // 8))
+            stack.enter_context(mock.patch.object(windows, "WHOLE_BYTES", 0))
+        return stack
 
     def attempt(self, n_threads, arguments, held_out, at_end=None):
         """The fitted model or None, and what was said of it."""
@@ -195,7 +233,9 @@ class Case:
             warnings.simplefilter("always")
             predicted = model.predict(self.X)
             # Those of rows that have not been trained on may be beyond all numbers.
-            seen = slice(None) if self.weight is None else np.float64(self.weight) > 0
+            seen = slice(None)
+            if self.weight is not None:
+                seen = (np.float64(self.weight).reshape(len(predicted), -1) > 0).any(axis=1)
             demand(np.isfinite(predicted[seen]).all(), "some predictions are not finite")
             demand(not np.isnan(predicted).any(), "some predictions are NaN")
             shape = np.shape(self.y)[:1] + predicted.shape[1:]
@@ -302,6 +342,9 @@ def same(one, two):
         return all(map(same, one, two))
     if isinstance(one, np.ndarray):
         is_float = one.dtype.kind == "f"
+        if one.dtype.kind == "O":  # NaN among objects is another each time
+            one, two = repr(one.tolist()), repr(two.tolist())
+            return one == two
         return one.dtype == two.dtype and np.array_equal(one, two, equal_nan=is_float)
     return one == two
 
@@ -392,17 +435,28 @@ def params_of(random):
         "max_fun": lambda: one_of(1, 5),
         "standardize": lambda: False,
         "dtype": lambda: one_of("float64", "float64", None),
+        "dropout": lambda: one_of(0.1, 0.5, 0.95, [one_of(0.0, 0.3) for _ in hidden]),
+        "ema_decay": lambda: one_of(0.0, 0.5, 0.999),
+        "scoring": lambda: one_of("loss", "r2", "neg_mean_absolute_error", nearness),
+        "missing_targets": lambda: "omit",
     }
     often = {"dtype": 0.5, "early_stopping": 0.6, "batch_size": 0.5, "encoding": 0.12}
     for name, draw in others.items():
         if random.random() < often.get(name, 0.2):
             params[name] = draw()
     if params["solver"] == "lbfgs" and random.random() < 0.9:  # it refuses these
-        for name in ("weight_decay", "max_grad_norm", "early_stopping"):
+        for name in ("weight_decay", "max_grad_norm", "early_stopping", "dropout", "ema_decay"):
             params.pop(name, None)
+    if np.ndim(params.get("loss_parameter", 0)) and params.get("scoring") not in (None, "loss"):
+        params["scoring"] = "r2"  # others are for one prediction of a y
     if random.random() < 0.02:
         params["max_time"] = one_of(1e-9, 0.05)
     return params
+
+
+def nearness(model, X, y):
+    """A scorer."""
+    return -float(np.median(np.abs(model.predict(X) - y)))
 
 
 def pinned(random, params):
