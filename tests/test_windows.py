@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import reference
+from conftest import TRAINING
 from founding import founding
 from numpy.testing import assert_allclose, assert_array_equal
 from reference import OPTIMIZERS, PRECISIONS, assert_same_weights
@@ -54,6 +55,7 @@ def weights_of(model):
 # ---------------------------------------------------------------------- against the reference
 
 
+@pytest.mark.parametrize("kernel", [name for name in TRAINING if name != "sparse"], indirect=True)
 @pytest.mark.parametrize("weighs", [False, True])
 def test_every_kernel_trains_in_windows_as_the_reference(kernel, weighs, model_of, cut):
     X, Y = samples(outputs=2)

@@ -194,7 +194,6 @@ def prepare(settings, table, held_out, before=None, *, mixes=True, whole=True, g
     first = None
     if not settings.encoding:  # as scikit-learn, which draws first weights before it splits
         first = begun(settings, table, table.X.shape[1], before, random_state)
-    other_settings = copy(settings)
     if not whole and takes_windows(table, settings):
         plain = prepared_in_windows(settings, table, held_out, before, random_state, first)
     else:
@@ -202,6 +201,7 @@ def prepare(settings, table, held_out, before=None, *, mixes=True, whole=True, g
             windows.check(table)
         if ground is None:
             ground = ground_for(settings, table, held_out, before, random_state)
+        other_settings = copy(settings)
         encoding = encoding_for(ground, settings, before, random_state)
         plain = prepared_on(ground, settings, encoding, before, random_state, first)
     searches = before is None and settings.refits and held_out is None

@@ -23,7 +23,6 @@ from fastbp.fitting.parts import as_is, facts_in, known, measured, parted, reduc
 from fastbp.fitting.plan import aligned, layout, nothing_held_out, row_numbers, samples_of
 from fastbp.fitting.schedules import ADAPTIVE_DIVISOR, ADAPTIVE_MINIMUM, SCHEDULES, Epochs
 from fastbp.fitting.settings import loss_with_left
-from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.formulas.network import step_flops
 from fastbp.kernels.training.kernels import kernel_for
 from fastbp.kernels.training.records import Course, HeldOut
@@ -420,7 +419,7 @@ class _Rounds:
         batch_size = min(settings.batch_size, max(sizes))
         self.kernel = kernel_for(begun.net, batch_size, begun.theta.itemsize).name
         self.eta_at_first, self.start = settings.learning_rate_init, time.perf_counter()
-        self.history, self.turns = loop.History(kernel=self.kernel), parts
+        self.history = loop.History(kernel=self.kernel)
         self.begin(self.eta_at_first)
 
     def begin(self, eta):
@@ -429,8 +428,8 @@ class _Rounds:
         first = loop.OptimizerState.start(self.settings, begun.theta, begun.seed)
         self.state = State.of(begun.theta, first)
         self.turns = [
-            self.places.submit(first_turn, turn, begun.seed, number)
-            for number, turn in enumerate(self.turns)
+            self.places.submit(first_turn, part, begun.seed, number)
+            for number, part in enumerate(self.parts)
         ]
         self.best, self.best_apart, self.stalled = np.inf, np.inf, 0
         self.theta = begun.theta  # what training ends with
@@ -502,7 +501,7 @@ class _Rounds:
                 )
             history.validation_losses.append(loss_apart)
             history.validation_scores.append(score)
-            judged = -score if LOSSES[settings.loss].is_r2s else loss_apart
+            judged = loss_apart if settings.by_loss else -score
             if judged < self.best_apart:
                 self.best_apart, self.theta = judged, self.state.theta
             figure = judged if settings.holds_out else figure
