@@ -88,13 +88,14 @@ def table_of(model, X, y, sample_weight, reset, n_outputs=None, learnt=None, may
     if y.shape[1] != n_outputs:
         raise ValueError(f"y has {y.shape[1]} outputs, {n_outputs} are expected.")
     lowest, above = LINKS[LOSSES[loss].link].lowest, LOSSES[loss].above
-    if later and not np.isfinite(y.min()):
+    least = y.min() if y.size else np.inf
+    if later and not np.isfinite(least):
         samples(model, X, y, None, reset=reset)  # which says so
-    if y.min() < lowest or y.min() <= above:
+    if least < lowest or least <= above:
         allowed = f"none may be below {lowest:g}" if above < lowest else "all must be above 0"
         raise ValueError(
             f"Some values of y are out of the range of the loss {loss!r}: the least is "
-            f"{y.min():g}, and {allowed}."
+            f"{least:g}, and {allowed}."
         )
     if may_be_later and y.dtype.kind != "f" and windows.is_large(X):  # windows take floats
         y = y.astype(precision_of(y))

@@ -23,7 +23,6 @@ from fastbp.fitting.scores import Scores
 from fastbp.fitting.settings import loss_with_left
 from fastbp.fitting.state import OptimizerState
 from fastbp.fitting.turns import Mean, Share, State, first_turn, gradient_in, next_turn, trained
-from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.formulas.network import step_flops
 from fastbp.kernels.training.kernels import kernel_for
 
@@ -133,7 +132,7 @@ class _Rounds:
         batch_size = min(settings.batch_size, max(sizes))
         self.kernel = kernel_for(begun.net, batch_size, begun.theta.itemsize).name
         self.eta_at_first, self.start = settings.learning_rate_init, time.perf_counter()
-        self.history, self.turns = History(kernel=self.kernel), parts
+        self.history = History(kernel=self.kernel)
         self.begin(self.eta_at_first)
 
     def begin(self, eta):
@@ -142,8 +141,8 @@ class _Rounds:
         first = OptimizerState.start(self.settings, begun.theta, begun.seed)
         self.state = State.of(begun.theta, first)
         self.turns = [
-            self.places.submit(first_turn, turn, begun.seed, number)
-            for number, turn in enumerate(self.turns)
+            self.places.submit(first_turn, part, begun.seed, number)
+            for number, part in enumerate(self.parts)
         ]
         self.best, self.best_apart, self.stalled = np.inf, np.inf, 0
         self.theta = begun.theta  # what training ends with
@@ -215,7 +214,7 @@ class _Rounds:
                 )
             history.validation_losses.append(loss_apart)
             history.validation_scores.append(score)
-            judged = -score if LOSSES[settings.loss].is_r2s else loss_apart
+            judged = loss_apart if settings.by_loss else -score
             if judged < self.best_apart:
                 self.best_apart, self.theta = judged, self.state.theta
             figure = judged if settings.holds_out else figure

@@ -68,12 +68,12 @@ class Turn(NamedTuple):
     random: int
 
 
-def first_turn(ordered, seed, number):
-    """That of a part, by its number, of its samples, or of the turn at which it begins again. The
-    first is that of a fit in one place."""
+def first_turn(samples, seed, number):
+    """That of a part, by its number: as its samples are, also if training begins again. The first
+    is that of a fit in one place."""
     if number > 0:
         seed = int(np.random.SeedSequence((seed, number)).generate_state(1, np.uint64)[0])
-    return Turn(ordered.order, seed)
+    return Turn(samples.order, seed)
 
 
 def next_turn(begun, turn, epochs):
