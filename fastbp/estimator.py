@@ -167,7 +167,8 @@ class BackpropRegressor(
         They are standardised and converted on the way, and shuffled there. So each window is a
         sample of the whole table, however that is sorted; `numpy.memmap`s may be larger than
         memory. Then "refit" makes its trials with at most 32 MiB of rows from all over the table.
-        (A sparse X, an `encoding` and "lbfgs" still take a working copy.)
+        (A sparse X, an `encoding`, weights of outputs, "lbfgs" and ensembles still take a working
+        copy; of "auto" no encoding is tried.)
     random_state : int, RandomState instance or None, default=None
         Draws the first weights, the validation split and the orders of the samples.
     tol : float, default=1e-5

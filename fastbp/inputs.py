@@ -266,8 +266,8 @@ def _masked(A):
 
 
 class Scored(RegressorMixin):
-    """`score` of an estimator, which has `_levels`, None or those of the quantiles it predicts; and
-    `missing_targets`, unless it is what it takes of its members."""
+    """`score` of an estimator, which has `_levels`: None, or those of the quantiles it predicts;
+    and `missing_targets`, unless its members have it."""
 
     def score(self, X, y, sample_weight=None):
         """R² of the predictions for X; of several quantiles at once, the mean of their D².

@@ -212,7 +212,8 @@ class _Loop:
             losses[-1] = after
             return True
         worst = max(loss_with_left(HOPELESS, settings), losses[0])
-        if settings.dropout and (some := self.some_samples()) is not None:  # all units, as `last`
+        if settings.dropout and (some := self.some_samples()) is not None:
+            # As `last`, with all units.
             worst = max(worst, self.loss_of(some, self.at_first[0]))
         if not is_planned or max(last, after) <= worst:
             return False

@@ -4,9 +4,10 @@ Oˡ ← Oˡ ∘ Mˡ, and so σ′(Zˡ) ← σ′(Zˡ) ∘ Mˡ, where a mask's nu
 else 1/(1 − p): means stay, and nothing is done where a network predicts. σ′ of such a layer is kept
 from the way forward, as that of z is: on the way back nobody asks which it was.
 
-A mask is a function of the training's seed, the epoch, the unit and the sample's place in the
-epoch's order, whoever computes it: equal for all kernels and precisions, and any number of threads.
-(By its place and not by its row: a row that comes twice in an epoch, of a bootstrap, has two.)
+A mask is a function of the training's seed, the epoch (and the window, of a large table), the unit
+and the sample's place in the order there, whoever computes it: equal for all kernels and
+precisions, and any number of threads. (By its place and not by its row: a row that comes twice in
+an epoch, of a bootstrap, has two.)
 """
 
 import numpy as np
