@@ -217,9 +217,10 @@ class _Loop:
             worst = max(worst, self.loss_of(some, self.at_first[0]))
         if not is_planned or max(last, after) <= worst:
             return False
-        loss_scale = self.training.recipe.loss_scale
-        if last <= worst and after <= hopeless_loss_of(some, settings, loss_scale):
-            return False  # they are unlike the others
+        if last <= worst:  # these may be unlike the others
+            hopeless = hopeless_loss_of(some, settings, self.training.recipe.loss_scale)
+            if after <= max(hopeless, self.loss_of(some, self.at_first[0])):
+                return False
         losses[-1] = max(losses[-1], after)
         return True
 
