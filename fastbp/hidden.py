@@ -88,7 +88,8 @@ def findings_of(l, slopes, O):
     alive = np.flatnonzero(~dead)
     duplicate = np.zeros_like(dead)
     if len(alive) > 1:
-        alike = np.abs(np.corrcoef(O[:, alive], rowvar=False)) > ALIKE
+        relative = O[:, alive] / size[alive]  # whose squares neither overflow nor vanish
+        alike = np.abs(np.corrcoef(relative, rowvar=False)) > ALIKE
         duplicate[alive] = np.tril(alike, -1).any(axis=1)  # the first of them is none
     kinds = {"dead": dead, "saturated": saturated, "duplicate": duplicate & ~saturated}
     for kind, which in kinds.items():
