@@ -458,8 +458,8 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.target_tags.multi_output = True
+        of_members = (self.estimator or BackpropRegressor()).__sklearn_tags__()
+        tags.input_tags, tags.target_tags = of_members.input_tags, of_members.target_tags
         return tags
 
 

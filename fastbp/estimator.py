@@ -846,7 +846,7 @@ class BackpropRegressor(
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        tags.target_tags.multi_output = True
+        tags.target_tags.multi_output = not np.ndim(self.loss_parameter)  # else levels of one
         return tags
 
 
