@@ -18,13 +18,17 @@ from fastbp.export.methods import Exported
 from fastbp.fitting import members, unseen
 from fastbp.fitting.fit import prepare
 from fastbp.fitting.observer import words_of_pilot
+from fastbp.importance import Important
 from fastbp.kernels.training.surrogate import function_of_row, weighted_mean
+from fastbp.showing import Described
 
 #: Rows that all members predict before their mean is taken.
 ROWS_AT_A_TIME = 2**16
 
 
-class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, BaseEstimator):
+class BackpropEnsembleRegressor(
+    persistence.Saved, Exported, inputs.Scored, Important, Described, BaseEstimator
+):
     """Several neural networks, whose mean predicts better than one.
 
     They differ in their first weights, the orders of the samples and, with `resample`, the rows
@@ -86,6 +90,8 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         Their sample weights.
     max_iter_ : int
         How many epochs each member was to be trained; of two kinds, the first, which is plain.
+    feature_importances_ : ndarray of shape (n_features_in_,)
+        As of `BackpropRegressor`, of the mean of their predictions.
     n_outputs_, n_features_in_ : int
     feature_names_in_ : ndarray of str
         If X had names for its columns.
@@ -296,6 +302,10 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
     def _learnt(self):
         """What each member has learnt."""
         return [member._learnt for member in self.estimators_]
+
+    @property
+    def _parts(self):
+        return self._learnt, self.estimator_weights_
 
     @property
     def _kinds(self):

@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from copy import copy
+from functools import cache
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -22,12 +23,14 @@ from fastbp.fitting.loop import RESTART_DIVISOR, jacobian, predictions
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.fitting.settings import settings_of
 from fastbp.fitting.solvers import SOLVERS
+from fastbp.importance import Important
 from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
 from fastbp.kernels.formulas.losses import LINKS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.formulas.network import without_inputs
 from fastbp.kernels.machine.compile import ctrl_c_waits
 from fastbp.kernels.training.surrogate import function_of_row
+from fastbp.showing import Described
 
 #: Rows predicted in one call of a kernel.
 ROWS_AT_A_TIME = 2**20
@@ -81,7 +84,13 @@ def _learnt_list(name):
 
 @documented
 class BackpropRegressor(
-    persistence.Saved, Exported, CallbackSupportMixin, inputs.Scored, BaseEstimator
+    persistence.Saved,
+    Exported,
+    CallbackSupportMixin,
+    inputs.Scored,
+    Important,
+    Described,
+    BaseEstimator,
 ):
     """Neural-network regression, trained by backpropagation in compiled kernels.
 
@@ -218,8 +227,10 @@ class BackpropRegressor(
         predicts with the epoch's weights, and `sample_weight`, if there are any and it takes them.
         "loss" and "r2" are compiled, others cost a prediction and what they compute in each epoch.
         (The trials of "refit" compare losses.)
-    beta_1, beta_2 : float, default=0.9, 0.95
-        Of "adam": decay of its running means of the gradient and its square.
+    beta_1 : float, default=0.9
+        Of "adam": decay of its running mean of the gradient.
+    beta_2 : float, default=0.95
+        Of "adam": decay of its running mean of the gradient's square.
     epsilon : float, default=1e-8
         Of "adam".
     n_iter_no_change : int, default=20
@@ -283,6 +294,12 @@ class BackpropRegressor(
         "gamma".
     kernel_ : str
         The kernel that trained, a name of `fastbp.kernels.training.kernels.KERNELS`.
+    feature_importances_ : ndarray of shape (n_features_in_,)
+        How much predictions depend on each column, for what selects columns: the mean of |∂ŷ/∂x|
+        times the deviation of x, over rows drawn from normal distributions of the columns' means
+        and deviations (with ``standardize=False``, of 0 and 1), as shares that sum to 1. It is of
+        the network, not of the data: columns that tell the same share what they tell.
+        `sklearn.inspection.permutation_importance` looks at rows, and at errors.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         If X had names for its columns.
@@ -393,6 +410,12 @@ class BackpropRegressor(
         given = dict(locals())
         del given["self"]
         vars(self).update(given)
+
+    @classmethod
+    @cache
+    def _get_param_names(cls):
+        # A fit asks twice, and reading them off `__init__` is a fifth of what a small one takes.
+        return super()._get_param_names()
 
     # ---------------------------------------------------------------- training
 
@@ -624,6 +647,10 @@ class BackpropRegressor(
 
     coefs_ = _learnt_list("coefs")
     intercepts_ = _learnt_list("intercepts")
+
+    @property
+    def _parts(self):
+        return [self._learnt], [1.0]
 
     @property
     def encoding_(self):

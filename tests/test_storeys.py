@@ -72,7 +72,7 @@ WINGS = [
         "",
         [
             {"resuming"},
-            {"inputs", "persistence", "moving", "hidden"},
+            {"inputs", "persistence", "moving", "hidden", "importance", "showing"},
             {"endings"},
             {"estimator"},
             {"ensemble", "warmup", "dask"},
