@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context, clone
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -17,7 +18,7 @@ from fastbp.estimator import OF_COLUMNS, BackpropRegressor
 from fastbp.export.methods import Exported
 from fastbp.fitting import members, unseen
 from fastbp.fitting.fit import prepare
-from fastbp.fitting.observer import words_of_pilot
+from fastbp.fitting.observer import OfMembers, words_of_pilot
 from fastbp.importance import Important
 from fastbp.kernels.training.surrogate import function_of_row, weighted_mean
 from fastbp.showing import Described
@@ -27,7 +28,13 @@ ROWS_AT_A_TIME = 2**16
 
 
 class BackpropEnsembleRegressor(
-    persistence.Saved, Exported, inputs.Scored, Important, Described, BaseEstimator
+    persistence.Saved,
+    Exported,
+    CallbackSupportMixin,
+    inputs.Scored,
+    Important,
+    Described,
+    BaseEstimator,
 ):
     """Several neural networks, whose mean predicts better than one.
 
@@ -150,9 +157,12 @@ class BackpropEnsembleRegressor(
 
     # --------------------------------------------------------------- training
 
+    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
         """Train the members on X and y.
+
+        Callbacks hear of each member that is done; scores are of those that are done by then.
 
         After Ctrl-C the members that are done are the ensemble; if there are none, those that have
         trained for at least an epoch.
@@ -194,7 +204,26 @@ class BackpropEnsembleRegressor(
         deal, random_state = unseen.RESAMPLES[self.resample], np.random.RandomState(of_rows)
         orders = deal(rows, self.n_estimators, random_state, len(kinds))
         prepared = [kinds[kind][1] for kind in kind_of]
-        done = self._say_done if self.verbose else None
+        done, observer = self._say_done if self.verbose else None, None
+        if getattr(self, "_skl_callbacks", None):
+
+            def model_of(done):
+                numbers = sorted(done)
+                return {
+                    "estimators_": [member_of(one, done[n], int(seeds[n])) for n in numbers],
+                    "estimator_weights_": weights_of(kind_of[numbers], weights),
+                    "n_features_in_": one.n_features_in_,
+                    "n_outputs_": table.y.shape[1],
+                }
+
+            observer = OfMembers(self, table, model_of)
+
+            def done(number, fitted):
+                if self.verbose:
+                    self._say_done(number, fitted)
+                if is_whole(fitted):
+                    observer.member_ends(number, fitted)
+
         with np.errstate(all="ignore"):
             fitted = members.train(prepared, orders, seeds, self.n_threads, done)
 
@@ -205,6 +234,8 @@ class BackpropEnsembleRegressor(
         self._note(one, of_members, weights_of(kind_of[kept], weights))
         self._judge(table, [np.setdiff1d(rows, orders[number]) for number in kept])
         self._warn(one, [fitted[number] for number in kept], table)
+        if observer is not None:
+            observer.fit_ends()
         return self
 
     def _prepare(self, one, table, random_state):

@@ -4,10 +4,8 @@ What is expected to fail is said by name, with the reason, and nothing else may;
 said so pass.
 """
 
-import numpy as np
 import pytest
 from founding import founding
-from sklearn.exceptions import SkipTestWarning
 from sklearn.utils.estimator_checks import check_estimator
 
 from fastbp import BackpropEnsembleRegressor
@@ -97,10 +95,21 @@ SETTINGS = {
 }  # fmt: skip
 
 
+#: Those that others are much like, here or in test_ensemble.py: with ``--campaigns``.
+LIKE_OTHERS = {
+    "outliers",
+    "one cycle, all found out",
+    "an ensemble, by folds",
+    "an ensemble of all rows, float64",
+}
+
+
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # noise is not learnt
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")  # of array API
-def test_scikit_learns_checks_pass_but_for_those_that_are_named(setting):
+def test_scikit_learns_checks_pass_but_for_those_that_are_named(setting, request):
+    if setting in LIKE_OTHERS and not request.config.getoption("--campaigns"):
+        pytest.skip("takes a second: --campaigns")
     estimator, are_same, expected = SETTINGS[setting]
     results = check_estimator(estimator, on_fail=None)
     failed = {r["check_name"]: r["exception"] for r in results if r["status"] == "failed"}
