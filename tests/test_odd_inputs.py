@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn.metrics import r2_score
 from sklearn.neural_network import MLPRegressor
 from test_sklearns_own_tests import under_contract
 
@@ -451,3 +452,12 @@ def test_there_are_at_least_126_odd_inputs():
     assert {name for inputs in DIFFERENT.values() for name in inputs} <= names | {
         name for name, *_ in parameter_cases()
     }
+
+
+def test_a_negative_weight_is_scored_as_scikit_learn_has_it():
+    model, weight = under_contract(**PARAMS | {"n_iter_no_change": np.inf}), WEIGHT.copy()
+    weight[3] = -1.0
+    with warnings.catch_warnings(action="ignore"):
+        model.fit(X, Y)
+    expected = r2_score(Y, model.predict(X), sample_weight=weight)
+    assert model.score(X, Y, weight) == pytest.approx(expected)
