@@ -33,8 +33,8 @@ def warn(model, fitted, table):
     model : BackpropRegressor
         Which has noted what happened.
     fitted : fit.Fitted
-    table : fit.Table
-        Which it was fitted on.
+    table : fit.Table or None
+        Which it was fitted on; None if it is in no one place, and nobody looks at its rows.
     """
     warn_of_clipping(model, fitted)
     warn_of_restarts(model, fitted)
@@ -112,7 +112,7 @@ def advice(model, fitted):
 
 def diagnosis(fitted, table):
     """What is wrong with most units of a layer that gets no gradient, if there is one."""
-    if not all(np.isfinite(weights).all() for weights in fitted.learnt.coefs):
+    if table is None or not all(np.isfinite(weights).all() for weights in fitted.learnt.coefs):
         return ""
     for found in hidden.look(fitted.learnt, hidden.some_rows(table)):
         if found.kind in ("dead", "saturated") and found.figure > MOST_UNITS:

@@ -461,3 +461,12 @@ def test_a_negative_weight_is_scored_as_scikit_learn_has_it():
         model.fit(X, Y)
     expected = r2_score(Y, model.predict(X), sample_weight=weight)
     assert model.score(X, Y, weight) == pytest.approx(expected)
+
+
+def test_a_sparse_y_is_trained_on_as_a_dense_one():
+    with warnings.catch_warnings(action="ignore"):
+        dense, of_entries = (
+            under_contract(**PARAMS).fit(X, y, sample_weight=WEIGHT)
+            for y in (Y2, sparse.coo_array(Y2))
+        )
+    np.testing.assert_array_equal(of_entries.predict(X), dense.predict(X))
