@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 from copy import copy
 from functools import cache
+from inspect import signature
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -10,7 +11,12 @@ import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.metrics import get_scorer_names
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._param_validation import (
+    Interval,
+    Options,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -416,6 +422,14 @@ class BackpropRegressor(
     def _get_param_names(cls):
         # A fit asks twice, and reading them off `__init__` is a fifth of what a small one takes.
         return super()._get_param_names()
+
+    def _validate_params(self):
+        # What is as it was by default is right; there are many of these.
+        given = self.get_params(deep=False).items()
+        given = {name: value for name, value in given if value is not DEFAULTS.get(name)}
+        validate_parameter_constraints(
+            self._parameter_constraints, given, caller_name=type(self).__name__
+        )
 
     # ---------------------------------------------------------------- training
 
@@ -875,6 +889,11 @@ class BackpropRegressor(
         tags.input_tags.sparse = True
         tags.target_tags.multi_output = not np.ndim(self.loss_parameter)  # else levels of one
         return tags
+
+
+DEFAULTS = {
+    name: parameter.default for name, parameter in signature(BackpropRegressor).parameters.items()
+}
 
 
 def _longer(before, values):
