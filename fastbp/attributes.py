@@ -97,6 +97,10 @@ class Learned:
     intercepts_ = _learnt_list("intercepts")
 
     @property
+    def _parts(self):
+        return [self._learnt], [1.0]
+
+    @property
     def encoding_(self):
         return self._learnt.encoding_names
 

@@ -161,7 +161,7 @@ class DaskBackpropRegressor(BackpropRegressor):
                 watch=Lines if self.verbose else None,
             )
         self._note(columns, fitted, go_on, held_out is not None or fitted.settings.holds_out)
-        endings.warn(self, fitted)
+        endings.warn(self, fitted, None)
         return self
 
     @property

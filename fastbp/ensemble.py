@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context, clone
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -18,11 +19,21 @@ from fastbp.estimator import BackpropRegressor
 from fastbp.export.methods import Exported
 from fastbp.fitting import committee, members, unseen
 from fastbp.fitting.fit import prepare
-from fastbp.fitting.observer import words_of_pilot
+from fastbp.fitting.observer import OfMembers, words_of_pilot
+from fastbp.importance import Important
 from fastbp.kernels.training.surrogate import function_of_row, weighted_mean
+from fastbp.showing import Described
 
 
-class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, BaseEstimator):
+class BackpropEnsembleRegressor(
+    persistence.Saved,
+    Exported,
+    CallbackSupportMixin,
+    inputs.Scored,
+    Important,
+    Described,
+    BaseEstimator,
+):
     """Several neural networks, whose mean predicts better than one.
 
     They differ in their first weights, the orders of the samples and, with `resample`, the rows
@@ -84,6 +95,8 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         Their sample weights.
     max_iter_ : int
         How many epochs each member was to be trained; of two kinds, the first, which is plain.
+    feature_importances_ : ndarray of shape (n_features_in_,)
+        As of `BackpropRegressor`, of the mean of their predictions.
     n_outputs_, n_features_in_ : int
     feature_names_in_ : ndarray of str
         If X had names for its columns.
@@ -142,9 +155,12 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
 
     # --------------------------------------------------------------- training
 
+    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
         """Train the members on X and y.
+
+        Callbacks hear of each member that is done; scores are of those that are done by then.
 
         After Ctrl-C the members that are done are the ensemble; if there are none, those that have
         trained for at least an epoch.
@@ -186,7 +202,26 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         deal, random_state = unseen.RESAMPLES[self.resample], np.random.RandomState(of_rows)
         orders = deal(rows, self.n_estimators, random_state, len(kinds))
         prepared = [kinds[kind][1] for kind in kind_of]
-        done = self._say_done if self.verbose else None
+        done, observer = self._say_done if self.verbose else None, None
+        if getattr(self, "_skl_callbacks", None):
+
+            def model_of(done):
+                numbers = sorted(done)
+                return {
+                    "estimators_": [member_of(one, done[n], int(seeds[n])) for n in numbers],
+                    "estimator_weights_": committee.weights_of(kind_of[numbers], weights),
+                    "n_features_in_": one.n_features_in_,
+                    "n_outputs_": table.y.shape[1],
+                }
+
+            observer = OfMembers(self, table, model_of)
+
+            def done(number, fitted):
+                if self.verbose:
+                    self._say_done(number, fitted)
+                if members.is_whole(fitted):
+                    observer.member_ends(number, fitted)
+
         with np.errstate(all="ignore"):
             fitted = members.train(prepared, orders, seeds, self.n_threads, done)
 
@@ -197,6 +232,8 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         self._note(one, of_members, committee.weights_of(kind_of[kept], weights))
         self._judge(table, [np.setdiff1d(rows, orders[number]) for number in kept])
         self._warn(one, [fitted[number] for number in kept], table)
+        if observer is not None:
+            observer.fit_ends()
         return self
 
     def _prepare(self, one, table, random_state):
@@ -294,6 +331,10 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
     def _learnt(self):
         """What each member has learnt."""
         return [member._learnt for member in self.estimators_]
+
+    @property
+    def _parts(self):
+        return self._learnt, self.estimator_weights_
 
     @property
     def _kinds(self):
@@ -425,8 +466,8 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.target_tags.multi_output = True
+        of_members = (self.estimator or BackpropRegressor()).__sklearn_tags__()
+        tags.input_tags, tags.target_tags = of_members.input_tags, of_members.target_tags
         return tags
 
 

@@ -2,6 +2,8 @@
 
 from contextlib import contextmanager
 from copy import copy
+from functools import cache
+from inspect import signature
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -9,7 +11,12 @@ import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.metrics import get_scorer_names
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._param_validation import (
+    Interval,
+    Options,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -23,11 +30,13 @@ from fastbp.fitting.predicting import jacobian, predictions
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.fitting.settings import settings_of
 from fastbp.fitting.solvers import SOLVERS
+from fastbp.importance import Important
 from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.formulas.network import without_inputs
 from fastbp.kernels.machine.compile import ctrl_c_waits
 from fastbp.kernels.training.surrogate import function_of_row
+from fastbp.showing import Described
 
 #: Rows predicted in one call of a kernel.
 ROWS_AT_A_TIME = 2**20
@@ -61,7 +70,14 @@ def _makes_steps(model):
 
 @documented
 class BackpropRegressor(
-    Learned, persistence.Saved, Exported, CallbackSupportMixin, inputs.Scored, BaseEstimator
+    Learned,
+    persistence.Saved,
+    Exported,
+    CallbackSupportMixin,
+    inputs.Scored,
+    Important,
+    Described,
+    BaseEstimator,
 ):
     """Neural-network regression, trained by backpropagation in compiled kernels.
 
@@ -199,8 +215,10 @@ class BackpropRegressor(
         predicts with the epoch's weights, and `sample_weight`, if there are any and it takes them.
         "loss" and "r2" are compiled, others cost a prediction and what they compute in each epoch.
         (The trials of "refit" compare losses.)
-    beta_1, beta_2 : float, default=0.9, 0.95
-        Of "adam": decay of its running means of the gradient and its square.
+    beta_1 : float, default=0.9
+        Of "adam": decay of its running mean of the gradient.
+    beta_2 : float, default=0.95
+        Of "adam": decay of its running mean of the gradient's square.
     epsilon : float, default=1e-8
         Of "adam".
     n_iter_no_change : int, default=20
@@ -264,6 +282,12 @@ class BackpropRegressor(
         "gamma".
     kernel_ : str
         The kernel that trained, a name of `fastbp.kernels.training.kernels.KERNELS`.
+    feature_importances_ : ndarray of shape (n_features_in_,)
+        How much predictions depend on each column, for what selects columns: the mean of |∂ŷ/∂x|
+        times the deviation of x, over rows drawn from normal distributions of the columns' means
+        and deviations (with ``standardize=False``, of 0 and 1), as shares that sum to 1. It is of
+        the network, not of the data: columns that tell the same share what they tell.
+        `sklearn.inspection.permutation_importance` looks at rows, and at errors.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         If X had names for its columns.
@@ -374,6 +398,20 @@ class BackpropRegressor(
         given = dict(locals())
         del given["self"]
         vars(self).update(given)
+
+    @classmethod
+    @cache
+    def _get_param_names(cls):
+        # A fit asks twice, and reading them off `__init__` is a fifth of what a small one takes.
+        return super()._get_param_names()
+
+    def _validate_params(self):
+        # What is as it was by default is right; there are many of these.
+        given = self.get_params(deep=False).items()
+        given = {name: value for name, value in given if value is not DEFAULTS.get(name)}
+        validate_parameter_constraints(
+            self._parameter_constraints, given, caller_name=type(self).__name__
+        )
 
     # ---------------------------------------------------------------- training
 
@@ -710,5 +748,10 @@ class BackpropRegressor(
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        tags.target_tags.multi_output = True
+        tags.target_tags.multi_output = not np.ndim(self.loss_parameter)  # else levels of one
         return tags
+
+
+DEFAULTS = {
+    name: parameter.default for name, parameter in signature(BackpropRegressor).parameters.items()
+}

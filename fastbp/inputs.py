@@ -113,7 +113,7 @@ def samples(model, X, y, sample_weight, *, reset, omits=False, all_finite=True):
         check_values(values, name)
     kinds = {"accept_sparse": "csr", "multi_output": True, "y_numeric": True, "dtype": FLOATS}
     with large_numbers():
-        y, is_there = present(y) if omits else (y, None)
+        y, is_there = present(y) if omits and y is not None else (y, None)
         with nullcontext() if all_finite else config_context(assume_finite=True):
             X, y = validate_data(model, X, y, **kinds, reset=reset)
         if np.asarray(sample_weight).ndim == 2:
@@ -124,6 +124,8 @@ def samples(model, X, y, sample_weight, *, reset, omits=False, all_finite=True):
             )
     if sparse.issparse(X):
         X = entries.without_duplicates(X)
+    if sparse.issparse(y):
+        y = y.toarray()
     if y.dtype.kind not in "biuf":
         raise ValueError(f"y must be numeric, it has dtype {y.dtype}.")
     if y.ndim == 2 and y.shape[1] == 1:
@@ -288,7 +290,7 @@ class Scored(RegressorMixin):
         if not hasattr(self, "missing_targets"):  # an ensemble
             one = self.estimators_[0]
         omits = one.missing_targets == "omit"
-        if not omits and np.ndim(sample_weight) < 2:
+        if not omits and np.asarray(sample_weight).ndim < 2:
             return score_of(y, predicted, sample_weight, self._levels)
         y, is_there = present(check_values(y, "y")) if omits else (np.asarray(y), None)
         if np.asarray(sample_weight).ndim == 2:
@@ -303,11 +305,20 @@ class Scored(RegressorMixin):
         return float(np.mean(scores))
 
 
+def array_of(A):
+    """As NumPy has it; what is no array to NumPy, as it is, for scikit-learn to say so."""
+    array = np.asarray(A)
+    return array if array.ndim else A
+
+
+def are_numbers(A):
+    return isinstance(A, np.ndarray) and A.dtype.kind in "fiub" and bool(np.isfinite(A).all())
+
+
 def score_of(y, predicted, sample_weight=None, levels=None):
     """scikit-learn's R², or the mean D² of quantiles, for y and weights of any magnitude."""
-    predicted, y = np.asarray(predicted, np.float64), np.asarray(check_values(y, "y"))
-    are_numbers = y.dtype.kind in "fiub" and y.size == predicted.size and np.isfinite(y).all()
-    if levels is None and are_numbers:
+    predicted, y = np.asarray(predicted, np.float64), array_of(check_values(y, "y"))
+    if levels is None and are_numbers(y) and y.shape in (predicted.shape, (len(predicted), 1)):
         # Squares neither overflow nor vanish, and equal numbers have themselves for mean.
         y = y.astype(np.float64).reshape(predicted.shape)
         constant = y.min(axis=0) == y.max(axis=0)
@@ -315,8 +326,8 @@ def score_of(y, predicted, sample_weight=None, levels=None):
         unit = np.ldexp(1.0, np.frexp(max(np.abs(y).max(), np.abs(predicted).max()))[1] - 1)
         y, predicted = y / unit, predicted / unit
     if sample_weight is not None:
-        sample_weight = np.asarray(check_values(sample_weight, "sample_weight"))
-        if sample_weight.dtype.kind in "fiub" and np.isfinite(sample_weight).all():
+        sample_weight = array_of(check_values(sample_weight, "sample_weight"))
+        if are_numbers(sample_weight) and (sample_weight >= 0).all():
             sample_weight = scaling.relative(sample_weight)
     with large_numbers():
         if levels is None:

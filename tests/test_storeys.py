@@ -78,7 +78,7 @@ WINGS = [
         "",
         [
             {"resuming"},
-            {"inputs", "persistence", "moving", "hidden"},
+            {"inputs", "persistence", "moving", "hidden", "importance", "showing"},
             {"endings", "attributes"},
             {"estimator"},
             {"ensemble", "warmup", "dask"},

@@ -204,7 +204,7 @@ def split(rows, fraction, random_state, fewest):
     if n_held_out < fewest:
         raise ValueError(
             "The validation set is too small. Increase validation_fraction or the number "
-            "of samples."
+            f"of samples: n_samples={len(rows)}."
         )
     if n_held_out == len(rows):
         raise ValueError(
