@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fastbp import BackpropRegressor, parameters
-from fastbp.fitting.loop import OptimizerState
 from fastbp.fitting.plan import recipe_of
+from fastbp.fitting.state import OptimizerState
 from fastbp.kernels.formulas import activations, optimizers
 from fastbp.kernels.formulas.activations import ACTIVATIONS, TABLE
 from fastbp.kernels.formulas.dropout import NO_MASKS, keep_all

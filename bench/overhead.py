@@ -8,10 +8,13 @@ interface, by differences of medians, on 8-50-1, batch 32, float32.
 import argparse
 import statistics
 import time
+import warnings
 
 import numpy as np
 from machine import description
 from problems import PLAIN
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPRegressor
 
 from fastbp import BackpropRegressor
 
@@ -30,6 +33,16 @@ def fit_of(rows, epochs, **settings):
     y = X[:, 0].copy()
     model.fit(X, y)
     return lambda: model.fit(X, y)
+
+
+def fit_of_theirs(rows):
+    """A call that fits `rows` for an epoch of MLPRegressor."""
+    X = np.random.default_rng(0).standard_normal((rows, 8)).astype(np.float32)
+    model = MLPRegressor(
+        hidden_layer_sizes=50, solver="sgd", momentum=0.0, batch_size=BATCH, max_iter=1,
+        random_state=0,
+    )  # fmt: skip
+    return lambda: model.fit(X, X[:, 0])
 
 
 def medians(calls, rounds):
@@ -66,10 +79,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
     rounds = parser.parse_args().rounds
-    call, standardized = medians([fit_of(32, 1), fit_of(32, 1, standardize=True)], 20 * rounds)
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    calls = [fit_of(32, 1), fit_of(32, 1, standardize=True), fit_of_theirs(32)]
+    call, standardized, theirs = medians(calls, 20 * rounds)
     print("| | |\n| --- | ---: |")
     print(f"| a fit of one step, µs | {1e6 * call:.0f} |")
     print(f"| the same, with standardize=True, µs | {1e6 * standardized:.0f} |")
+    print(f"| MLPRegressor's fit of one step, µs | {1e6 * theirs:.0f} |")
     print(f"| 300 rows: an epoch over its steps | {epoch_overhead(300, rounds):.2f} |")
     early = epoch_overhead(300, rounds, early_stopping=True) / 0.9
     print(f"| the same with early_stopping (30 of the rows held out) | {early:.2f} |")

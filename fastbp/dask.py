@@ -14,12 +14,12 @@ from scipy import sparse
 from sklearn.base import _fit_context, clone
 from sklearn.utils.validation import _check_feature_names, _check_n_features, check_is_fitted
 
-from fastbp import endings, scaling
+from fastbp import endings, inputs, scaling
 from fastbp.estimator import BackpropRegressor
 from fastbp.fitting import rounds
-from fastbp.fitting.fit import Table
 from fastbp.fitting.observer import Lines
 from fastbp.fitting.parts import as_is, known, reduced
+from fastbp.fitting.table import Table
 
 #: Parameters whose meaning is one machine's, and what they may be here.
 NOT_HERE = {
@@ -46,7 +46,7 @@ class DaskBackpropRegressor(BackpropRegressor):
       `rounds.LEAST_ROUNDS` at least. Fewer steps are made one after the other than on one machine:
       where partitions are small, the fit is worse at equal epochs (`bench/dask_rounds.py` measures
       it). So a `batch_size` and, of "adam", a `learning_rate_init` that are "auto" go by the number
-      of partitions, too (`rounds.LEAST_BATCH`, `rounds.MOST_TIMES`).
+      of partitions, too (`begun.LEAST_BATCH`, `begun.MOST_TIMES`).
 
     The result depends on the partitioning, not on workers (if their processors are alike), of which
     some may join or be lost. A table in one partition that is looked at as a whole (below) has that
@@ -58,7 +58,7 @@ class DaskBackpropRegressor(BackpropRegressor):
     client : distributed.Client or None, default=None
         None is the one in use.
     hidden_layer_sizes, activation, ... : as of `BackpropRegressor`
-        What is "auto" goes by all rows. A table of at most `rounds.SEARCHED` rows, and 2,000,000
+        What is "auto" goes by all rows. A table of at most `begun.SEARCHED` rows, and 2,000,000
         values, is looked at as a whole, by one worker, for what ``early_stopping="refit"`` and
         ``encoding="auto"`` find; of a larger one nothing is searched for: they are as False and
         None. First weights and quantiles go by a sample of it. `n_threads` of None is 1, for each
@@ -161,7 +161,7 @@ class DaskBackpropRegressor(BackpropRegressor):
                 watch=Lines if self.verbose else None,
             )
         self._note(columns, fitted, go_on, held_out is not None or fitted.settings.holds_out)
-        endings.warn(self, fitted)
+        endings.warn(self, fitted, None)
         return self
 
     @property
@@ -363,7 +363,7 @@ def table_of(columns, number, n_outputs, X, y, sample_weight):
             shape = 0, columns.n_features_in_
             return Table(np.empty(shape, np.float32), np.empty((0, n_outputs)), weight)
         of_part = {"reset": False, "n_outputs": n_outputs}
-        table = columns._validate_samples(X, y, sample_weight, **of_part)
+        table = inputs.table_of(columns, X, y, sample_weight, **of_part)
     except ValueError as error:
         raise ValueError(f"Partition {number}: {error}") from error
     if sparse.issparse(table.X):

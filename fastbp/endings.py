@@ -25,16 +25,16 @@ UNFINISHED = {
 }
 
 
-def warn(model, fitted, table):
+def warn(model, fitted, table=None):
     """All that the user should know of the training that made this model a fitted one.
 
     Parameters
     ----------
     model : BackpropRegressor
         Which has noted what happened.
-    fitted : fit.Fitted
-    table : fit.Table
-        Which it was fitted on.
+    fitted : Fitted
+    table : Table, default=None
+        Which it was fitted on, where it is in one place.
     """
     warn_of_clipping(model, fitted)
     warn_of_restarts(model, fitted)
@@ -112,7 +112,7 @@ def advice(model, fitted):
 
 def diagnosis(fitted, table):
     """What is wrong with most units of a layer that gets no gradient, if there is one."""
-    if not all(np.isfinite(weights).all() for weights in fitted.learnt.coefs):
+    if table is None or not all(np.isfinite(W).all() for W in fitted.learnt.coefs):
         return ""
     for found in hidden.look(fitted.learnt, hidden.some_rows(table)):
         if found.kind in ("dead", "saturated") and found.figure > MOST_UNITS:

@@ -7,24 +7,33 @@ from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context, clone
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp import callers, encodings, endings, inputs, persistence, scaling
-from fastbp.estimator import OF_COLUMNS, BackpropRegressor
+from fastbp import callers, endings, inputs, persistence
+from fastbp.attributes import OF_COLUMNS
+from fastbp.estimator import BackpropRegressor
 from fastbp.export.methods import Exported
-from fastbp.fitting import members, unseen
+from fastbp.fitting import committee, members, unseen
 from fastbp.fitting.fit import prepare
-from fastbp.fitting.observer import words_of_pilot
+from fastbp.fitting.observer import OfMembers, words_of_pilot
+from fastbp.importance import Important
 from fastbp.kernels.training.surrogate import function_of_row, weighted_mean
-
-#: Rows that all members predict before their mean is taken.
-ROWS_AT_A_TIME = 2**16
+from fastbp.showing import Described
 
 
-class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, BaseEstimator):
+class BackpropEnsembleRegressor(
+    persistence.Saved,
+    Exported,
+    CallbackSupportMixin,
+    inputs.Scored,
+    Important,
+    Described,
+    BaseEstimator,
+):
     """Several neural networks, whose mean predicts better than one.
 
     They differ in their first weights, the orders of the samples and, with `resample`, the rows
@@ -86,6 +95,8 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         Their sample weights.
     max_iter_ : int
         How many epochs each member was to be trained; of two kinds, the first, which is plain.
+    feature_importances_ : ndarray of shape (n_features_in_,)
+        As of `BackpropRegressor`, of the mean of their predictions.
     n_outputs_, n_features_in_ : int
     feature_names_in_ : ndarray of str
         If X had names for its columns.
@@ -144,9 +155,12 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
 
     # --------------------------------------------------------------- training
 
+    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None):
         """Train the members on X and y.
+
+        Callbacks hear of each member that is done; scores are of those that are done by then.
 
         After Ctrl-C the members that are done are the ensemble; if there are none, those that have
         trained for at least an epoch.
@@ -172,7 +186,7 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         """
         one = BackpropRegressor() if self.estimator is None else clone(self.estimator)
         one._validate_params()
-        table = one._validate_samples(X, y, sample_weight, reset=True)
+        table = inputs.table_of(one, X, y, sample_weight, reset=True)
         if table.output_weight is not None:
             raise ValueError(
                 "An ensemble takes one weight for each sample: outputs can't weigh differently, "
@@ -183,22 +197,43 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
 
         kinds = self._prepare(one, table, int(of_search))
         weights = np.array([weight for weight, _ in kinds])
-        kind_of = shared_out(weights, self.n_estimators)
+        kind_of = committee.shared_out(weights, self.n_estimators)
         rows = kinds[0][1].task.rows
         deal, random_state = unseen.RESAMPLES[self.resample], np.random.RandomState(of_rows)
         orders = deal(rows, self.n_estimators, random_state, len(kinds))
         prepared = [kinds[kind][1] for kind in kind_of]
-        done = self._say_done if self.verbose else None
+        done, observer = self._say_done if self.verbose else None, None
+        if getattr(self, "_skl_callbacks", None):
+
+            def model_of(done):
+                numbers = sorted(done)
+                return {
+                    "estimators_": [member_of(one, done[n], int(seeds[n])) for n in numbers],
+                    "estimator_weights_": committee.weights_of(kind_of[numbers], weights),
+                    "n_features_in_": one.n_features_in_,
+                    "n_outputs_": table.y.shape[1],
+                }
+
+            observer = OfMembers(self, table, model_of)
+
+            def done(number, fitted):
+                if self.verbose:
+                    self._say_done(number, fitted)
+                if members.is_whole(fitted):
+                    observer.member_ends(number, fitted)
+
         with np.errstate(all="ignore"):
             fitted = members.train(prepared, orders, seeds, self.n_threads, done)
 
-        kept = whole_members(fitted)
-        if not all(map(is_whole, fitted)) and callers.is_one_of_many():
+        kept = members.whole_members(fitted)
+        if not all(map(members.is_whole, fitted)) and callers.is_one_of_many():
             raise KeyboardInterrupt
         of_members = [(fitted[number], int(seeds[number])) for number in kept]
-        self._note(one, of_members, weights_of(kind_of[kept], weights))
+        self._note(one, of_members, committee.weights_of(kind_of[kept], weights))
         self._judge(table, [np.setdiff1d(rows, orders[number]) for number in kept])
         self._warn(one, [fitted[number] for number in kept], table)
+        if observer is not None:
+            observer.fit_ends()
         return self
 
     def _prepare(self, one, table, random_state):
@@ -232,7 +267,7 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         """The learned attributes, of the Fitted, the seed and the weight of each member."""
         estimators = [member_of(one, *each) for each in fitted]
         known = {name: value for name, value in vars(one).items() if name in OF_COLUMNS}
-        # At once: another thread may be predicting, see `BackpropRegressor._note`.
+        # At once: another thread may be predicting, see `Learned._note`.
         vars(self).update(
             known,
             estimators_=estimators,
@@ -271,7 +306,7 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
 
     def _warn(self, one, fitted, table):
         """Say what the user should know of how training ended."""
-        n_whole = sum(map(is_whole, fitted))
+        n_whole = sum(map(members.is_whole, fitted))
         if n_whole < self.n_estimators:
             unfinished = "" if n_whole else ", none of which is done"
             warnings.warn(
@@ -298,13 +333,13 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         return [member._learnt for member in self.estimators_]
 
     @property
+    def _parts(self):
+        return self._learnt, self.estimator_weights_
+
+    @property
     def _kinds(self):
         """Of each member the number of its kind; of each kind a member's weight, and how many."""
-        encoded = [learnt.encoding is not None for learnt in self._learnt]
-        _, first, kinds, n_members = np.unique(
-            encoded, return_index=True, return_inverse=True, return_counts=True
-        )
-        return kinds, self.estimator_weights_[first], n_members
+        return committee.kinds_of(self._learnt, self.estimator_weights_)
 
     def _shaped(self, y):
         """(n_samples, n_outputs), as scikit-learn has it."""
@@ -329,20 +364,8 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
             Only with `return_std`; 0 if there is one member.
         """
         learnt, weights, X = self._learnt_of(X)
-        shape, precision = (X.shape[0], learnt[0].n_outputs), members.precision(learnt, X)
-        mean, std = np.empty((2, *shape), precision)
-        # Of the variance; (n − 1)/n of n equal members.
-        left = max(1 - np.sum(weights**2), 0.0) or 1.0
-        at_a_time = min(each.rows_at_a_time(ROWS_AT_A_TIME, X) for each in learnt)
-        with np.errstate(all="ignore"):
-            for rows in scaling.slices(X.shape[0], at_a_time):
-                each = members.predict(learnt, X[rows], self.n_threads)
-                center = np.einsum("m,mio->io", weights, each)
-                mean[rows] = center
-                if return_std:
-                    squares = np.einsum("m,mio->io", weights, (each - center) ** 2)
-                    std[rows] = np.sqrt(squares / left)
-        if shape[1] == 1:
+        mean, std = committee.mean_and_std(learnt, weights, X, self.n_threads, with_std=return_std)
+        if learnt[0].n_outputs == 1:
             mean, std = mean.ravel(), std.ravel()
         return (mean, std) if return_std else mean
 
@@ -439,62 +462,13 @@ class BackpropEnsembleRegressor(persistence.Saved, Exported, inputs.Scored, Base
         """Of each kind the members as kernels predict with them, if they are alike in all but
         numbers; the encoding that they see, and what all of them together weigh."""
         of_now = copy(self)  # another thread may be fitting
-        learnt = [each.checked() for each in of_now._learnt]
-        kinds, _, n_members = of_now._kinds
-        found = []
-        for kind in range(len(n_members)):
-            weights = of_now.estimator_weights_[kinds == kind]
-            if np.ptp(weights) > 0:
-                raise ValueError("Members of one kind have different weights.")
-            alike = [each for each, its in zip(learnt, kinds, strict=True) if its == kind]
-            models, first = [each.model() for each in alike], alike[0]
-            for other, model in zip(alike, models, strict=True):
-                is_alike = np.array_equal(model.net, models[0].net)
-                is_alike = is_alike and other.loss == learnt[0].loss
-                if not is_alike or not encodings.are_the_same(other.encoding, first.encoding):
-                    raise ValueError("The members are not networks of one kind.")
-            found.append((models, first.encoding, weights.sum()))
-        return found
+        return committee.kinds_of_models(of_now._learnt, of_now.estimator_weights_)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.target_tags.multi_output = True
+        of_members = (self.estimator or BackpropRegressor()).__sklearn_tags__()
+        tags.input_tags, tags.target_tags = of_members.input_tags, of_members.target_tags
         return tags
-
-
-def is_whole(fitted):
-    """Whether a member was trained to its end."""
-    return fitted is not None and fitted.history.ended_by != "interrupted"
-
-
-def whole_members(fitted):
-    """The numbers of those that were trained to their end; if none was, of those that were begun.
-
-    A member whose step size has not come down yet is worse than the others by more than their mean
-    gains from it.
-    """
-    kept = [number for number, each in enumerate(fitted) if is_whole(each)]
-    kept = kept or [number for number, each in enumerate(fitted) if each is not None]
-    if not kept:
-        raise KeyboardInterrupt
-    return kept
-
-
-def shared_out(weights, n_members):
-    """The number of each member's kind: of two kinds as many of either, and of an odd number one
-    more of that with the larger weight."""
-    n_second = 0
-    if len(weights) == 2:
-        n_second = (n_members + int(weights[1] > weights[0])) // 2
-    return np.repeat([0, 1], [n_members - n_second, n_second])
-
-
-def weights_of(kinds, weights):
-    """The weight of each member, of the number of its kind and the weight of each kind, which is
-    shared by its members."""
-    weights = weights[kinds] / np.bincount(kinds)[kinds]
-    return weights / weights.sum()
 
 
 def member_of(one, fitted, seed):

@@ -1,7 +1,9 @@
-"""`BackpropRegressor`: its parameters, validation, learned attributes."""
+"""`BackpropRegressor`: its parameters, and what can be done with it."""
 
 from contextlib import contextmanager
 from copy import copy
+from functools import cache
+from inspect import signature
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -9,32 +11,35 @@ import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.metrics import get_scorer_names
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._param_validation import (
+    Interval,
+    Options,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp import callers, encodings, endings, inputs, moving, parameters, persistence, scaling
+from fastbp.attributes import Learned
 from fastbp.export.methods import Exported
 from fastbp.fitting import windows
-from fastbp.fitting.fit import Table, fit, precision_of
+from fastbp.fitting.fit import fit
 from fastbp.fitting.fullbatch import loss_and_gradient
-from fastbp.fitting.loop import RESTART_DIVISOR, jacobian, predictions
+from fastbp.fitting.predicting import jacobian, predictions
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.fitting.settings import settings_of
 from fastbp.fitting.solvers import SOLVERS
+from fastbp.importance import Important
 from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
-from fastbp.kernels.formulas.losses import LINKS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.formulas.network import without_inputs
 from fastbp.kernels.machine.compile import ctrl_c_waits
 from fastbp.kernels.training.surrogate import function_of_row
+from fastbp.showing import Described
 
 #: Rows predicted in one call of a kernel.
 ROWS_AT_A_TIME = 2**20
-
-
-#: What is known of the columns of X.
-OF_COLUMNS = ("n_features_in_", "feature_names_in_")
 
 
 def documented(cls):
@@ -63,25 +68,16 @@ def _makes_steps(model):
     return True
 
 
-def _learnt_list(name):
-    """A learned attribute that is a part of what has been learnt, and can be replaced."""
-
-    def get(self):
-        if "_learnt" not in vars(self):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute '{name}_'")
-        return self._learnt.given_away(name)
-
-    def replace(self, arrays):
-        get(self)  # or an error
-        arrays = parameters.as_floats(arrays, f"{name}_")
-        self._learnt = self._learnt._replace(**{name: arrays}, packed=None)
-
-    return property(get, replace)
-
-
 @documented
 class BackpropRegressor(
-    persistence.Saved, Exported, CallbackSupportMixin, inputs.Scored, BaseEstimator
+    Learned,
+    persistence.Saved,
+    Exported,
+    CallbackSupportMixin,
+    inputs.Scored,
+    Important,
+    Described,
+    BaseEstimator,
 ):
     """Neural-network regression, trained by backpropagation in compiled kernels.
 
@@ -219,8 +215,10 @@ class BackpropRegressor(
         predicts with the epoch's weights, and `sample_weight`, if there are any and it takes them.
         "loss" and "r2" are compiled, others cost a prediction and what they compute in each epoch.
         (The trials of "refit" compare losses.)
-    beta_1, beta_2 : float, default=0.9, 0.95
-        Of "adam": decay of its running means of the gradient and its square.
+    beta_1 : float, default=0.9
+        Of "adam": decay of its running mean of the gradient.
+    beta_2 : float, default=0.95
+        Of "adam": decay of its running mean of the gradient's square.
     epsilon : float, default=1e-8
         Of "adam".
     n_iter_no_change : int, default=20
@@ -284,6 +282,12 @@ class BackpropRegressor(
         "gamma".
     kernel_ : str
         The kernel that trained, a name of `fastbp.kernels.training.kernels.KERNELS`.
+    feature_importances_ : ndarray of shape (n_features_in_,)
+        How much predictions depend on each column, for what selects columns: the mean of |∂ŷ/∂x|
+        times the deviation of x, over rows drawn from normal distributions of the columns' means
+        and deviations (with ``standardize=False``, of 0 and 1), as shares that sum to 1. It is of
+        the network, not of the data: columns that tell the same share what they tell.
+        `sklearn.inspection.permutation_importance` looks at rows, and at errors.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         If X had names for its columns.
@@ -395,6 +399,20 @@ class BackpropRegressor(
         del given["self"]
         vars(self).update(given)
 
+    @classmethod
+    @cache
+    def _get_param_names(cls):
+        # A fit asks twice, and reading them off `__init__` is a fifth of what a small one takes.
+        return super()._get_param_names()
+
+    def _validate_params(self):
+        # What is as it was by default is right; there are many of these.
+        given = self.get_params(deep=False).items()
+        given = {name: value for name, value in given if value is not DEFAULTS.get(name)}
+        validate_parameter_constraints(
+            self._parameter_constraints, given, caller_name=type(self).__name__
+        )
+
     # ---------------------------------------------------------------- training
 
     @with_callbacks
@@ -430,15 +448,15 @@ class BackpropRegressor(
         go_on = self.warm_start and hasattr(self, "_learnt")
         columns = copy(self)  # what is said of them is the model's own when it is fitted
         samples = X, y, sample_weight, not go_on
-        table = columns._validate_samples(*samples, may_be_later=True)
+        table = inputs.table_of(columns, *samples, may_be_later=True)
         held_out = None
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together.")
         if X_val is None and sample_weight_val is not None:
             raise ValueError("sample_weight_val needs X_val and y_val.")
         if X_val is not None:
-            held_out = columns._validate_samples(
-                X_val, y_val, sample_weight_val, reset=False, n_outputs=table.y.shape[1]
+            held_out = inputs.table_of(
+                columns, X_val, y_val, sample_weight_val, reset=False, n_outputs=table.y.shape[1]
             )
         with columns._said_by_sklearn(samples):
             return self._train(columns, table, held_out, go_on=go_on)
@@ -482,7 +500,7 @@ class BackpropRegressor(
         go_on = hasattr(self, "_learnt")
         columns = copy(self)
         samples = X, y, sample_weight, not go_on
-        table = columns._validate_samples(*samples, may_be_later=True)
+        table = inputs.table_of(columns, *samples, may_be_later=True)
         with columns._said_by_sklearn(samples):
             return self._train(columns, table, None, go_on=go_on, is_partial=True)
 
@@ -492,45 +510,8 @@ class BackpropRegressor(
         try:
             yield
         except windows.NotFinite:
-            copy(self)._validate_samples(*samples)
+            inputs.table_of(copy(self), *samples)
             raise
-
-    def _validate_samples(
-        self, X, y, sample_weight, reset, n_outputs=None, learnt=None, may_be_later=False
-    ):
-        """X, y (n_samples, n_outputs) and weights as a Table, or a clear error; as the parameters
-        have it, or what has been learnt. Whether a large table is of numbers `may_be` looked at
-        `later`."""
-        loss, parameter = self.loss, self.loss_parameter
-        if learnt is not None:
-            loss, parameter = learnt.loss, learnt.loss_parameter
-        omits = self.missing_targets == "omit"
-        # A large table is read once, by who trains on it.
-        later = may_be_later and not omits and windows.is_large(X)
-        X, y, *weights = inputs.samples(
-            self, X, y, sample_weight, reset=reset, omits=omits, all_finite=not later
-        )
-        if np.ndim(parameter):  # an output for each
-            if y.shape[1] > 1:
-                raise ValueError(
-                    f"loss_parameter={parameter} is for a single y, it has {y.shape[1]} columns."
-                )
-            y = np.repeat(y, np.size(parameter), axis=1)
-        n_outputs = n_outputs or (y.shape[1] if reset else self.n_outputs_)
-        if y.shape[1] != n_outputs:
-            raise ValueError(f"y has {y.shape[1]} outputs, {n_outputs} are expected.")
-        lowest, above = LINKS[LOSSES[loss].link].lowest, LOSSES[loss].above
-        if later and not np.isfinite(y.min()):
-            inputs.samples(self, X, y, None, reset=reset)  # which says so
-        if y.min() < lowest or y.min() <= above:
-            allowed = f"none may be below {lowest:g}" if above < lowest else "all must be above 0"
-            raise ValueError(
-                f"Some values of y are out of the range of the loss {loss!r}: the least is "
-                f"{y.min():g}, and {allowed}."
-            )
-        if may_be_later and y.dtype.kind != "f" and windows.is_large(X):  # windows take floats
-            y = y.astype(precision_of(y))
-        return Table(X, y, *weights, not later)
 
     def _train(self, columns, table, held_out, *, go_on, is_partial=False):
         """Everything that `fit` and `partial_fit` share, on samples that `columns` validated."""
@@ -565,71 +546,6 @@ class BackpropRegressor(
         settings.model = self  # for scorers
         return settings
 
-    def _note(self, columns, fitted, go_on, validated):
-        """The learned attributes: what happened, and what predicts.
-
-        Another thread may be predicting: whoever reads `_learnt`, and finds it there afterwards,
-        has read in between what goes with it.
-        """
-        history, before = fitted.history, vars(self) if go_on else {}
-        settings, pilot = fitted.settings, fitted.pilot
-        self.max_iter_, self.batch_size_ = settings.max_iter, settings.batch_size
-        self.weight_decay_ = settings.weight_decay
-        self.learning_rate_init_ = settings.learning_rate_init / RESTART_DIVISOR**history.restarts
-        self._optimizer = fitted.optimizer
-        known = {name: value for name, value in vars(columns).items() if name in OF_COLUMNS}
-        vars(self).update(  # at once
-            known,
-            _learnt=fitted.learnt,
-            n_layers_=len(fitted.learnt.coefs) + 1,
-            n_outputs_=fitted.learnt.n_outputs,
-            out_activation_=fitted.learnt.link.out_activation,
-        )
-        if "feature_names_in_" not in known:
-            vars(self).pop("feature_names_in_", None)
-        if not go_on:
-            vars(self).pop("columns_", None)  # of the table of a pipeline
-        self.kernel_ = history.kernel
-        self.n_iter_ = len(history.losses)
-        self.t_ = before.get("t_", 0) + self.n_iter_ * fitted.n_samples
-        self.loss_curve_ = _longer(before.get("loss_curve_"), history.losses)
-        self.loss_ = history.losses[-1]
-        self.best_loss_ = None
-        if not settings.holds_out:
-            least = before.get("best_loss_")
-            self.best_loss_ = min(history.losses if least is None else [least, *history.losses])
-        self.validation_scores_ = self.validation_loss_curve_ = self.best_validation_score_ = None
-        if validated:
-            scores, best = history.validation_scores, before.get("best_validation_score_")
-            losses = before.get("validation_loss_curve_")
-            self.validation_scores_ = _longer(before.get("validation_scores_"), scores)
-            self.validation_loss_curve_ = _longer(losses, history.validation_losses)
-            if not settings.by_loss:
-                self.best_validation_score_ = max(scores if best is None else [best, *scores])
-            else:
-                best = int(np.argmin(self.validation_loss_curve_))
-                self.best_validation_score_ = self.validation_scores_[best]
-        elif pilot is not None:
-            self.validation_scores_ = pilot.validation_scores
-            self.validation_loss_curve_ = pilot.validation_losses
-
-    # ---------------------------------------------------------------- the weights
-
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "_learnt")
-
-    @property
-    def _scaling(self):
-        """That of `standardize`, or None."""
-        return self._learnt.scaling
-
-    coefs_ = _learnt_list("coefs")
-    intercepts_ = _learnt_list("intercepts")
-
-    @property
-    def encoding_(self):
-        return self._learnt.encoding_names
-
     # ------------------------------------------------------------- prediction
 
     def predict(self, X):
@@ -653,16 +569,6 @@ class BackpropRegressor(
             for rows in scaling.slices(X.shape[0], learnt.rows_at_a_time(ROWS_AT_A_TIME, X)):
                 predictions(model, learnt.columns(X[rows]), y[rows], self.n_threads)
         return y.ravel() if n_outputs == 1 else y
-
-    def _learnt_of(self, X):
-        """What has been learnt, and X validated for it: of one and the same fit, whatever other
-        threads do with the model meanwhile."""
-        check_is_fitted(self)
-        while True:
-            learnt = self._learnt
-            validated = inputs.rows(self, X)
-            if self._learnt is learnt:
-                return learnt, validated
 
     def predict_jacobian(self, X):
         """The derivative of each prediction by each column of X: how far y goes with x, row by row.
@@ -695,11 +601,6 @@ class BackpropRegressor(
         for rows in scaling.slices(X.shape[0], at_a_time):
             J[rows] = jacobian(learnt, X[rows])
         return J[:, 0] if learnt.n_outputs == 1 else J
-
-    @property
-    def _levels(self):
-        """Of the quantiles that are predicted, if they are several."""
-        return self._learnt.loss_parameter if self._learnt.rising else None
 
     def encode(self, X):
         """The columns that the first layer sees: those of X, then encoded ones.
@@ -792,7 +693,7 @@ class BackpropRegressor(
         check_is_fitted(self)
         of_now = copy(self)  # another thread may be fitting
         learnt = of_now._learnt
-        table = of_now._validate_samples(X, y, sample_weight, reset=False, learnt=learnt)
+        table = inputs.table_of(of_now, X, y, sample_weight, reset=False, learnt=learnt)
         by_entries = learnt.encoding is None and table.is_by_entries
         net, real = learnt.network(trained=True), np.dtype(np.float64)
         net = without_inputs(net) if by_entries else net
@@ -847,13 +748,10 @@ class BackpropRegressor(
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        tags.target_tags.multi_output = True
+        tags.target_tags.multi_output = not np.ndim(self.loss_parameter)  # else levels of one
         return tags
 
 
-def _longer(before, values):
-    """A curve, gone on with in place: its length costs nothing."""
-    if before is None:
-        return values
-    before.extend(values)
-    return before
+DEFAULTS = {
+    name: parameter.default for name, parameter in signature(BackpropRegressor).parameters.items()
+}

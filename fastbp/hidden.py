@@ -8,7 +8,7 @@ from fastbp import parameters
 from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
 
 #: Rows that units are looked at with, at most.
-ROWS = 256
+ROWS, VALUES = 256, 2**20
 
 #: σ′ is the difference quotient across so much of z, here where it needs no more digits.
 STEP = 1e-4
@@ -55,8 +55,9 @@ class Finding(NamedTuple):
 
 
 def some_rows(table):
-    """A few of a table's rows, evenly spread."""
-    return table.rows(slice(None, None, -(-len(table.y) // ROWS)))
+    """A few of a table's rows, evenly spread; of a wide one, which may be sparse, fewer."""
+    n_rows = int(np.clip(VALUES / table.X.shape[1], 16, ROWS))
+    return table.rows(slice(None, None, -(-len(table.y) // n_rows)))
 
 
 def look(learnt, table):
@@ -65,7 +66,7 @@ def look(learnt, table):
     Parameters
     ----------
     learnt : fastbp.fitting.learnt.Learnt
-    table : fastbp.fitting.fit.Table
+    table : Table
         Of a few rows.
     """
     units = learnt.scaling

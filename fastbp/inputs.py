@@ -16,6 +16,10 @@ from sklearn.utils.validation import (
 )
 
 from fastbp import entries, scaling
+from fastbp.fitting import windows
+from fastbp.fitting.table import Table, precision_of
+from fastbp.kernels.formulas.losses import LINKS
+from fastbp.kernels.formulas.losses import TABLE as LOSSES
 
 #: What stands for a moment or a duration in an array of objects. (A datetime is a date.)
 TEMPORAL = (date, time, timedelta, np.datetime64, np.timedelta64)
@@ -61,6 +65,43 @@ def is_valid(model, X):
         return bool(np.isfinite(np.add.reduce(X, axis=None)))
 
 
+def table_of(model, X, y, sample_weight, reset, n_outputs=None, learnt=None, may_be_later=False):
+    """X, y (n_samples, n_outputs) and weights as a Table, or a clear error; as the parameters of a
+    `BackpropRegressor` have it, or what has been learnt. Whether a large table is of numbers
+    `may_be` looked at `later`."""
+    loss, parameter = model.loss, model.loss_parameter
+    if learnt is not None:
+        loss, parameter = learnt.loss, learnt.loss_parameter
+    omits = model.missing_targets == "omit"
+    # A large table is read once, by who trains on it.
+    later = may_be_later and not omits and windows.is_large(X)
+    X, y, *weights = samples(
+        model, X, y, sample_weight, reset=reset, omits=omits, all_finite=not later
+    )
+    if np.ndim(parameter):  # an output for each
+        if y.shape[1] > 1:
+            raise ValueError(
+                f"loss_parameter={parameter} is for a single y, it has {y.shape[1]} columns."
+            )
+        y = np.repeat(y, np.size(parameter), axis=1)
+    n_outputs = n_outputs or (y.shape[1] if reset else model.n_outputs_)
+    if y.shape[1] != n_outputs:
+        raise ValueError(f"y has {y.shape[1]} outputs, {n_outputs} are expected.")
+    lowest, above = LINKS[LOSSES[loss].link].lowest, LOSSES[loss].above
+    least = y.min() if y.size else np.inf
+    if later and not np.isfinite(least):
+        samples(model, X, y, None, reset=reset)  # which says so
+    if least < lowest or least <= above:
+        allowed = f"none may be below {lowest:g}" if above < lowest else "all must be above 0"
+        raise ValueError(
+            f"Some values of y are out of the range of the loss {loss!r}: the least is "
+            f"{least:g}, and {allowed}."
+        )
+    if may_be_later and y.dtype.kind != "f" and windows.is_large(X):  # windows take floats
+        y = y.astype(precision_of(y))
+    return Table(X, y, *weights, not later)
+
+
 def samples(model, X, y, sample_weight, *, reset, omits=False, all_finite=True):
     """X, y of shape (n_samples, n_outputs), weights of samples in float64 or None, and weights of
     outputs, as y, if these differ, or None; or a clear error.
@@ -72,10 +113,10 @@ def samples(model, X, y, sample_weight, *, reset, omits=False, all_finite=True):
         check_values(values, name)
     kinds = {"accept_sparse": "csr", "multi_output": True, "y_numeric": True, "dtype": FLOATS}
     with large_numbers():
-        y, is_there = present(y) if omits else (y, None)
+        y, is_there = present(y) if omits and y is not None else (y, None)
         with nullcontext() if all_finite else config_context(assume_finite=True):
             X, y = validate_data(model, X, y, **kinds, reset=reset)
-        if np.ndim(sample_weight) == 2:
+        if np.asarray(sample_weight).ndim == 2:
             sample_weight = weights_by_output(sample_weight, y)
         elif sample_weight is not None:
             sample_weight = _check_sample_weight(
@@ -83,6 +124,8 @@ def samples(model, X, y, sample_weight, *, reset, omits=False, all_finite=True):
             )
     if sparse.issparse(X):
         X = entries.without_duplicates(X)
+    if sparse.issparse(y):
+        y = y.toarray()
     if y.dtype.kind not in "biuf":
         raise ValueError(f"y must be numeric, it has dtype {y.dtype}.")
     if y.ndim == 2 and y.shape[1] == 1:
@@ -247,10 +290,10 @@ class Scored(RegressorMixin):
         if not hasattr(self, "missing_targets"):  # an ensemble
             one = self.estimators_[0]
         omits = one.missing_targets == "omit"
-        if not omits and np.ndim(sample_weight) < 2:
+        if not omits and np.asarray(sample_weight).ndim < 2:
             return score_of(y, predicted, sample_weight, self._levels)
         y, is_there = present(check_values(y, "y")) if omits else (np.asarray(y), None)
-        if np.ndim(sample_weight) == 2:
+        if np.asarray(sample_weight).ndim == 2:
             sample_weight = weights_by_output(sample_weight, y)
         elif sample_weight is not None:
             sample_weight = np.asarray(check_values(sample_weight, "sample_weight"))
@@ -262,11 +305,20 @@ class Scored(RegressorMixin):
         return float(np.mean(scores))
 
 
+def array_of(A):
+    """As NumPy has it; what is no array to NumPy, as it is, for scikit-learn to say so."""
+    array = np.asarray(A)
+    return array if array.ndim else A
+
+
+def are_numbers(A):
+    return isinstance(A, np.ndarray) and A.dtype.kind in "fiub" and bool(np.isfinite(A).all())
+
+
 def score_of(y, predicted, sample_weight=None, levels=None):
     """scikit-learn's R², or the mean D² of quantiles, for y and weights of any magnitude."""
-    predicted, y = np.asarray(predicted, np.float64), np.asarray(check_values(y, "y"))
-    are_numbers = y.dtype.kind in "fiub" and y.size == predicted.size and np.isfinite(y).all()
-    if levels is None and are_numbers:
+    predicted, y = np.asarray(predicted, np.float64), array_of(check_values(y, "y"))
+    if levels is None and are_numbers(y) and y.shape in (predicted.shape, (len(predicted), 1)):
         # Squares neither overflow nor vanish, and equal numbers have themselves for mean.
         y = y.astype(np.float64).reshape(predicted.shape)
         constant = y.min(axis=0) == y.max(axis=0)
@@ -274,8 +326,8 @@ def score_of(y, predicted, sample_weight=None, levels=None):
         unit = np.ldexp(1.0, np.frexp(max(np.abs(y).max(), np.abs(predicted).max()))[1] - 1)
         y, predicted = y / unit, predicted / unit
     if sample_weight is not None:
-        sample_weight = np.asarray(check_values(sample_weight, "sample_weight"))
-        if sample_weight.dtype.kind in "fiub" and np.isfinite(sample_weight).all():
+        sample_weight = array_of(check_values(sample_weight, "sample_weight"))
+        if are_numbers(sample_weight) and (sample_weight >= 0).all():
             sample_weight = scaling.relative(sample_weight)
     with large_numbers():
         if levels is None:

@@ -10,8 +10,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbp import parameters
 from fastbp.fitting.learnt import Learnt, Packed
-from fastbp.fitting.loop import OptimizerState
 from fastbp.fitting.settings import BATCH_SIZE, settings_of
+from fastbp.fitting.state import OptimizerState
 from fastbp.fitting.trials import new_seed
 
 #: With these a BackpropRegressor behaves as an MLPRegressor.

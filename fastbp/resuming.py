@@ -6,8 +6,7 @@ from numbers import Real
 import numpy as np
 
 from fastbp import parameters
-from fastbp.fitting.fit import Ahead
-from fastbp.fitting.loop import OptimizerState
+from fastbp.fitting.state import Ahead, OptimizerState
 from fastbp.kernels.formulas.network import n_parameters
 from fastbp.kernels.formulas.optimizers import TABLE as OPTIMIZERS
 from fastbp.kernels.training.records import STATE

@@ -41,6 +41,23 @@ LIKELY = (
     "dropout",
 )
 
+#: The tests of modules that have none of their own name.
+TESTS_OF = {
+    "attributes": "estimator",
+    "begun": "rounds",
+    "committee": "ensemble",
+    "contest": "mixture",
+    "divergence": "training",
+    "ground": "following",
+    "history": "training",
+    "loop": "training",
+    "predicting": "estimator",
+    "prepared": "windows",
+    "scores": "rounds",
+    "state": "training",
+    "turns": "rounds",
+}
+
 
 class Fault(NamedTuple):
     name: str
@@ -89,7 +106,7 @@ def verdict_on(fault, folder):
             rest = [quick]
         else:
             wing = Path(fault.file).parent.name
-            own = [f"tests/test_{name}.py" for name in (stem, wing, *LIKELY)]
+            own = [f"tests/test_{name}.py" for name in (stem, TESTS_OF.get(stem), wing, *LIKELY)]
             first = list(dict.fromkeys(test for test in own if (folder / test).exists()))
             rest = [f"--ignore={test}" for test in first]
         rest += ["tests", "--ignore=tests/test_plant_faults.py"]

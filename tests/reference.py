@@ -159,9 +159,9 @@ def reported_share(loss, n_outputs):
 class Dropout:
     """Masks of a training: 0 for a unit that is left out, else 1/(1 − p).
 
-    Of 64 bits that are splitmix64's mixing of the epoch's key, the unit's number among the hidden
-    ones and the sample's place in the epoch's order, the upper half says whether it is kept; the
-    first epoch's key is such a number of the seed, and each other one of the key before it.
+    Of 64 bits that are splitmix64's mixing of the epoch's key, the number of the hidden unit, and
+    the sample's place in the epoch's order, the upper half says whether it is kept; the first
+    epoch's key is such a number of the seed, and each other one of the key before it.
     """
 
     def __init__(self, rates, seed):

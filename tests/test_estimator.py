@@ -103,7 +103,6 @@ BAD_SAMPLES = {
     "digits as target": ((X, Y.astype(str)), "y must be numeric"),
     "objects as target": ((X, np.array(["fast", "slow"] * 10, object)), "could not convert"),
     "dates as target": ((X, np.arange(20).astype("M8[s]")), "y holds dates"),
-    "a sparse y": ((X, sparse.csr_array(Y[:, None])), "dense"),
     "negative weights": ((X, Y, -np.ones(20)), "[Nn]egative"),
     "weights all zero": ((X, Y, np.zeros(20)), "at least one non-zero"),
     "too few weights": ((X, Y, np.ones(19)), "sample_weight"),

@@ -46,7 +46,7 @@ def test_the_scaling_is_that_of_all_rows_so_far(first, size, weighted, stream):
         units, seen = model._scaling, model._learnt.seen
         assert_allclose(seen.weight, np.max(peers[0].n_samples_seen_), rtol=1e-14)
         of_peer = [a for p in peers for a in (p.mean_, np.sqrt(p.var_))]
-        for got, expected, atol in zip(seen[1:], of_peer, (0, 1e-9, 0, 1e-9), strict=True):
+        for got, expected, atol in zip(seen[1:5], of_peer, (0, 1e-9, 0, 1e-9), strict=True):
             assert_allclose(got, expected, rtol=1e-6, atol=atol)
         assert_array_equal(units.X_mean, seen.X_mean)
         assert units.X_scale[2] == 7
@@ -255,7 +255,7 @@ def test_a_file_that_does_not_say_what_was_seen_keeps_its_scaling(stream, tmp_pa
     X, y, _ = stream
     model = founding((3,), **STILL).partial_fit(X, y)
     model.save(tmp_path / "model.npz")
-    names = [f"seen_{name}" for name in scaling.Seen._fields]
+    names = [f"seen_{name}" for name in scaling.Seen._fields[:5]]
     rewritten(tmp_path / "model.npz", lambda _, arrays: [arrays.pop(name) for name in names])
     loaded = BackpropRegressor.load(tmp_path / "model.npz")
     for one, other in zip(loaded.partial_fit(2 * X, y)._scaling, model._scaling, strict=True):

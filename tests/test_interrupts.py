@@ -19,8 +19,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from test_training import QUICK, Watcher, assert_same_fit
 
-from fastbp import BackpropEnsembleRegressor, estimator, inputs
-from fastbp.fitting import fullbatch, interrupts, lbfgs, loop, plan, solvers
+from fastbp import BackpropEnsembleRegressor, attributes, estimator, inputs
+from fastbp.fitting import fullbatch, interrupts, lbfgs, loop, plan, predicting, solvers
 from fastbp.fitting.interrupts import CtrlC
 from fastbp.kernels.machine.threads import CALLED_OFF
 from fastbp.kernels.machine.vectors import INTERPRETED
@@ -82,7 +82,7 @@ def test_ctrl_c_ends_a_long_call_of_fit(n_threads, table, listening, calls, monk
 def test_ctrl_c_ends_a_long_prediction(method, in_callback, table, listening, monkeypatch):
     """That of a callback, too, whose fit hears the signal."""
     model = founding(**QUICK, max_iter=1).fit(*table)
-    module = {"predict": loop, "loss_gradient": fullbatch}[method]
+    module = {"predict": predicting, "loss_gradient": fullbatch}[method]
     monkeypatch.setattr(module, method, long(getattr(module, method), iter(range(100)), 1))
     arguments = table if method == "loss_gradient" else table[:1]
     with pytest.raises(KeyboardInterrupt):
@@ -109,7 +109,7 @@ def test_kernels_leave_what_was_called_off(dtype, table, monkeypatch):
         return run
 
     before = model.predict(X)
-    monkeypatch.setattr(loop, "predict", off(loop.predict))
+    monkeypatch.setattr(predicting, "predict", off(predicting.predict))
     monkeypatch.setattr(estimator.np, "empty", lambda *a: np.zeros(*a) + 7)
     assert_array_equal(model.predict(X), np.full(len(X), 7.0, before.dtype))
     monkeypatch.undo()
@@ -167,7 +167,7 @@ def test_ctrl_c_leaves_no_attributes_of_two_models(table, ctrl_c_is_heard, monke
     X, y = table
     model = founding(**QUICK, max_iter=3).fit(X[:, :2], y)
     new = founding(**QUICK, max_iter=2).fit(X, y)
-    monkeypatch.setattr(estimator, "_longer", lambda _, values: press() or values)
+    monkeypatch.setattr(attributes, "_longer", lambda _, values: press() or values)
     with pytest.raises(KeyboardInterrupt):  # which waits until all is noted
         model.set_params(max_iter=2).fit(X, y)
     assert_same_fit(model, new)

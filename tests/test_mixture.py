@@ -9,8 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor, encodings
-from fastbp import ensemble as module
-from fastbp.fitting import fit, members, mixture, trials
+from fastbp.fitting import committee, contest, members, mixture, trials
 
 BOTH = encodings.NAMES
 
@@ -54,7 +53,7 @@ def given(monkeypatch):
 
     def set_to(of_mixture, alone=1.0):
         monkeypatch.setattr(
-            fit.mixture, "share_of_second", lambda *_, mixes: of_mixture if mixes else alone
+            mixture, "share_of_second", lambda *_, mixes: of_mixture if mixes else alone
         )
 
     return set_to
@@ -158,19 +157,20 @@ def test_a_plain_network_is_the_same_whether_the_other_was_tried_or_not(given, t
 def test_both_are_tried_on_the_same_rows_held_out(table, monkeypatch):
     searches, run = [], trials.Search.run
     monkeypatch.setattr(trials.Search, "run", lambda search: searches.append(search) or run(search))
-    single(encoding="auto").fit(*table)
+    single(encoding="auto", alpha=1e-3).fit(*table)
     plain, encoded = searches
     assert (plain.task.encoding, encoded.task.encoding.names) == (None, BOTH)
     assert plain.parts is encoded.parts
     for found in (search.task.settings for search in searches):
         assert (found.batch_size, found.one_row) == (60, plain.task.settings.one_row)
+        assert_allclose(found.alpha, 1e-3 / table[1].var(), rtol=0.1)  # in units of training
 
 
 def test_their_predictions_there_are_those_of_the_networks(table, monkeypatch):
     X, y = table
     asked = []
     monkeypatch.setattr(
-        fit.mixture, "share_of_second", lambda *given, mixes: asked.append(given) or 0.0
+        mixture, "share_of_second", lambda *given, mixes: asked.append(given) or 0.0
     )
     model = single(encoding="auto", max_iter=100).fit(X, y)
     plain, encoded, targets, weight, *_ = asked[0]
@@ -219,7 +219,7 @@ def test_an_encoded_network_that_diverges_is_left(given, table, monkeypatch):
     assert single(encoding="auto").fit(*table).encoding_ == ()
 
 
-@pytest.mark.parametrize(("where", "name"), [(trials.Search, "run"), (fit, "contest")])
+@pytest.mark.parametrize(("where", "name"), [(trials.Search, "run"), (contest, "contest")])
 def test_after_ctrl_c_while_they_are_compared_there_is_the_plain_trials_network(
     where, name, table, monkeypatch
 ):
@@ -227,7 +227,7 @@ def test_after_ctrl_c_while_they_are_compared_there_is_the_plain_trials_network(
     real = getattr(where, name)
 
     def interrupted(*given):
-        if where is fit or given[0].task.encoding:
+        if where is contest or given[0].task.encoding:
             raise trials.Interrupted(*5 * [None])
         return real(*given)
 
@@ -279,15 +279,15 @@ def test_members_have_the_encodings_that_their_networks_ask_for(given, table):
 )
 def test_kinds_are_shared_out_and_their_weights_too(weights, n_members, kinds, expected):
     weights = np.array(weights)
-    assert_array_equal(module.shared_out(weights, n_members), kinds)
-    assert_allclose(module.weights_of(np.array(kinds), weights), expected)
+    assert_array_equal(committee.shared_out(weights, n_members), kinds)
+    assert_allclose(committee.weights_of(np.array(kinds), weights), expected)
 
 
 def test_of_members_that_are_left_the_kinds_keep_their_weights():
     weights = np.array([0.8, 0.2])
-    assert_allclose(module.weights_of(np.array([0, 0, 1]), weights), [0.4, 0.4, 0.2])
-    assert_allclose(module.weights_of(np.array([0, 0]), weights), [0.5, 0.5])
-    assert_allclose(module.weights_of(np.array([1]), weights), [1.0])
+    assert_allclose(committee.weights_of(np.array([0, 0, 1]), weights), [0.4, 0.4, 0.2])
+    assert_allclose(committee.weights_of(np.array([0, 0]), weights), [0.5, 0.5])
+    assert_allclose(committee.weights_of(np.array([1]), weights), [1.0])
 
 
 @numba.njit

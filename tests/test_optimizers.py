@@ -8,8 +8,8 @@ import reference
 from founding import founding
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastbp.fitting.loop import OptimizerState
 from fastbp.fitting.plan import recipe_of
+from fastbp.fitting.state import OptimizerState
 from fastbp.kernels.formulas import optimizers
 from fastbp.kernels.formulas.network import n_parameters, network
 from fastbp.kernels.formulas.optimizers import OPTIMIZERS, TABLE

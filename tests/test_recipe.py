@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor
-from fastbp.fitting import loop, recipe, trials
+from fastbp.fitting import divergence, recipe, trials
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.kernels.formulas.activations import ACTIVATIONS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
@@ -83,7 +83,7 @@ def test_below_its_bound_plain_descent_converges_and_beyond_it_diverges(params, 
     given |= {"learning_rate": "constant", "max_iter": 3000, "n_iter_no_change": np.inf}
     fit = founding((), **given, learning_rate_init=0.99 * bound / curvature).fit(X, y)
     assert fit.loss_ < 0.1 * fit.loss_curve_[0]
-    monkeypatch.setattr(loop, "RESTARTS", 0)
+    monkeypatch.setattr(divergence, "RESTARTS", 0)
     with pytest.raises(ValueError, match="diverged"):
         founding((), **given, learning_rate_init=1.3 * bound / curvature).fit(X, y)
     curvature = recipe.curvature([np.zeros((3, 1))], [np.zeros(1)], [], X, batch_size=64)
@@ -322,7 +322,7 @@ def test_what_troubles_networks_is_learnt(trouble):
 @pytest.mark.parametrize("trouble", ["a long wave", "a thousand units", "six layers"])
 def test_a_plain_start_fails_on_it(trouble, monkeypatch):
     """Else the test above says nothing."""
-    monkeypatch.setattr(loop, "RESTARTS", 0)
+    monkeypatch.setattr(divergence, "RESTARTS", 0)
     X, y, params = TROUBLES[trouble]
     try:
         score = founding(**{"random_state": 0} | params).fit(X, y).score(X, y)
@@ -518,7 +518,7 @@ def test_hinges_that_died_are_tried_with_a_smaller_step(seed, monkeypatch):
     y = np.maximum(X @ [1.0, 2.0], 0) - np.maximum(X @ [-1.0, 1.0] + 0.5, 0)
     model = BackpropRegressor((2,), "relu", solver="sgd", random_state=seed)
     assert model.fit(X, y).score(X, y) > 0.5
-    assert model.loss_ < loop.NOTHING
+    assert model.loss_ < divergence.NOTHING
 
 
 def test_a_step_that_was_given_is_kept_where_nothing_is_learnt():

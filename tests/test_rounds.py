@@ -13,9 +13,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fastbp import BackpropRegressor, scaling
 from fastbp.dask import DaskBackpropRegressor, table_of, tables_in
-from fastbp.fitting import rounds
-from fastbp.fitting.fit import Table
+from fastbp.fitting import begun, rounds
 from fastbp.fitting.parts import Here, all_merged, every, joined, known, measured, split
+from fastbp.fitting.table import Table
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal([10, -2, 0], [3, 0.5, 1], (230, 3))
@@ -245,7 +245,7 @@ def test_each_part_sets_its_own_rows_aside():
 
 
 def test_a_large_table_is_not_searched_and_its_sample_is_not_all_of_it(monkeypatch):
-    monkeypatch.setattr(rounds, "SEARCHED", 100)
+    monkeypatch.setattr(begun, "SEARCHED", 100)
     monkeypatch.setattr(scaling, "step_of_rows", lambda n, n_columns: 2)
     model = fit_in([100], **QUICK | {"early_stopping": "refit", "max_iter": "auto"})
     assert model.validation_scores_ is None

@@ -13,7 +13,7 @@ from founding import founding
 from joblib import Parallel, delayed
 from numpy.testing import assert_array_equal
 
-from fastbp.fitting import loop, plan, team
+from fastbp.fitting import loop, plan, predicting, team
 from fastbp.fitting.team import Team
 from fastbp.kernels.machine.threads import CALLED_OFF, CROWDED
 
@@ -161,7 +161,7 @@ def test_an_exception_in_a_helper_of_a_fit_is_the_callers(monkeypatch, no_thread
 def test_what_a_helper_of_predict_fails_to_compute_is_not_returned(monkeypatch, no_thread_is_left):
     X = np.random.default_rng(0).normal(size=(1300, 9))
     model = founding(**BUSY | {"max_iter": 1}, n_threads=2).fit(X, X[:, 0])
-    monkeypatch.setattr(loop, "predict", failing_in_helpers(loop.predict))
+    monkeypatch.setattr(predicting, "predict", failing_in_helpers(predicting.predict))
     with pytest.raises(OSError, match="No space"):
         model.predict(X)
 
@@ -182,7 +182,7 @@ def test_kernels_are_compiled_before_threads_start(monkeypatch):
     monkeypatch.setattr(
         loop, "kernel_for", lambda *_: real(*_)._replace(train=noting(real(*_).train))
     )
-    monkeypatch.setattr(loop, "predict", noting(loop.predict))
+    monkeypatch.setattr(predicting, "predict", noting(predicting.predict))
     model = founding(**BUSY | {"max_iter": 1}, n_threads=2).fit(X, X[:, 0])
     assert calls[0] == 1 and set(calls[1:]) == {2}
     calls.clear()

@@ -11,7 +11,9 @@ from founding import founding
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
-from fastbp.fitting.loop import History, _Loop
+from fastbp import BackpropRegressor
+from fastbp.fitting.history import History
+from fastbp.fitting.loop import _Loop
 
 QUICK = {"hidden_layer_sizes": (4,), "n_iter_no_change": np.inf, "random_state": 0}
 
@@ -212,6 +214,18 @@ def test_a_diverging_fit_names_the_epoch_and_the_step_size(verbose, dtype, table
     with pytest.raises(ValueError, match=r"diverged.*epoch \d+.*learning_rate_init.*123"):
         model.fit(X, y)
     assert not hasattr(model, "coefs_")
+
+
+def test_a_training_that_is_too_short_to_learn_has_not_diverged():
+    """The rows that are looked at after it have a greater loss than all, and had at first."""
+    random = np.random.default_rng(0)
+    X = random.normal(size=(300, 3))
+    y = np.abs(np.sin(X[:, 0]) + 0.1 * random.normal(size=300))
+    params = {"loss": "quantile", "loss_parameter": (0.1, 0.5, 0.9), "early_stopping": False}
+    model = BackpropRegressor(6, max_iter=8, batch_size=64, random_state=1, **params)
+    with pytest.warns(ConvergenceWarning, match="learnt nothing"):
+        model.fit(X, y)
+    assert model.loss_ < model.loss_curve_[0]
 
 
 def test_a_diverging_partial_fit_leaves_the_model_as_it_was(standard_table):

@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fastbp import BackpropRegressor
 from fastbp.fitting import fit, loop, windows
 from fastbp.fitting.settings import settings_of
+from fastbp.fitting.table import Table
 from fastbp.fitting.team import Team
 from fastbp.kernels.training.records import STATE
 from fastbp.kernels.training.windows import PIECE
@@ -84,7 +85,7 @@ def test_an_epoch_takes_every_row_once_and_none_that_is_set_apart(n, every, cut)
     X, y = np.random.default_rng(0).normal(size=(n, 3)), np.arange(float(n))[:, None]
     apart = np.empty(0, np.int64) if every is None else np.arange(1, n, every)
     settings = settings_of(founding(batch_size=BATCH, n_threads=2).get_params())
-    of = windows.Windows(fit.Table(X, y, None), np.float64, None, None, None, apart, settings)
+    of = windows.Windows(Table(X, y, None), np.float64, None, None, None, apart, settings)
     state, there = np.zeros(1, STATE).view(np.recarray)[0], np.setdiff1d(np.arange(n), apart)
     for _ in range(2):
         found, position = [], 0
@@ -103,7 +104,7 @@ def test_a_window_is_a_sample_of_the_whole_table_however_it_is_sorted(cut):
     X, y = np.zeros((10_000, 3)), np.arange(10_000.0)[:, None]
     settings = settings_of(founding(batch_size=BATCH).get_params())
     none, state = np.empty(0, np.int64), np.zeros(1, STATE).view(np.recarray)[0]
-    of, seen = windows.Windows(fit.Table(X, y, None), "f8", None, None, None, none, settings), set()
+    of, seen = windows.Windows(Table(X, y, None), "f8", None, None, None, none, settings), set()
     for position in range(0, 9800, 280):
         rows, _ = of.samples_at(position, state, Team(2))
         counts, _ = np.histogram(rows.y, bins=20, range=(0, 10_000))
@@ -369,7 +370,7 @@ def test_trials_and_held_out_rows_are_capped(monkeypatch, cut):
 def test_windows_are_scaled_as_a_search_has_found_best(cut):
     X, y = samples()
     cut()
-    table, scale = fit.Table(X, y, None), np.array([1.0, 0.1, 0.01])
+    table, scale = Table(X, y, None), np.array([1.0, 0.1, 0.01])
     settings = settings_of(
         founding(batch_size=BATCH, standardize=True, dtype="float64").get_params()
     )

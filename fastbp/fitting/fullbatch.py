@@ -3,8 +3,8 @@
 from contextlib import nullcontext
 
 from fastbp.fitting.interrupts import is_pressed_here
-from fastbp.fitting.loop import OptimizerState
 from fastbp.fitting.plan import aligned_zeros, for_kernels, layout, samples_of
+from fastbp.fitting.state import OptimizerState
 from fastbp.fitting.team import CalledOff, Team
 from fastbp.kernels.formulas.network import is_by_entries, n_parameters, step_flops
 from fastbp.kernels.machine.compile import ctrl_c_waits

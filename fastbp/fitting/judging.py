@@ -38,7 +38,7 @@ def judge_of(settings, learnt, held_out):
     if held_out is None or is_compiled(settings.scoring):
         return None
     scorer = check_scoring(settings.model, settings.scoring)
-    X, y, weight, by_output, _ = held_out
+    X, y, weight, by_output = held_out[:4]
     if by_output is not None:
         raise ValueError(
             f"scoring={settings.scoring!r} can't be told that outputs weigh differently, or are "

@@ -10,10 +10,12 @@ from scipy.optimize import minimize
 from threadpoolctl import ThreadpoolController
 
 from fastbp import scaling
+from fastbp.fitting.divergence import NON_FINITE
 from fastbp.fitting.fullbatch import FullBatch
+from fastbp.fitting.history import History
 from fastbp.fitting.interrupts import CtrlC
-from fastbp.fitting.loop import NON_FINITE, History, predictions
 from fastbp.fitting.plan import samples_of, weights_at
+from fastbp.fitting.predicting import predictions
 from fastbp.fitting.team import CalledOff
 from fastbp.kernels.formulas.losses import LOSSES
 from fastbp.kernels.formulas.network import is_by_entries, n_parameters

@@ -1,168 +1,47 @@
 """The fit loop: epochs in the kernels, decisions between them in Python."""
 
-import math
 import time
 from copy import copy
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
 import numpy as np
 
-from fastbp import encodings, parameters, scaling
-from fastbp.entries import Entries, entries_of
-from fastbp.fitting.interrupts import CtrlC, is_pressed_here
+from fastbp.entries import entries_of
+from fastbp.fitting.divergence import (
+    HOPELESS,
+    HUGE,
+    NOTHING,
+    advice,
+    check_scores,
+    hopeless_loss_of,
+    keeps_the_best,
+    may_be_smaller,
+    smaller_step,
+    some_samples,
+)
+from fastbp.fitting.history import History
+from fastbp.fitting.interrupts import CtrlC
 from fastbp.fitting.judging import name_of
 from fastbp.fitting.plan import (
     LISTENS_FLOPS,
-    aligned,
-    aligned_zeros,
     for_kernels,
-    in_a_row,
     layout,
     nothing_held_out,
-    optimizer_of,
-    row_numbers,
-    rows_of,
     samples_of,
-    shares_of,
-    team_for,
-    weights_at,
+    some_of,
 )
 from fastbp.fitting.schedules import ADAPTIVE_DIVISOR, ADAPTIVE_MINIMUM, SCHEDULES, Epochs
 from fastbp.fitting.settings import loss_with_left
+from fastbp.fitting.state import OptimizerState
 from fastbp.fitting.team import CalledOff, Team
 from fastbp.fitting.windows import Windows
-from fastbp.kernels.formulas.losses import LOSSES, of_outputs
-from fastbp.kernels.formulas.losses import TABLE as LOSS_TABLE
-from fastbp.kernels.formulas.network import n_parameters, network, step_flops, without_inputs
-from fastbp.kernels.formulas.optimizers import TABLE as OPTIMIZERS
-from fastbp.kernels.training.jacobian import jacobian_of_rows
+from fastbp.kernels.formulas.network import n_parameters, network, step_flops
 from fastbp.kernels.training.kernels import kernel_for
-from fastbp.kernels.training.records import STATE, Course, HeldOut
-from fastbp.kernels.training.sparse import SPARSE, predict_sparse
-from fastbp.kernels.training.tiled import TILED, predict
+from fastbp.kernels.training.records import Course
+from fastbp.kernels.training.sparse import SPARSE
 
 #: Seconds that one call of a kernel should last: short enough for Ctrl-C, long enough that
 #: the call itself costs nothing. The epochs of a small table share a call.
 CALL_SECONDS = 0.1
-
-#: A training that diverges begins again with a step size divided by this, so many times.
-RESTART_DIVISOR, RESTARTS = 4.0, 4
-
-#: It has diverged, too, if it ends worse than it began, with so many times what a constant's loss
-#: has more than that of y itself.
-HOPELESS = 1.5
-
-#: Weights that are smaller have a finite loss.
-HUGE = 1e6
-
-#: Samples that are looked at after the last step.
-LOOKED_AT = 256
-
-#: scikit-learn's words for it, that programs may look for.
-NON_FINITE = (
-    "Solver produced non-finite parameter weights. The input data may contain large values and "
-    "need to be preprocessed."
-)
-
-#: The part of that from which on nothing has been learnt.
-NOTHING = 0.995
-
-
-@dataclass
-class OptimizerState:
-    """What an optimiser carries from step to step; a later `partial_fit` goes on with it."""
-
-    name: str
-    memory: np.ndarray
-    state: np.ndarray = field(repr=False)  # (1,) STATE; no recarray, which not everyone can store
-    eta: float
-    began: int  # samples seen before the first step
-    #: With `ema_decay` that of θ after each step, which predicts, and at the end θ itself.
-    average: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
-    theta: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
-    ahead: object = None  # where training goes on from, if that isn't what predicts: see `fit.py`
-    watches: tuple = ()  # what its best figures are of
-
-    def fits(self, settings, theta):
-        """Whether a training with these settings can go on with it.
-
-        It may come from a file, as the model does: nothing of it is believed.
-        """
-        name = optimizer_of(settings)
-        shape, memory, state = (OPTIMIZERS[name].remembers, theta.size), self.memory, self.state
-        alike = (self.name, memory.shape, memory.dtype.newbyteorder("=")) == (
-            name, shape, theta.dtype,
-        )  # fmt: skip
-        is_state = state.shape == (1,) and state.dtype == STATE and state["position"][0] == 0
-        return alike and is_state and bool(np.isfinite(memory).all())
-
-    def copy(self):
-        """The same in memory of its own, as kernels take it: a file's may be read-only."""
-        memory = aligned(self.memory, self.memory.dtype.newbyteorder("="))
-        return replace(self, memory=memory, state=self.state.copy())
-
-    def begin_average(self, settings, theta, average=None, decay_to_t=1.0):
-        """Let the average begin with the first step, or go on."""
-        self.average = self.theta = np.empty(0, theta.dtype)
-        if settings.ema_decay is not None:
-            self.average = aligned(theta if average is None else average, theta.dtype)
-            self.state["decay_to_t"] = decay_to_t
-
-    def remember(self, earlier):
-        """The best figures of a training that this one goes on from, and since when there were
-        none better."""
-        if earlier.state.shape != (1,) or earlier.state.dtype != STATE:  # of a file, perhaps
-            return
-        self.watches = earlier.watches
-        for name in ("best", "best_held_out", "stalled"):
-            self.state[name] = earlier.state[name]
-
-    def watch(self, watches):
-        """Figures of something else are forgotten."""
-        if self.watches != watches:
-            self.watches = watches
-            self.state["best"] = self.state["best_held_out"] = np.inf
-            self.state["stalled"] = 0
-
-    @classmethod
-    def start(cls, settings, theta, seed, began=0):
-        name = optimizer_of(settings)
-        remembers = OPTIMIZERS[name].remembers if name in OPTIMIZERS else 0  # lbfgs is SciPy's
-        memory = aligned_zeros((remembers, theta.size), theta.dtype)
-        state = np.zeros(1, STATE)
-        state["random"] = state["masks"] = seed
-        state["beta_1_to_t"] = state["beta_2_to_t"] = state["decay_to_t"] = 1.0
-        state["best"] = state["best_held_out"] = np.inf
-        optimizer = cls(name, memory, state, settings.learning_rate_init, began)
-        optimizer.begin_average(settings, theta)
-        return optimizer
-
-
-@dataclass
-class History:
-    """What happened, epoch by epoch."""
-
-    losses: list = field(default_factory=list)
-    validation_losses: list = field(default_factory=list)
-    validation_scores: list = field(default_factory=list)
-    seconds: float = 0.0
-    #: Why training ended: "max_iter", "stalled", "callback", "max_time", "interrupted"; lbfgs also
-    #: by "max_fun" or "line search".
-    ended_by: str = "max_iter"
-    kernel: str = ""  # the one that trained
-    restarts: int = 0  # after it had diverged
-    without_dropout: float | None = None  # the loss at the end, with all units, if some are dropped
-
-    @property
-    def last_loss(self):
-        """That of the network, as it predicts, at the end."""
-        return self.losses[-1] if self.without_dropout is None else self.without_dropout
-
-    def forget_after(self, epoch):
-        """Only what happened before this epoch has happened."""
-        for values in (self.losses, self.validation_losses, self.validation_scores):
-            del values[epoch:]
 
 
 def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, seen=0, judge=None):
@@ -214,7 +93,7 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
             if not loop.history.losses:
                 raise
             loop.history.ended_by = "interrupted"
-    loop.check_scores()
+    check_scores(loop.history, settings)
     if ctrl_c.pressed:  # since training last asked
         loop.history.ended_by = "interrupted"
     if settings.dropout and loop.history.ended_by != "interrupted":
@@ -312,7 +191,7 @@ class _Loop:
         """Whether the weights are good for nothing, or were after one of the last epochs: it makes
         no difference how epochs are cut into calls."""
         losses, settings = self.history.losses, self.settings
-        if self.keeps_the_best():
+        if keeps_the_best(settings):
             return False
         wrong = np.flatnonzero(~np.isfinite(losses[-done:]))
         if wrong.size:
@@ -338,40 +217,16 @@ class _Loop:
             worst = max(worst, self.loss_of(some, self.at_first[0]))
         if not is_planned or max(last, after) <= worst:
             return False
-        if last <= worst and after <= self.hopeless_loss_of(some):
-            return False  # they are unlike the others
+        if last <= worst:  # these may be unlike the others
+            hopeless = hopeless_loss_of(some, settings, self.training.recipe.loss_scale)
+            if after <= max(hopeless, self.loss_of(some, self.at_first[0])):
+                return False
         losses[-1] = max(losses[-1], after)
         return True
 
-    def keeps_the_best(self):
-        """Whether a training that diverges ends with the best weights, as MLPRegressor's."""
-        return self.settings.init == "glorot" and self.settings.holds_out
-
     def some_samples(self):
         """Some of them, as if held out; None where none has a weight."""
-        X, y, weight = self.looked_at()
-        weight = weight if weight.size else np.ones(len(y), X.dtype)
-        if not weight.any():
-            return None
-        weight = in_a_row(shares_of(weight))
-        return HeldOut(row_numbers(len(y)), X, y, weight, np.ones(y.shape[1]))
-
-    def looked_at(self):
-        """X, y and weights of some of the samples."""
-        if self.windows is not None:
-            return self.windows.some(LOOKED_AT)[1:]
-        order, X, y, weight = self.samples
-        rows = order[:: -(-order.size // LOOKED_AT)]
-        weight = weights_at(weight, len(y), rows) if weight.size else weight
-        return rows_of(X, rows), rows_of(y, rows), weight
-
-    def hopeless_loss_of(self, some):
-        """What a loss of these is hopeless from."""
-        y, weight, settings = np.float64(some.y), np.float64(some.weight), self.settings
-        row, weight = LOSS_TABLE[settings.loss], weights_at(weight, len(y), slice(None))
-        constant = of_outputs(row.constant_loss, y, weight, settings.loss_parameter)
-        perfect = of_outputs(row.perfect_loss, y, weight)
-        return self.training.recipe.loss_scale * (perfect + HOPELESS * (constant - perfect))
+        return some_samples(self.samples if self.windows is None else self.windows)
 
     def loss_of(self, some, theta=None):
         """That at the present weights, or at others."""
@@ -403,27 +258,11 @@ class _Loop:
             state.best = min(-score, before["best"])
         self.is_noted = True
 
-    def check_scores(self):
-        """An error, if there is no telling in which of the epochs weights were best."""
-        history = self.history
-        if self.keeps_the_best() and not np.isfinite(history.losses[-1]):
-            return
-        for figures in (history.validation_scores, history.validation_losses):
-            wrong = np.flatnonzero(~np.isfinite(figures))
-            if wrong.size:
-                epoch = int(wrong[0])
-                raise ValueError(
-                    f"The score on the rows held out is {figures[epoch]} in epoch {epoch + 1}: "
-                    "some of their X or y are too far from what is trained on. Look for wrong "
-                    "values among them."
-                )
-
     def has_learnt_nothing(self):
         """Whether a smaller step is to be tried because this one, which nobody asked for, led
         nowhere: hinges that a first long step has moved off the data never come back."""
-        losses, settings = self.history.losses, self.settings
-        is_over = len(losses) == settings.max_iter and settings.finds_step
-        if not is_over or self.history.restarts == RESTARTS:
+        history, settings = self.history, self.settings
+        if len(history.losses) < settings.max_iter or not may_be_smaller(history, settings):
             return False
         return self.last_loss() > loss_with_left(NOTHING, settings)
 
@@ -437,29 +276,12 @@ class _Loop:
     def begin_again(self, observer):
         """Train from the beginning, with a smaller step."""
         history, optimizer = self.history, self.optimizer
-        if history.restarts == RESTARTS:
-            raise ValueError(
-                f"Training diverged: the loss is {history.losses[-1]:.4g} in epoch "
-                f"{len(history.losses)}, with learning_rate_init={self.eta_at_first:g} and with "
-                f"{RESTARTS} smaller step sizes, the last {optimizer.eta:.3g}. {NON_FINITE} "
-                f"{self.advice()}"
-            )
-        history.restarts += 1
-        optimizer.eta = self.eta_at_first / RESTART_DIVISOR**history.restarts
-        history.forget_after(0)
+        words = advice(self.settings)
+        optimizer.eta = smaller_step(history, self.eta_at_first, optimizer.eta, words)
         for array, first in zip((*self.changing, self.order), self.at_first, strict=True):
             array[...] = first
         if observer is not None:
             observer.training_begins_again(optimizer.eta)
-
-    def advice(self):
-        """What to do about a training that diverges, with the settings at hand."""
-        settings = self.settings
-        if not settings.standardize:
-            return "Scale the columns of X and y: standardize=True does it."
-        if settings.max_grad_norm is None and settings.solver == "sgd":
-            return "Lower learning_rate_init or momentum, or set max_grad_norm=1."
-        return "Lower learning_rate_init or alpha, or set max_grad_norm=1."
 
     def samples_done(self):
         """Samples that were trained on, the last epoch's part included."""
@@ -604,104 +426,3 @@ def prepare(kernel, settings, dtype):
     samples = samples_of(entries_of(X, dtype) if by_entries else X, X)
     loop = _Loop(net, theta, samples, None, settings, optimizer, kernel=kernel)
     loop.compile()
-
-
-@lru_cache(maxsize=256)
-def tiles_of_rows(of_net, layer, n_rows, itemsize):
-    """How rows are predicted by the network of these bytes: samples in a tile, floating-point
-    operations, and the room that a thread works in. (Worked out anew, a third of the time that the
-    prediction of a row takes.)"""
-    net = np.frombuffer(of_net, layer)
-    tile = TILED.cut(net, n_rows, itemsize).tile
-    flops = step_flops(net, n_rows) / 3  # one of three products
-    return tile, flops, TILED.room(net, tile, 1)[1:]
-
-
-def predictions(model, X, y, n_threads):
-    """y ← ŷ for the rows of X, both in raw units.
-
-    Parameters
-    ----------
-    model : Model
-    X : ndarray of shape (n_rows, n_features), C-contiguous, read-only
-        Or Entries, in the units of θ.
-    y : ndarray of shape (n_rows, n_outputs)
-    n_threads : int or None
-    """
-    ends = X.shape[1], y.shape[1]
-    if ends != (model.net["width"][0], model.net["width"][-1]):  # kernels believe it
-        raise ValueError(f"The weights are not of {ends[0]} columns and {ends[1]} outputs.")
-    n_rows, kernel, rows, nobody = max(len(X), 1), predict, (X,), (X[:0],)
-    if isinstance(X, Entries):
-        model, kernel = for_entries(model, X), predict_sparse
-        rows, nobody = (row_numbers(len(X)), X.rows), (row_numbers(0), X.rows)
-    tile, flops, room_of_thread = tiles_of_rows(
-        model.net.tobytes(), model.net.dtype, n_rows, model.theta.itemsize
-    )
-    team = team_for(flops, -(-n_rows // tile), n_threads, flops)
-    room = aligned_zeros((team.n_threads, *room_of_thread), model.theta.dtype)
-    if team.n_threads > 1 or team.listens:  # compiled before they wait for it
-        Team(1).run(kernel, model, tile, room, *nobody, y[:0])
-    run_heard(team, kernel, model, tile, room, *rows, y)
-    if model.rising:
-        y.sort(axis=1)
-
-
-def for_entries(model, X):
-    """The model that predicts the same from Entries without their centre."""
-    net, theta = model.net, model.theta
-    if X.rows.centre.size:
-        theta = theta.copy()
-        W, b = parameters.unpack(theta, net)
-        b[0] -= np.einsum("j,jk->k", X.rows.centre, W[0])
-    return model._replace(net=without_inputs(net), theta=theta)
-
-
-def jacobian(learnt, X):
-    """∂ŷ/∂x for rows of X, in raw units and float64.
-
-    Parameters
-    ----------
-    learnt : Learnt
-    X : {ndarray, sparse matrix} of shape (n_rows, n_features)
-
-    Returns
-    -------
-    ndarray of shape (n_rows, n_outputs, n_features)
-    """
-    # Raw units may be far from 1, where float32 would round the answer away.
-    net, theta = learnt.network(trained=True), learnt.theta(None, np.dtype(np.float64))
-    (n_rows, n_features), encoding = X.shape, learnt.encoding
-    if encoding is None:
-        columns, column_of = scaling.converted(X, np.float64), np.arange(n_features)
-        slopes = np.empty((n_rows, 0))
-    else:
-        columns, column_of = encodings.converted(X, np.float64, encoding), encoding.column_of
-        slopes = encodings.slopes(columns[:, :n_features], encoding)
-    room, y = np.empty((3, int(net["width"].sum()))), np.empty((n_rows, learnt.n_outputs))
-    J = np.zeros((n_rows, learnt.n_outputs, n_features))
-    jacobian_of_rows(net, theta, LOSSES[learnt.loss], columns, slopes, column_of, room, y, J)
-    if learnt.rising:
-        J = np.take_along_axis(J, np.argsort(y, axis=1)[:, :, None], axis=1)
-    return J
-
-
-def run_heard(team, kernel, *arguments):
-    """Run a kernel that Ctrl-C ends, of the fit, too, in whose callback this may be."""
-    try:
-        return team.run(kernel, *arguments, stop=is_pressed_here)
-    except CalledOff:
-        raise KeyboardInterrupt from None
-
-
-def some_of(held_out, most):
-    """Some of the held-out rows, evenly, or all if these are no more."""
-    n, step = len(held_out.y), math.ceil(len(held_out.y) / most)
-    if step <= 1:
-        return held_out
-    weight = weights_at(held_out.weight, n, slice(None, None, step))
-    if not weight.any():
-        return held_out
-    X, y = (rows_of(A, slice(None, None, step)) for A in (held_out.X, held_out.y))
-    weight = in_a_row(shares_of(weight))
-    return held_out._replace(order=held_out.order[: len(y)], X=X, y=y, weight=weight)

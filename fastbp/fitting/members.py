@@ -5,8 +5,8 @@ from functools import partial
 
 import numpy as np
 
-from fastbp import encodings
 from fastbp.fitting import fit, lbfgs, loop
+from fastbp.fitting.beginning import glorot
 from fastbp.fitting.interrupts import CtrlC
 from fastbp.fitting.team import Helpers, processors
 from fastbp.kernels.training.kernels import kernel_for
@@ -19,7 +19,7 @@ def train(prepared, orders, seeds, n_threads, done=None):
 
     Parameters
     ----------
-    prepared : list of fit.Prepared
+    prepared : list of Prepared
         Of each member; those of one kind share it.
     orders : list of ndarray of uint32
         The samples of each member, some perhaps more than once.
@@ -63,7 +63,7 @@ def train_one(prepared, number, order, seed, done):
     task, random_state = prepared.task, np.random.RandomState(seed)
     settings, drawn = copy(task.settings), None
     if settings.init == "glorot":
-        drawn = fit.glorot(task.net, settings, random_state)
+        drawn = glorot(task.net, settings, random_state)
     task = task._replace(settings=settings, random_state=random_state, drawn=drawn)
     task = task._replace(samples=task.samples._replace(order=order), rows=np.unique(order))
     samples = prepared.samples._replace(order=order)
@@ -72,6 +72,24 @@ def train_one(prepared, number, order, seed, done):
     if done is not None:
         done(number, fitted)
     return fitted
+
+
+def is_whole(fitted):
+    """Whether a member was trained to its end."""
+    return fitted is not None and fitted.history.ended_by != "interrupted"
+
+
+def whole_members(fitted):
+    """The numbers of those that were trained to their end; if none was, of those that were begun.
+
+    A member whose step size has not come down yet is worse than the others by more than their mean
+    gains from it.
+    """
+    kept = [number for number, each in enumerate(fitted) if is_whole(each)]
+    kept = kept or [number for number, each in enumerate(fitted) if each is not None]
+    if not kept:
+        raise KeyboardInterrupt
+    return kept
 
 
 def in_threads(jobs, n_threads):
@@ -112,24 +130,3 @@ def in_threads(jobs, n_threads):
     if errors:
         raise errors[0]
     return results
-
-
-def precision(learnt, X):
-    """That of the members' predictions for X."""
-    return np.result_type(*(member.precision(X) for member in learnt))
-
-
-def predict(learnt, X, n_threads):
-    """What each member, by what it has learnt, predicts for rows of X, in raw units.
-
-    Returns
-    -------
-    ndarray of shape (n_members, n_rows, n_outputs)
-    """
-    columns = encoding = None
-    y = np.empty((len(learnt), X.shape[0], learnt[0].n_outputs), precision(learnt, X))
-    for member, of_member in zip(learnt, y, strict=True):
-        if columns is None or not encodings.are_the_same(member.encoding, encoding):
-            columns, encoding = member.columns(X), member.encoding
-        loop.predictions(member.model_for(X), columns, of_member, n_threads)
-    return y

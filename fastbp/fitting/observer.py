@@ -1,6 +1,8 @@
 """What watches a fit: `verbose`, and the callbacks of scikit-learn."""
 
 import time
+from functools import partial
+from threading import Lock
 
 from fastbp.fitting.judging import is_compiled
 
@@ -46,9 +48,7 @@ class _Observer:
 
     def __init__(self, estimator, settings, learnt, table):
         self.estimator, self.learnt, self.planned = estimator, learnt, settings.max_iter
-        X, y, sample_weight = table.X, table.y, table.weights
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        self.data = {"X": X, "y": y.ravel() if y.shape[1] == 1 else y, "metadata": metadata}
+        self.data = data_of(table)
         self.fit = estimator._init_callback_context(max_subtasks=settings.max_iter)
         self.fit.call_on_fit_task_begin(estimator=estimator, **self.data)
         self.epoch, self.start = None, time.perf_counter()
@@ -101,6 +101,48 @@ class _Observer:
             return {"_learnt": learnt, "n_features_in_": learnt.n_features}
 
         return attributes
+
+
+class OfMembers:
+    """Tells callbacks of each member of an ensemble that is done, one after another.
+
+    Parameters
+    ----------
+    ensemble : BackpropEnsembleRegressor
+    table : Table
+    model_of : callable
+        What makes an ensemble of the members that are done, of their Fitted by number.
+    """
+
+    def __init__(self, ensemble, table, model_of):
+        self.ensemble, self.data, self.model_of = ensemble, data_of(table), model_of
+        self.done, self.one_at_a_time = {}, Lock()
+        self.fit = ensemble._init_callback_context(
+            max_subtasks=ensemble.n_estimators, sequential_subtasks=False
+        )
+        self.fit.call_on_fit_task_begin(estimator=ensemble, **self.data)
+
+    def member_ends(self, number, fitted):
+        with self.one_at_a_time:  # members are trained in threads
+            self.done[number] = fitted
+            self._end(self.fit.subcontext(task_name="member", task_id=number), begin=True)
+
+    def fit_ends(self):
+        self._end(self.fit)
+
+    def _end(self, task, begin=False):
+        told = {"estimator": self.ensemble, **self.data}
+        if begin:
+            task.call_on_fit_task_begin(**told)
+        model = partial(self.model_of, dict(self.done))
+        task.call_on_fit_task_end(**told, reconstruction_attributes=model)
+
+
+def data_of(table):
+    """A Table as callbacks are told of it."""
+    X, y, sample_weight = table.X, table.y, table.weights
+    metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+    return {"X": X, "y": y.ravel() if y.shape[1] == 1 else y, "metadata": metadata}
 
 
 def line(history, planned, start, score="R²"):

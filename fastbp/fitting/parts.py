@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp import scaling
-from fastbp.fitting import fit, windows
+from fastbp.fitting import windows
+from fastbp.fitting.table import Table, precision_of
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 
 #: How many parts' results are merged at a time.
@@ -77,7 +78,7 @@ class Facts(NamedTuple):
 
 def facts_of(table):
     X, y, weight = table[:3]
-    y_dtype = fit.precision_of(y) if len(y) else np.dtype(np.float32)
+    y_dtype = precision_of(y) if len(y) else np.dtype(np.float32)
     heaviest = None if weight is None else weight.max(initial=0.0)
     return Facts((len(y),), y_dtype, heaviest, *extremes(X), *extremes(y))
 
@@ -111,7 +112,7 @@ def joined(one, other):
     weight = one.sample_weight
     if weight is not None:
         weight = np.concatenate([weight, other.sample_weight])
-    return fit.Table(np.concatenate([one.X, other.X]), np.concatenate([one.y, other.y]), weight)
+    return Table(np.concatenate([one.X, other.X]), np.concatenate([one.y, other.y]), weight)
 
 
 def seen_of(table, bounds):
@@ -159,7 +160,7 @@ def known(places, tables):
 
 def measured(places, tables, facts, settings):
     """A sample of the rows, the tables with y drawn in if one row rules it, the units in which to
-    train, and the bounds of X: as `fit.ground_for`."""
+    train, and the bounds of X: as `ground.ground_for`."""
     step = scaling.step_of_rows(facts.n, len(facts.X_least))
     befores = np.cumsum((0, *facts.sizes))
     handles = [

@@ -65,7 +65,7 @@ def layout(kernel, net, settings, batch_size, theta, optimizer, best_theta, n_he
     batch_size : int
         No more than there are samples.
     theta, best_theta : ndarrays
-    optimizer : loop.OptimizerState
+    optimizer : state.OptimizerState
     n_held_out : int
         Held-out samples, which are scored in one call.
 
@@ -180,6 +180,19 @@ def held_out_of(X, y, sample_weight=None, spread_of_constant=1.0):
     is_constant = (there.min(axis=0) == there.max(axis=0)) | (spread == 0)
     spread[is_constant] = spread_of_constant
     return HeldOut(row_numbers(len(y)), X, y, weight.astype(X.dtype), spread)
+
+
+def some_of(held_out, most):
+    """Some of the held-out rows, evenly, or all if these are no more."""
+    n, step = len(held_out.y), math.ceil(len(held_out.y) / most)
+    if step <= 1:
+        return held_out
+    weight = weights_at(held_out.weight, n, slice(None, None, step))
+    if not weight.any():
+        return held_out
+    X, y = (rows_of(A, slice(None, None, step)) for A in (held_out.X, held_out.y))
+    weight = in_a_row(shares_of(weight))
+    return held_out._replace(order=held_out.order[: len(y)], X=X, y=y, weight=weight)
 
 
 def spread_by_output(y, weight, spread_of_constant):

@@ -12,10 +12,13 @@ from sklearn.model_selection import train_test_split
 from fastbp import parameters
 from fastbp.encodings import Encoding
 from fastbp.entries import Entries
-from fastbp.fitting import loop, recipe, solvers
+from fastbp.fitting import recipe, solvers
+from fastbp.fitting.history import History
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.plan import aligned, held_out_of, rows_of, weights_at
+from fastbp.fitting.predicting import predictions
 from fastbp.fitting.schedules import SCHEDULES
+from fastbp.fitting.state import OptimizerState
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.formulas.losses import of_outputs
 from fastbp.kernels.formulas.network import n_parameters
@@ -110,7 +113,7 @@ class Task(NamedTuple):
             learnt = Learnt.of(theta, self.net, settings, None)
             X = rows_of(scaled(self.samples.X[rest], trial.trained), slice(None))
             y = np.empty((len(rest), learnt.n_outputs), theta.dtype)
-            loop.predictions(learnt.model(), X, y, settings.n_threads)
+            predictions(learnt.model(), X, y, settings.n_threads)
             said.append(y)
         return np.concatenate(said)
 
@@ -133,7 +136,7 @@ class Task(NamedTuple):
         )
         samples = self.samples._replace(X=scaled(self.samples.X, plan), order=rows.copy())
         scored = None if held_out is None else scored_on(samples, held_out)
-        optimizer = loop.OptimizerState.start(settings, theta, seed)
+        optimizer = OptimizerState.start(settings, theta, seed)
         history = solvers.fit(self.net, theta, samples, scored, settings, optimizer)
         if history.ended_by == "interrupted":
             raise Interrupted(plan, theta, optimizer, history, rows.size)
@@ -201,7 +204,7 @@ def split(rows, fraction, random_state, fewest):
     if n_held_out < fewest:
         raise ValueError(
             "The validation set is too small. Increase validation_fraction or the number "
-            "of samples."
+            f"of samples: n_samples={len(rows)}."
         )
     if n_held_out == len(rows):
         raise ValueError(
@@ -222,11 +225,11 @@ class Trial(NamedTuple):
 
     plan: Plan  # that it speaks for
     loss: float  # on the rows held out, less that of their y itself
-    history: loop.History  # with the mean curves on the rows held out
+    history: History  # with the mean curves on the rows held out
     trained: Plan  # by which its networks were
     parts: list  # the rows that each was trained on, and those held out
     thetas: list  # the networks
-    optimizer: loop.OptimizerState  # of the last
+    optimizer: OptimizerState  # of the last
 
     def interrupted(self):
         """As if Ctrl-C had ended the last of its trainings."""

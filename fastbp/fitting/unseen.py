@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastbp import scaling
-from fastbp.fitting.members import predict
+from fastbp.fitting.committee import predict
 
 #: Rows that are held out to judge the ensemble by: so many of four, within bounds. Each member does
 #: without its share of them, and with few members at most with one row of five.
@@ -57,7 +57,7 @@ def predict_unseen(learnt, kinds, weights, table, left_out, n_threads):
         The number of each member's kind.
     weights : list of float
         Of one member of each kind, in the mean of all.
-    table : fit.Table
+    table : Table
     left_out : list of ndarray of int
         The rows that each has not seen.
     n_threads : int or None

@@ -298,7 +298,7 @@ class Windows:
 
     Parameters
     ----------
-    table : fit.Table
+    table : Table
         In raw units.
     dtype : numpy.dtype
         Of training.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp import hidden
+from fastbp import hidden, inputs
 from fastbp.hidden import Finding
 from fastbp.lessons.step import bare, loss_of, seen_by_network, weights_of
 
@@ -54,7 +54,7 @@ def diagnose(model, X, y):
     """
     check_is_fitted(model)
     learnt = model._learnt
-    table = model._validate_samples(X, y, None, reset=False, learnt=learnt)
+    table = inputs.table_of(model, X, y, None, reset=False, learnt=learnt)
     table = hidden.some_rows(table)
     units = learnt.scaling
     findings = list(hidden.look(learnt, table))

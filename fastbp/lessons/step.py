@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp import encodings, parameters, scaling
+from fastbp import encodings, inputs, parameters, scaling
 from fastbp.estimator import BackpropRegressor
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.settings import settings_of
@@ -83,7 +83,7 @@ def step_of(model, X, y, eta, raw_units):
     X = as_rows(X)
     y = np.reshape(np.asarray(y), (X.shape[0], -1))
     y = y.ravel() if y.shape[1] == 1 else y
-    table = model._validate_samples(X, y, None, reset=False, learnt=learnt)
+    table = inputs.table_of(model, X, y, None, reset=False, learnt=learnt)
     units = None if raw_units else learnt.scaling
     seen, targets = seen_by_network(table.X, table.y, learnt, units)
     link = learnt.link.out_activation

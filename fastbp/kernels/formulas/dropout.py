@@ -35,7 +35,7 @@ def is_thinned(net, l, masks):
 
 @inline
 def number_of(net, l, k):
-    """That of a unit among all hidden ones."""
+    """Of unit k of layer l, among all hidden units."""
     return net[l].units_at - net[1].units_at + k
 
 

@@ -1,0 +1,120 @@
+"""What is known of a model once it has been fitted: its learned attributes."""
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from fastbp import inputs, parameters
+from fastbp.fitting.divergence import RESTART_DIVISOR
+
+#: What is known of the columns of X.
+OF_COLUMNS = ("n_features_in_", "feature_names_in_")
+
+
+def _learnt_list(name):
+    """A learned attribute that is a part of what has been learnt, and can be replaced."""
+
+    def get(self):
+        if "_learnt" not in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute '{name}_'")
+        return self._learnt.given_away(name)
+
+    def replace(self, arrays):
+        get(self)  # or an error
+        arrays = parameters.as_floats(arrays, f"{name}_")
+        self._learnt = self._learnt._replace(**{name: arrays}, packed=None)
+
+    return property(get, replace)
+
+
+def _longer(before, values):
+    """A curve, gone on with in place: its length costs nothing."""
+    if before is None:
+        return values
+    before.extend(values)
+    return before
+
+
+class Learned:
+    """What a fit leaves with `BackpropRegressor`, and how others get at it."""
+
+    def _note(self, columns, fitted, go_on, validated):
+        """The learned attributes: what happened, and what predicts.
+
+        Another thread may be predicting: whoever reads `_learnt`, and finds it there afterwards,
+        has read in between what goes with it.
+        """
+        history, before = fitted.history, vars(self) if go_on else {}
+        settings, pilot = fitted.settings, fitted.pilot
+        self.max_iter_, self.batch_size_ = settings.max_iter, settings.batch_size
+        self.weight_decay_ = settings.weight_decay
+        self.learning_rate_init_ = settings.learning_rate_init / RESTART_DIVISOR**history.restarts
+        self._optimizer = fitted.optimizer
+        known = {name: value for name, value in vars(columns).items() if name in OF_COLUMNS}
+        vars(self).update(  # at once
+            known,
+            _learnt=fitted.learnt,
+            n_layers_=len(fitted.learnt.coefs) + 1,
+            n_outputs_=fitted.learnt.n_outputs,
+            out_activation_=fitted.learnt.link.out_activation,
+        )
+        if "feature_names_in_" not in known:
+            vars(self).pop("feature_names_in_", None)
+        if not go_on:
+            vars(self).pop("columns_", None)  # of the table of a pipeline
+        self.kernel_ = history.kernel
+        self.n_iter_ = len(history.losses)
+        self.t_ = before.get("t_", 0) + self.n_iter_ * fitted.n_samples
+        self.loss_curve_ = _longer(before.get("loss_curve_"), history.losses)
+        self.loss_ = history.losses[-1]
+        self.best_loss_ = None
+        if not settings.holds_out:
+            least = before.get("best_loss_")
+            self.best_loss_ = min(history.losses if least is None else [least, *history.losses])
+        self.validation_scores_ = self.validation_loss_curve_ = self.best_validation_score_ = None
+        if validated:
+            scores, best = history.validation_scores, before.get("best_validation_score_")
+            losses = before.get("validation_loss_curve_")
+            self.validation_scores_ = _longer(before.get("validation_scores_"), scores)
+            self.validation_loss_curve_ = _longer(losses, history.validation_losses)
+            if not settings.by_loss:
+                self.best_validation_score_ = max(scores if best is None else [best, *scores])
+            else:
+                best = int(np.argmin(self.validation_loss_curve_))
+                self.best_validation_score_ = self.validation_scores_[best]
+        elif pilot is not None:
+            self.validation_scores_ = pilot.validation_scores
+            self.validation_loss_curve_ = pilot.validation_losses
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_learnt")
+
+    @property
+    def _scaling(self):
+        """That of `standardize`, or None."""
+        return self._learnt.scaling
+
+    coefs_ = _learnt_list("coefs")
+    intercepts_ = _learnt_list("intercepts")
+
+    @property
+    def _parts(self):
+        return [self._learnt], [1.0]
+
+    @property
+    def encoding_(self):
+        return self._learnt.encoding_names
+
+    def _learnt_of(self, X):
+        """What has been learnt, and X validated for it: of one and the same fit, whatever other
+        threads do with the model meanwhile."""
+        check_is_fitted(self)
+        while True:
+            learnt = self._learnt
+            validated = inputs.rows(self, X)
+            if self._learnt is learnt:
+                return learnt, validated
+
+    @property
+    def _levels(self):
+        """Of the quantiles that are predicted, if they are several."""
+        return self._learnt.loss_parameter if self._learnt.rising else None

@@ -1,0 +1,94 @@
+"""Members of an ensemble as one: their kinds, their weights, and the mean of what they predict."""
+
+import numpy as np
+
+from fastbp import encodings, scaling
+from fastbp.fitting.predicting import predictions
+
+#: Rows that all members predict before their mean is taken.
+ROWS_AT_A_TIME = 2**16
+
+
+def shared_out(weights, n_members):
+    """The number of each member's kind: of two kinds as many of either, and of an odd number one
+    more of that with the larger weight."""
+    n_second = 0
+    if len(weights) == 2:
+        n_second = (n_members + int(weights[1] > weights[0])) // 2
+    return np.repeat([0, 1], [n_members - n_second, n_second])
+
+
+def weights_of(kinds, weights):
+    """The weight of each member, of the number of its kind and the weight of each kind, which is
+    shared by its members."""
+    weights = weights[kinds] / np.bincount(kinds)[kinds]
+    return weights / weights.sum()
+
+
+def kinds_of(learnt, weights):
+    """Of each member the number of its kind; of each kind a member's weight, and how many."""
+    encoded = [each.encoding is not None for each in learnt]
+    _, first, kinds, n_members = np.unique(
+        encoded, return_index=True, return_inverse=True, return_counts=True
+    )
+    return kinds, weights[first], n_members
+
+
+def precision(learnt, X):
+    """That of the members' predictions for X."""
+    return np.result_type(*(member.precision(X) for member in learnt))
+
+
+def predict(learnt, X, n_threads):
+    """What each member, by what it has learnt, predicts for rows of X, in raw units.
+
+    Returns
+    -------
+    ndarray of shape (n_members, n_rows, n_outputs)
+    """
+    columns = encoding = None
+    y = np.empty((len(learnt), X.shape[0], learnt[0].n_outputs), precision(learnt, X))
+    for member, of_member in zip(learnt, y, strict=True):
+        if columns is None or not encodings.are_the_same(member.encoding, encoding):
+            columns, encoding = member.columns(X), member.encoding
+        predictions(member.model_for(X), columns, of_member, n_threads)
+    return y
+
+
+def mean_and_std(learnt, weights, X, n_threads, *, with_std):
+    """The weighted mean of what the members predict for rows of X, and how far they differ from it:
+    both of shape (n_rows, n_outputs)."""
+    mean, std = np.empty((2, X.shape[0], learnt[0].n_outputs), precision(learnt, X))
+    # Of the variance; (n − 1)/n of n equal members.
+    left = max(1 - np.sum(weights**2), 0.0) or 1.0
+    at_a_time = min(each.rows_at_a_time(ROWS_AT_A_TIME, X) for each in learnt)
+    with np.errstate(all="ignore"):
+        for rows in scaling.slices(X.shape[0], at_a_time):
+            each = predict(learnt, X[rows], n_threads)
+            center = np.einsum("m,mio->io", weights, each)
+            mean[rows] = center
+            if with_std:
+                squares = np.einsum("m,mio->io", weights, (each - center) ** 2)
+                std[rows] = np.sqrt(squares / left)
+    return mean, std
+
+
+def kinds_of_models(learnt, weights):
+    """Of each kind the members as kernels predict with them, if they are alike in all but
+    numbers; the encoding that they see, and what all of them together weigh."""
+    learnt = [each.checked() for each in learnt]
+    kinds, _, n_members = kinds_of(learnt, weights)
+    found = []
+    for kind in range(len(n_members)):
+        of_kind = weights[kinds == kind]
+        if np.ptp(of_kind) > 0:
+            raise ValueError("Members of one kind have different weights.")
+        alike = [each for each, its in zip(learnt, kinds, strict=True) if its == kind]
+        models, first = [each.model() for each in alike], alike[0]
+        for other, model in zip(alike, models, strict=True):
+            is_alike = np.array_equal(model.net, models[0].net)
+            is_alike = is_alike and other.loss == learnt[0].loss
+            if not is_alike or not encodings.are_the_same(other.encoding, first.encoding):
+                raise ValueError("The members are not networks of one kind.")
+        found.append((models, first.encoding, of_kind.sum()))
+    return found

@@ -1,0 +1,112 @@
+"""Trainings that lead nowhere: how they are told, and what comes of them."""
+
+import numpy as np
+
+from fastbp.fitting.plan import in_a_row, row_numbers, rows_of, shares_of, weights_at
+from fastbp.fitting.windows import Windows
+from fastbp.kernels.formulas.losses import TABLE as LOSSES
+from fastbp.kernels.formulas.losses import of_outputs
+from fastbp.kernels.training.records import HeldOut
+
+#: A training that diverges begins again with a step size divided by this, so many times.
+RESTART_DIVISOR, RESTARTS = 4.0, 4
+
+#: It has diverged, too, if it ends worse than it began, with so many times what a constant's loss
+#: has more than that of y itself.
+HOPELESS = 1.5
+
+#: The part of that from which on nothing has been learnt.
+NOTHING = 0.995
+
+#: Weights that are smaller have a finite loss.
+HUGE = 1e6
+
+#: Samples that are looked at after the last step.
+LOOKED_AT = 256
+
+#: scikit-learn's words for it, that programs may look for.
+NON_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and "
+    "need to be preprocessed."
+)
+
+
+def keeps_the_best(settings):
+    """Whether a training that diverges ends with the best weights, as MLPRegressor's."""
+    return settings.init == "glorot" and settings.holds_out
+
+
+def smaller_step(history, eta_at_first, eta, advice=""):
+    """The step size to begin again with, after a training with `eta`; or an error, if there have
+    been enough. Nothing has happened then."""
+    if history.restarts == RESTARTS:
+        words = (
+            f"Training diverged: the loss is {history.losses[-1]:.4g} in epoch "
+            f"{len(history.losses)}, with learning_rate_init={eta_at_first:g} and with "
+            f"{RESTARTS} smaller step sizes, the last {eta:.3g}. {NON_FINITE} {advice}"
+        )
+        raise ValueError(words.rstrip())
+    history.restarts += 1
+    history.forget_after(0)
+    return eta_at_first / RESTART_DIVISOR**history.restarts
+
+
+def may_be_smaller(history, settings):
+    """Whether the step is one that nobody asked for, and smaller ones are left."""
+    return settings.finds_step and history.restarts < RESTARTS
+
+
+def advice(settings):
+    """What to do about a training that diverges, with the settings at hand."""
+    if not settings.standardize:
+        return "Scale the columns of X and y: standardize=True does it."
+    if settings.max_grad_norm is None and settings.solver == "sgd":
+        return "Lower learning_rate_init or momentum, or set max_grad_norm=1."
+    return "Lower learning_rate_init or alpha, or set max_grad_norm=1."
+
+
+def check_scores(history, settings):
+    """An error, if there is no telling in which of the epochs weights were best."""
+    if keeps_the_best(settings) and not np.isfinite(history.losses[-1]):
+        return
+    for figures in (history.validation_scores, history.validation_losses):
+        wrong = np.flatnonzero(~np.isfinite(figures))
+        if wrong.size:
+            epoch = int(wrong[0])
+            raise ValueError(
+                f"The score on the rows held out is {figures[epoch]} in epoch {epoch + 1}: "
+                "some of their X or y are too far from what is trained on. Look for wrong "
+                "values among them."
+            )
+
+
+# ------------------------------------------------------------------------- after the last step
+
+
+def some_samples(samples):
+    """Some of what is trained on, as if held out; None if they have no weight."""
+    X, y, weight = looked_at(samples)
+    weight = weight if weight.size else np.ones(len(y), X.dtype)
+    if not weight.any():
+        return None
+    weight = in_a_row(shares_of(weight))
+    return HeldOut(row_numbers(len(y)), X, y, weight, np.ones(y.shape[1]))
+
+
+def looked_at(samples):
+    """X, y and weights of some of the samples."""
+    if isinstance(samples, Windows):
+        return samples.some(LOOKED_AT)[1:]
+    order, X, y, weight = samples
+    rows = order[:: -(-order.size // LOOKED_AT)]
+    weight = weights_at(weight, len(y), rows) if weight.size else weight
+    return rows_of(X, rows), rows_of(y, rows), weight
+
+
+def hopeless_loss_of(some, settings, loss_scale):
+    """What a loss of these is hopeless from."""
+    y, weight = np.float64(some.y), np.float64(some.weight)
+    row, weight = LOSSES[settings.loss], weights_at(weight, len(y), slice(None))
+    constant = of_outputs(row.constant_loss, y, weight, settings.loss_parameter)
+    perfect = of_outputs(row.perfect_loss, y, weight)
+    return loss_scale * (perfect + HOPELESS * (constant - perfect))

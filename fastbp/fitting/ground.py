@@ -1,0 +1,137 @@
+"""What a table comes to before a network is chosen: the rows to train on, and their units."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from fastbp import encodings, scaling
+from fastbp.fitting import following, trials, windows
+from fastbp.fitting.plan import row_numbers
+from fastbp.fitting.table import Table
+from fastbp.kernels.formulas.losses import TABLE as LOSSES
+
+
+class Ground(NamedTuple):
+    """What a table comes to before a network is chosen."""
+
+    table: Table  # with y drawn in, if one row rules it
+    order: np.ndarray  # the rows that are trained on
+    held_out: Table | None
+    units: scaling.Scaling | None  # of the table's columns
+    bounds: scaling.Bounds | None
+    spread_of_constant: float = 1.0  # of held-out y that are all equal
+    n_rows: int | None = None  # of the whole table, where this is a sample of it
+
+
+def ground_for(settings, table, held_out, before, random_state):
+    """Which rows are trained on, and in which units."""
+    order, spread_of_constant = row_numbers(len(table.y)), 1.0
+    if settings.holds_out and held_out is None:
+        if table.sample_weight is not None:  # what has no weight is not there
+            order = order[table.sample_weight > 0]
+        order, rows = trials.split(order, settings.validation_fraction, random_state, fewest=2)
+        held_out = table.rows(rows)
+        if settings.init == "glorot":  # as scikit-learn
+            spread_of_constant = np.inf
+    if table.output_weight is not None and not settings.is_partial:
+        check_outputs(table.output_weight[order])
+    settings.one_row = share_of_one_row(table, order, settings)
+    if settings.one_row > windows.RULES and before is None and not settings.is_partial:
+        table, settings.drawn_in = drawn_in(table, order)
+    units, bounds, settings.seen = scaling_for(table, order, settings, before)
+    weight = None if table.weights is None else table.weights[order]
+    settings.alpha = alpha_for(settings, units, weight)
+    return Ground(table, order, held_out, units, bounds, spread_of_constant)
+
+
+def check_outputs(weight):
+    """An error, if there is nothing to train an output on."""
+    if not (there := weight.any(axis=0)).all():
+        raise ValueError(f"There is no y with a weight for output {np.argmin(there)}.")
+
+
+def share_of_one_row(table, rows, settings):
+    """The largest part that one row has in the variance of y, where there are enough rows."""
+    if table.sample_weight is not None:
+        rows = rows[table.sample_weight[rows] > 0]
+    y = np.float64(table.y[rows])
+    if not settings.standardize or len(y) < scaling.FEWEST_ROWS:
+        return 0.0
+    y /= np.maximum(np.abs(y).max(axis=0), np.finfo(float).tiny)
+    with np.errstate(invalid="ignore"):  # of a constant
+        squares = (y - y.mean(axis=0)) ** 2
+        shares = squares.max(axis=0) / squares.sum(axis=0)
+    return float(np.nanmax(shares, initial=0.0))
+
+
+def drawn_in(table, rows):
+    """The table without such a row's value: drawn in to what the others' are, if these differ."""
+    bounds = scaling.bounds_of(table.y, rows)
+    if bounds is None:
+        return table, None
+    return table._replace(y=np.clip(table.y, *bounds)), bounds
+
+
+def scaling_for(table, rows, settings, before):
+    """In which units to train, between which bounds the columns of X, and what the units are of:
+    measured on the rows that are trained on, and, for a `partial_fit` that goes on, on all before.
+    """
+    if not settings.standardize:
+        return None, None, None
+    before = before if settings.is_partial else None
+    if before is not None and before.seen is None:
+        return before.scaling, None, None
+    X, y, weight, y_weight, _ = table
+    if len(rows) < len(y):
+        trained_on = np.zeros(len(y))
+        trained_on[rows] = 1.0
+        weight = trained_on if weight is None else weight * trained_on
+        y_weight = None if y_weight is None else y_weight * trained_on[:, None]
+    bounds = scaling.bounds_of(X, rows if weight is None else np.flatnonzero(weight))
+    seen = scaling.seen_of(X, y, weight, bounds, y_weight)
+    units, seen = units_since(seen, before, LOSSES[settings.loss].link)
+    return units, bounds, seen
+
+
+def units_since(seen, before, link):
+    """The units for what has been seen of a table, and of all tables of a stream, which goes on
+    from what has been learnt `before`; and what has been seen in all."""
+    if before is None:
+        return seen.units(link), seen
+    if before.seen is None:  # in raw units, or of a file that doesn't say it
+        return before.scaling, None
+    seen = before.seen.merged(seen)
+    return following.units_of(seen, before, link), seen
+
+
+def alpha_for(settings, units, weight):
+    """The penalty in the units of training: of y, and of the weights of samples, whose sum it is
+    divided by."""
+    alpha = settings.alpha
+    if alpha > 0 and units is not None:
+        with np.errstate(over="ignore", under="ignore", divide="ignore"):
+            alpha = alpha / np.mean(units.y_scale ** LOSSES[settings.loss].degree)
+    if alpha > 0 and weight is not None:
+        with np.errstate(over="ignore", under="ignore"):
+            alpha = np.ldexp(alpha, -scaling.exponent_of(weight))
+    if alpha > np.finfo(np.float32).max:
+        raise ValueError(
+            f"alpha={settings.alpha:g} is beyond all measure for so small a y, or such small "
+            "weights of samples. Lower it."
+        )
+    return float(alpha)
+
+
+def encoding_for(ground, settings, before, random_state):
+    """What the network sees of X besides its columns, or None: measured on the rows that are
+    trained on, at the first fit; who goes on, keeps it."""
+    if before is not None or not settings.encoding:
+        return before and before.encoding
+    table, rows, _, _, bounds, *_ = ground
+    if table.sample_weight is not None:
+        rows = rows[table.sample_weight[rows] > 0]
+    X = table.X[encodings.rows_looked_at(rows, table.X.shape[1])]
+    X = np.float64(X.toarray() if sparse.issparse(X) else X)
+    X = X if bounds is None else np.clip(X, *bounds)
+    return encodings.measure(settings.encoding, X, random_state)

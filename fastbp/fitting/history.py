@@ -1,0 +1,29 @@
+"""What happened in a training."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class History:
+    """What happened, epoch by epoch."""
+
+    losses: list = field(default_factory=list)
+    validation_losses: list = field(default_factory=list)
+    validation_scores: list = field(default_factory=list)
+    seconds: float = 0.0
+    #: Why training ended: "max_iter", "stalled", "callback", "max_time", "interrupted"; lbfgs also
+    #: by "max_fun" or "line search".
+    ended_by: str = "max_iter"
+    kernel: str = ""  # the one that trained
+    restarts: int = 0  # after it had diverged
+    without_dropout: float | None = None  # the loss at the end, with all units, if some are dropped
+
+    @property
+    def last_loss(self):
+        """That of the network, as it predicts, at the end."""
+        return self.losses[-1] if self.without_dropout is None else self.without_dropout
+
+    def forget_after(self, epoch):
+        """Only what happened before this epoch has happened."""
+        for values in (self.losses, self.validation_losses, self.validation_scores):
+            del values[epoch:]

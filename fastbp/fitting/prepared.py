@@ -1,0 +1,157 @@
+"""What a training needs: a network, and the samples as it sees them."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from fastbp import encodings, scaling
+from fastbp.fitting import recipe, trials, windows
+from fastbp.fitting.beginning import begun
+from fastbp.fitting.ground import alpha_for, units_since
+from fastbp.fitting.history import History
+from fastbp.fitting.plan import held_out_of, samples_of, shares_of, weights_at
+from fastbp.fitting.settings import BATCH_SIZE
+from fastbp.fitting.table import Table
+from fastbp.kernels.formulas.losses import TABLE as LOSSES
+from fastbp.kernels.formulas.losses import of_outputs
+from fastbp.kernels.formulas.network import is_by_entries, n_parameters
+from fastbp.kernels.training.records import HeldOut, Samples
+
+
+class Prepared(NamedTuple):
+    """What a training needs, and what several trainings on the same samples share."""
+
+    task: trials.Task
+    plan: trials.Plan
+    samples: Samples | windows.Windows  # as they are planned to be trained on
+    scored: HeldOut | None  # that best weights are chosen by
+    units: scaling.Scaling | None  # of the samples
+    pilot: History | None = None
+    interrupted: trials.Interrupted | None = None  # and nothing more is to be trained
+    held_out: Table | None = None  # what is scored, in raw units
+
+    def following(self, trial):
+        """As a trial has found best; settings say then what "auto" became."""
+        settings, plan, samples = self.task.settings, trial.plan, self.samples
+        settings.max_iter, settings.weight_decay = plan.max_iter, plan.weight_decay
+        units = scaled_units(self.units, plan)
+        if isinstance(samples, windows.Windows):
+            samples = samples.rescaled(plan.scale)
+        else:
+            samples = samples._replace(X=trials.scaled(samples.X, plan))
+        return self._replace(plan=plan, samples=samples, units=units, pilot=trial.history)
+
+    def ended_with(self, trial):
+        """As an interrupted trial was trained, whose network is all that comes of it."""
+        units = scaled_units(self.units, trial.plan)
+        return self._replace(plan=trial.plan, units=units, interrupted=trial)
+
+
+def prepared_on(ground, settings, encoding, before, random_state, first=None):
+    """A network as the settings have it, and the samples as it sees them.
+
+    `first` is the network and its first weights, if they have been drawn.
+    """
+    table, order, held_out, units, bounds, *_ = ground
+    units = encodings.widened(units, encoding)
+    n_columns = table.X.shape[1] if encoding is None else encoding.n_columns
+    net, drawn = first or begun(settings, table, n_columns, before, random_state)
+    by_entries = is_by_entries(net)
+    dtype = np.dtype(settings.dtype or table.X.dtype)
+    if settings.full_batch:  # a line search compares losses that differ in the last digits
+        dtype = np.dtype(np.float64)
+    converted = table.converted(dtype, units, bounds, encoding, by_entries=by_entries)
+    samples, scored = samples_of(*converted, order), None
+    if held_out is not None:
+        converted = held_out.converted(dtype, units, encoding=encoding, by_entries=by_entries)
+        scored = held_out_of(*converted, ground.spread_of_constant)
+    task = trials.Task(net, settings, samples, in_use(samples), random_state, drawn, encoding)
+    settings.constant_loss, settings.perfect_loss = plain_losses(task)
+    resolve(settings, ground.n_rows or len(task.rows), n_parameters(net))
+    return Prepared(task, task.plan, samples, scored, units, held_out=held_out)
+
+
+def takes_windows(table, settings):
+    """Whether a table is trained on window by window, since a working copy would be too large."""
+    is_plain = not (settings.full_batch or settings.encoding or sparse.issparse(table.X))
+    if not is_plain or table.output_weight is not None:
+        return False
+    n_bytes = len(table.y) * windows.row_bytes(table, settings.dtype or table.X.dtype)
+    are_read = all(windows.source_of(A) is not None for A in (table.X, table.y))
+    return are_read and n_bytes > windows.WHOLE_BYTES
+
+
+def prepared_in_windows(settings, table, held_out, before, random_state, first):
+    """As `ground_for` and `prepared_on`, without a copy of the table; trials are made with some of
+    its rows, in the table's units."""
+    apart, spread_of_constant = np.empty(0, np.int64), 1.0
+    if settings.holds_out and held_out is None:
+        apart = windows.rows_held_out(table, settings, random_state)
+        held_out = table.rows(apart)
+        if settings.init == "glorot":  # as scikit-learn
+            spread_of_constant = np.inf
+    X, y, bounds, y_bounds = windows.measured_table(table, apart, settings, before is None)
+    units = None
+    if settings.standardize:
+        link = LOSSES[settings.loss].link
+        seen = windows.seen_of(X, y)
+        units, settings.seen = units_since(seen, before if settings.is_partial else None, link)
+    settings.alpha = alpha_for(settings, units, table.sample_weight)
+    net, drawn = first
+    resolve(settings, X.n_rows, n_parameters(net))
+    dtype = np.dtype(settings.dtype or table.X.dtype)
+    X_mean, X_scale, y_mean, y_scale = units or (None,) * 4
+    windows.check_range(X, dtype, X_mean, X_scale, bounds)
+    windows.check_range(y, dtype, y_mean, y_scale, y_bounds)
+    samples = windows.Windows(table, dtype, units, bounds, y_bounds, apart, settings)
+    searches = before is None and settings.refits and held_out is None
+    some = samples.some(windows.rows_of_trials(table, dtype, searches), random_state)
+    task = trials.Task(net, settings, some, in_use(some), random_state, drawn)
+    settings.constant_loss, settings.perfect_loss = plain_losses(task)
+    scored = None
+    if held_out is not None:
+        scored = held_out_of(*held_out.converted(dtype, units), spread_of_constant)
+    return Prepared(task, task.plan, samples, scored, units, held_out=held_out)
+
+
+def in_use(samples):
+    """The rows that are trained on: those that have a weight."""
+    if samples.sample_weight.size == 0:
+        return samples.order
+    return samples.order[samples.sample_weight[samples.order] > 0]
+
+
+def resolve(settings, n, n_parameters):
+    """What is "auto" adapts to the n rows that are trained on, and to what else is given."""
+    if settings.full_batch:
+        settings.batch_size = max(n, 1)
+    elif settings.batch_size == "auto":
+        theirs = min(BATCH_SIZE, max(n, 1))
+        of_recipe = settings.init != "glorot"
+        settings.batch_size = min(recipe.batch_size(n), max(n, 1)) if of_recipe else theirs
+        # An alpha that is given means what it means to scikit-learn, which divides by its batches.
+        settings.alpha *= settings.batch_size / theirs
+    if settings.max_iter == "auto":
+        settings.max_iter = recipe.epochs(
+            max(n, 1), settings.batch_size, settings.solver, n_parameters
+        )
+
+
+def plain_losses(task):
+    """The loss of the best prediction that is the same for all samples, and that of y itself."""
+    row, y, weight = LOSSES[task.settings.loss], task.samples.y, task.samples.sample_weight
+    n, y = len(y), np.float64(y[task.rows])
+    weight = np.float64(weights_at(weight, n, task.rows)) if weight.size else np.ones(len(y))
+    if weight.any():
+        weight = shares_of(weight)
+    loss = of_outputs(row.constant_loss, y, weight, task.settings.loss_parameter)
+    loss = loss / y.shape[1] if row.reported_by_output else loss
+    return loss, of_outputs(row.perfect_loss, y, weight)
+
+
+def scaled_units(units, plan):
+    """Units in which the columns are scaled as planned."""
+    if plan.scale is None:
+        return units
+    return units._replace(X_scale=units.X_scale / plan.scale)
