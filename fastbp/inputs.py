@@ -97,7 +97,7 @@ def table_of(model, X, y, sample_weight, reset, n_outputs=None, learnt=None, may
             f"Some values of y are out of the range of the loss {loss!r}: the least is "
             f"{least:g}, and {allowed}."
         )
-    if may_be_later and y.dtype.kind != "f" and windows.is_large(X):  # windows take floats
+    if may_be_later and y.dtype not in FLOATS and windows.is_large(X):  # windows take no others
         y = y.astype(precision_of(y))
     return Table(X, y, *weights, not later)
 

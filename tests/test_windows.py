@@ -148,15 +148,15 @@ def test_a_mapped_file_is_trained_on_as_an_array(tmp_path, cut):
     assert_array_equal(weights_of(found), weights_of(model))
 
 
-def test_integers_and_weights_that_lie_anywhere_are_taken_in_windows(cut):
+def test_numbers_of_any_kind_and_weights_that_lie_anywhere_are_taken_in_windows(cut):
     X, y = samples()
     X, y, weight = np.floor(9 * X), np.floor(9 * y[:, 0]), np.arange(N) % 3 + 1.0
     at_an_odd_byte = np.zeros(8 * N + 1, np.uint8)[1:].view(float)
     at_an_odd_byte[:] = weight
     cut(weighs=True)
     first = founding(4, **QUICK).fit(X, y, weight)
-    for of_integers in (y.astype(int), y.astype("i2")):
-        model = founding(4, **QUICK).fit(X.astype(int), of_integers, at_an_odd_byte)
+    for kind in ("i8", "i2", "f2", ">f8"):
+        model = founding(4, **QUICK).fit(X.astype(int), y.astype(kind), at_an_odd_byte)
         assert_array_equal(weights_of(model), weights_of(first))
 
 
