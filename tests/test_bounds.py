@@ -27,10 +27,13 @@ TESTS = Path(__file__).resolve().parent
 checked = pytest.mark.skipif(not CHECKED, reason="needs NUMBA_BOUNDSCHECK=1")
 
 #: All kernels, wide and slim networks, batches of every edge; weights that are packed; σ′ that is
-#: kept; prediction, gradient and `as_njit`.
+#: kept; prediction, gradient and `as_njit`. ("sparse" only with ``--campaigns``: it takes long to
+#: compile.)
+FEWER = "" if "--campaigns" in sys.argv else " and not sparse"
 SELECTION = {
-    "test_bounds.py": "not that_is_checked",
-    "test_every_kernel.py": "float32 and (variation or (silu and half_squared_error and adam))",
+    "test_bounds.py": "not that_is_checked" + FEWER,
+    "test_every_kernel.py": "float32 and (variation or (silu and half_squared_error and adam))"
+    + FEWER,
     "test_large.py": "float32 and (bits or (references and silu))",
     "test_surrogate.py": "is_predict and float32 and (hidden0 or hidden4)",
     "test_gradients.py": "in_float32 and silu",
