@@ -15,7 +15,7 @@ import os
 import sys
 import tempfile
 import warnings
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
 
@@ -305,7 +305,8 @@ JOBS = {
 
 def outcome(job, kind):
     """ "yes", or what went wrong, in a line."""
-    with warnings.catch_warnings(), open(os.devnull, "w") as nowhere:
+    folder = tempfile.TemporaryDirectory()  # some leave files where they are
+    with warnings.catch_warnings(), open(os.devnull, "w") as nowhere, folder, chdir(folder.name):
         warnings.simplefilter("ignore")
         try:
             with redirect_stdout(nowhere), redirect_stderr(nowhere):
