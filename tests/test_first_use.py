@@ -2,6 +2,7 @@
 
 import errno
 import gc
+import itertools
 import os
 import py_compile
 import shutil
@@ -15,6 +16,7 @@ import numba
 import numpy as np
 import pytest
 from founding import founding
+from numba.core.bytecode import FunctionIdentity
 from numba.core.registry import cpu_target
 
 import fastbp
@@ -272,6 +274,34 @@ def test_where_a_file_is_in_the_way_of_the_folder_nothing_is_kept(kernel, tmp_pa
     (tmp_path / "first").touch()
     assert not loaded(kernel(folders=[tmp_path / "first" / "below"]))
     assert not loaded(kernel(folders=[]))
+
+
+def waves(frequency):
+    """A kernel that is too long to be written into its callers, and a function that calls it."""
+    lines = ["def kernel(a):", "    for i in range(a.size):"]
+    lines += ["        a[i] = np.sin(frequency * np.sin(frequency * a[i]))"] * 60
+    exec("\n".join(lines), names := {"np": np, "frequency": frequency})
+    kernel = compilation.njit(names["kernel"])
+
+    def twice(a):
+        kernel(a)
+        kernel(a)
+
+    return kernel.py_func, twice
+
+
+@needs_compiler
+def test_entries_whose_kernels_have_one_name_and_number_do_not_share_them(monkeypatch):
+    """So they may have where one entry was read from disk: another process had counted its own."""
+    monkeypatch.setattr(compilation, "FOLDERS", [])
+    for frequency in (2.0, 3.0):
+        kernel, twice = waves(frequency)
+        monkeypatch.setattr(FunctionIdentity, "_unique_ids", itertools.count(10**6))
+        a, expected = np.linspace(0.1, 2, 5), np.linspace(0.1, 2, 5)
+        compilation.entry(twice)(a)
+        kernel(expected)
+        kernel(expected)
+        np.testing.assert_allclose(a, expected, rtol=1e-6)
 
 
 @needs_compiler

@@ -26,6 +26,7 @@ from contextlib import contextmanager, nullcontext
 
 import numba
 from llvmlite import ir
+from llvmlite.binding import Linkage
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.compiler_lock import global_compiler_lock
@@ -83,23 +84,50 @@ class _Part(JITCodeLibrary):
         """Python, which would need its environment, can't call it."""
 
 
-class _InternalCompiler(Compiler):
-    def __init__(self, typingctx, targetctx, library, *arguments):
-        library = _Part(targetctx.codegen(), "part")
-        super().__init__(typingctx, targetctx, library, *arguments)
+class _Whole(JITCodeLibrary):
+    """The code of an entry, with all that it calls, which nobody else may call.
+
+    Numba tells functions of one name (a closure's: of each activation's pass, say) apart by a
+    number that is counted anew in each process, and shares what has one name and number. So the
+    code of an entry that was read from disk and that of one compiled here could each have a pass
+    of that name, for two activations, and the second ran the first's: wrong numbers, for as long
+    as the process lived. (https://github.com/numba/numba/issues/10486)
+    """
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.enable_object_caching()  # it is going to be kept on disk
+
+    def _optimize_final_module(self):
+        super()._optimize_final_module()
+        for function in self._final_module.functions:
+            if function.linkage == Linkage.linkonce_odr:
+                function.linkage = Linkage.internal
+
+
+def _compiler_into(library_class):
+    """Numba's compiler, with a library of that class for what it compiles."""
+
+    class _Compiler(Compiler):
+        def __init__(self, typingctx, targetctx, library, *arguments):
+            library = library_class(targetctx.codegen(), library_class.__name__)
+            super().__init__(typingctx, targetctx, library, *arguments)
+
+    return _Compiler
 
 
 #: Flags of kernels that kernels call: no entry from Python, and no copy on disk of their own.
 _INTERNAL = {
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
-    "pipeline_class": _InternalCompiler,
+    "pipeline_class": _compiler_into(_Part),
 }
 
 
 def entry(function):
     """Compile a kernel that Python calls, and keep it on disk with all that it calls."""
-    kernel = _compile(function, {"contract"}, no_cfunc_wrapper=True)
+    whole = _compiler_into(_Whole)
+    kernel = _compile(function, {"contract"}, no_cfunc_wrapper=True, pipeline_class=whole)
     if numba.config.DISABLE_JIT:
         return kernel
     kernel._cache = KernelCache(function, FOLDERS)
