@@ -108,14 +108,16 @@ TILED = Kernel(
 @inline
 def train_batches(threads, training, samples, eta, start, stop):
     """A step of θ for each batch of the samples from start to stop."""
+    # Read once: the line of memory in which they lie is written to in each step.
+    masks = training.state.masks
     while start < stop:
         end = least(start + training.recipe.batch_size, stop)
-        train_batch(threads, training, samples, eta, start, end)
+        train_batch(threads, training, samples, eta, start, end, masks)
         start = end
 
 
 @inline
-def train_batch(threads, training, samples, eta, start, stop):
+def train_batch(threads, training, samples, eta, start, stop, masks):
     """θ makes one step, against the gradient over the samples from start to stop."""
     thread, n_threads, barrier = threads
     recipe, state, theta = training.recipe, training.state, training.theta
@@ -127,7 +129,7 @@ def train_batch(threads, training, samples, eta, start, stop):
         while part < parts:
             part_losses[part] = part_gradient(
                 barrier, part, parts, training.net, recipe, training.loss_parameters, weight,
-                theta, gradients[part], training.room[thread], samples, start, stop, state.masks,
+                theta, gradients[part], training.room[thread], samples, start, stop, masks,
             )  # fmt: skip
             part = next_piece(barrier, part, n_threads)
         if thread == 0:
