@@ -286,10 +286,10 @@ WHOLE, SAMPLE = "--campaigns" in sys.argv, np.random.default_rng(0)
 def over(octaves, find, signs):
     """The most that ``find(octave, sign, room)`` returns for any octave, in all processors.
 
-    Of a seeded sixteenth of the octaves, and those at the ends; of all with ``--campaigns``.
+    Of a seeded thirtieth of the octaves, and those at the ends; of all with ``--campaigns``.
     """
     if not WHOLE:
-        octaves = sorted({*octaves[:2], *octaves[-2:], *SAMPLE.choice(octaves, len(octaves) // 16)})
+        octaves = sorted({*octaves[:2], *octaves[-2:], *SAMPLE.choice(octaves, len(octaves) // 30)})
 
     def of_octave(octave):
         room = np.empty(2**12 + 1, np.float32)  # stays in the cache

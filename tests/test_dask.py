@@ -199,7 +199,9 @@ def test_many_fits_run_on_each_of_joblibs_backends(backend, client):
     assert np.isfinite(scores).all() and scores[0] != scores[1]
 
 
-def test_the_example_of_the_docstring_runs(client):
+def test_the_example_of_the_docstring_runs(client, request):
+    if not request.config.getoption("--campaigns"):  # a fit by the defaults, in parts
+        pytest.skip("takes ten seconds: --campaigns")
     text = DaskBackpropRegressor.__doc__
     assert "Client(LocalCluster(n_workers=2))" in text and "client.cluster.close()" in text
     text = text.replace("Client(LocalCluster(n_workers=2))", "running")

@@ -227,8 +227,20 @@ def rows_together():
     return sorted(together)
 
 
+@own_epochs
 @pytest.mark.parametrize(("loss", "activation", "optimizer", "dtype"), rows_together())
 def test_every_row_of_every_table(loss, activation, optimizer, dtype, assert_as_the_reference):
+    case = Case(loss=loss, activation=activation, optimizer=optimizer)
+    assert_as_the_reference(case, dtype)
+
+
+@pytest.mark.parametrize("kernel", ["sparse"], indirect=True)
+@pytest.mark.parametrize(
+    ("loss", "activation", "optimizer", "dtype"), [row for row in rows_together() if "adam" in row]
+)
+def test_rows_of_every_table_above_the_entries_of_a_sparse_one(
+    loss, activation, optimizer, dtype, assert_as_the_reference
+):
     case = Case(loss=loss, activation=activation, optimizer=optimizer)
     assert_as_the_reference(case, dtype)
 
