@@ -2,6 +2,7 @@
 tables with splits.
 
     python bench/accuracy.py [--tables FOLDER] [--only SUBSTRING] [--splits N]
+    python bench/accuracy.py --seeds 10 [--jobs N]      # how much of it is luck
 
 Without a folder, on the tables of `data/`, with seeded 90/10 splits. A folder is searched for CSV
 files, whose last column is the target, and for .npz files with X, y and the splits that they name:
@@ -15,10 +16,12 @@ import argparse
 import statistics
 import time
 import warnings
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from joblib import Parallel, delayed
 from machine import description
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor
@@ -145,10 +148,37 @@ def chosen_tables(options):
             yield name, X, y, splits[: options.splits if len(y) < 5000 else options.large]
 
 
+def print_seeds(options):
+    """How far fits of the first split of each table differ that differ in `random_state` alone."""
+    chosen = [(name, X, y, splits[0]) for name, X, y, splits in chosen_tables(options)]
+    fits = Parallel(options.jobs)(
+        delayed(measured)(partial(with_seed, seed), X, y, [split])
+        for _, X, y, split in chosen
+        for seed in range(options.seeds)
+    )
+    errors = np.reshape([of_fit[0] for of_fit in fits], (len(chosen), options.seeds))
+    print("| table | mean RMSE | standard deviation | best | worst | worst R² |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    for (name, _, y, (_, test)), of_table in zip(chosen, errors, strict=True):
+        worst = 1 - of_table.max() ** 2 / y[test].var()
+        cells = [of_table.mean(), of_table.std(), of_table.min(), of_table.max(), worst]
+        print(f"| {name} | {' | '.join(f'{figure:.4g}' for figure in cells)} |")
+    print(f"\n{options.seeds} seeds, one split. {description()}")
+
+
+def with_seed(seed, of_split):
+    """A network of one thread."""
+    return BackpropRegressor(random_state=seed, n_threads=1)
+
+
 def main():
     parser = parser_of(__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--seeds", type=int, metavar="N", help="of BackpropRegressor, a split")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="of these at a time")
     options = parser.parse_args()
+    if options.seeds:
+        return print_seeds(options)
     models = {name: MODELS[name] for name in dict.fromkeys(["BackpropRegressor", *options.models])}
     BackpropRegressor().partial_fit(np.zeros((50, 1)), np.arange(50.0))  # compiles
     print(f"| table | {' | '.join(models)} |\n| --- |{' ---: |' * len(models)}")

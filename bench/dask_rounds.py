@@ -3,8 +3,8 @@ epochs, of so many workers over that of one machine.
 
     python bench/dask_rounds.py [--tables FOLDER] [--only SUBSTRING] [--workers N ...]
 
-The workers are simulated in this process, to the bit. With ``--seconds ROWS`` it times one and two
-real ones instead, each a process of one thread, on a table of so many rows.
+The workers are simulated in this process, to the bit. With ``--seconds ROWS`` it times real ones
+instead, one and as many as are named, each a process of one thread, on a table of so many rows.
 """
 
 import argparse
@@ -64,10 +64,14 @@ def seconds(options):
     from distributed import Client, LocalCluster
 
     n, rounds = options.seconds, {}
-    for n_workers in (1, 2):
+    for n_workers in (1, *options.workers):
         cluster = {"n_workers": n_workers, "threads_per_worker": 1, "dashboard_address": ":0"}
         with LocalCluster(**cluster) as workers, Client(workers) as client:
-            X = da.random.default_rng(0).normal(size=(n, 8), chunks=(n // 4, 8)).astype("f4")
+            X = (
+                da.random.default_rng(0)
+                .normal(size=(n, 8), chunks=(n // (4 * n_workers), 8))
+                .astype("f4")
+            )
             X = client.persist(X)
             y = client.persist(da.sin(X[:, 0]) + X[:, 1] * X[:, 2])
             params = {"early_stopping": False, "max_iter": 1, "random_state": 0, **options.params}

@@ -1,6 +1,6 @@
 """Threads: what more of them gain on the large networks, and what fits cost that run at once.
 
-Time per training step for one thread, for each number up to all processors, and for four times
+Time per training step for one thread, for powers of two up to all processors, and for four times
 as many threads as there are processors; then one fit against two identical ones, each in a
 Python thread of its own. Numbers of threads, and fits alone and at once, take turns, round
 after round; what is printed are medians over the rounds, of the ratios too.
@@ -27,7 +27,7 @@ SMALL = next(problem for problem in PROBLEMS if problem.widths == (8, 50, 1))
 
 
 def numbers_of_threads():
-    return [*range(1, cores() + 1), 4 * cores()]
+    return [*(2**k for k in range(cores().bit_length()) if 2**k < cores()), cores(), 4 * cores()]
 
 
 def rounds_of(calls, rounds):

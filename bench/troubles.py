@@ -1,6 +1,6 @@
 """Problems that neural networks fail on, at settings that users change: how many fits fail?
 
-    python bench/troubles.py [--only SUBSTRING] [--quick] [--seeds N] [--set NAME=VALUE …]
+    python bench/troubles.py [--only TEXT] [--quick] [--seeds N] [--jobs N] [--set NAME=VALUE …]
     python bench/troubles.py --references       # measures what is reachable, where nobody knows it
 
 A fit fails if its R² is below 0.95 of what is reachable. That is 1 where y has no noise and the
@@ -44,6 +44,7 @@ from hard_problems import (
     with_columns,
     with_dummy,
 )
+from joblib import Parallel, delayed
 from machine import description
 from reachable import print_references, r_squared, reachable
 
@@ -281,6 +282,7 @@ def main():
     parser.add_argument("--only", default="", metavar="SUBSTRING", help="of names of cases")
     parser.add_argument("--quick", action="store_true", help="two small fits of each group")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="times as many seeds")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="fits at a time")
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", dest="extra")
     parser.add_argument("--references", action="store_true", help="measure what is reachable")
     options = parser.parse_args()
@@ -289,10 +291,11 @@ def main():
         return print_references([r for r in rows if options.only in f"{r.group}, {r.name}"])
     extra = as_settings(options.extra)
     chosen = quick_cases() if options.quick else cases(options.seeds)
+    chosen = [case for case in chosen if options.only in case.name]
+    results = Parallel(options.jobs)(delayed(fitted)(case, extra) for case in chosen)
     groups = {}
-    for case in chosen:
-        if options.only in case.name:
-            groups.setdefault(case.row.group, []).append((case, fitted(case, extra)))
+    for case, result in zip(chosen, results, strict=True):
+        groups.setdefault(case.row.group, []).append((case, result))
     print("| group | fail | mean R² | of them silent | diverged | seconds of a fit |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for group, pairs in groups.items():
