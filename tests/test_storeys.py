@@ -58,7 +58,7 @@ WINGS = [
                 "table",
                 "beginning",
             },
-            {"plan", "settings", "observer"},
+            {"plan", "settings", "observer", "headcount"},
             {"windows", "state", "predicting"},
             {"divergence", "fullbatch", "committee"},
             {"loop", "lbfgs"},

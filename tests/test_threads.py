@@ -1,10 +1,12 @@
 """Threads: the same bits for any number, and no harm to whoever else has threads or forks."""
 
+import itertools
 import multiprocessing
 import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,7 +15,8 @@ from founding import founding
 from joblib import Parallel, delayed
 from numpy.testing import assert_array_equal
 
-from fastbp.fitting import loop, plan, predicting, team
+from fastbp.fitting import headcount, loop, plan, predicting, team
+from fastbp.fitting.headcount import Headcount
 from fastbp.fitting.team import Team
 from fastbp.kernels.machine.threads import CALLED_OFF, CROWDED
 
@@ -250,16 +253,66 @@ def test_a_number_of_threads_that_was_asked_for_is_not_shared(monkeypatch):
 
 
 def test_a_fit_whose_threads_change_from_call_to_call_gives_the_same_bits(monkeypatch, alone):
-    found = []
+    found = set()
 
-    def changing():
-        found.append(1 + len(found) % 3)
-        return found[-1]
+    def in_turn(most):
+        for n in itertools.count():
+            yield 1 + n % most, 0.0
 
+    def counted(self, kernel, *arguments, stop=None):
+        found.add(self.n_threads)
+        return run(self, kernel, *arguments, stop=stop)
+
+    run = Team.run
+    monkeypatch.setattr(Team, "run", counted)
+    monkeypatch.setattr(headcount, "trials", in_turn)
     monkeypatch.setattr(plan, "processors", lambda: 3)
-    monkeypatch.setattr(team, "processors", changing)
+    monkeypatch.setattr(team, "processors", lambda: 3)
     assert_array_equal(weights(None), alone)
-    assert set(found) == {1, 2, 3}
+    assert found == {1, 2, 3}
+
+
+def settled(of_machine, most, seconds, some=None):
+    """The crew after so many seconds on a machine, of which ``of_machine(n)`` is the pace with n
+    threads, and for how many of them it had worked with each number."""
+    some, spent = some or Headcount(Team(most, shares=True)), Counter()
+    while spent.total() < seconds:
+        steps, number = max(1, int(some.pace * some.seconds_of_call(0.1))), some.team.n_threads
+        spent[number] += steps / of_machine(number)
+        some.note(steps, steps / of_machine(number))
+    return some, spent
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 8, 16])
+@pytest.mark.parametrize(
+    ("of_machine", "best"),
+    [
+        (lambda n: 1e5 * n, 16),
+        (lambda n: 1e5 / n, 1),
+        (lambda n: 1e5 * (1 if n == 1 else 0.2), 1),
+        (lambda n: 1e3 * n / (1 + (n / 6) ** 2), 4),  # 8 are 4 % faster
+        (lambda n: 20.0 * min(n, 2), 2),
+        (lambda n: 1e5 * (1 + 0.01 * n), 1),
+    ],
+)
+def test_a_fit_settles_on_as_many_threads_as_are_fastest(of_machine, best, most):
+    _, spent = settled(of_machine, most, 20)
+    (usual, seconds), *_ = spent.most_common()
+    assert usual == min(best, most)
+    assert seconds > 0.95 * spent.total()
+    assert settled(of_machine, most, 2)[1][usual] > 0.8 * 2
+
+
+def test_a_fit_follows_a_machine_that_changes():
+    some, _ = settled(lambda n: 1e5 * n, 4, 5)
+    for of_machine, best in ((lambda n: 1e5 / n, 1), (lambda n: 1e5 * n, 4)):
+        settled(of_machine, 4, 10, some)
+        assert settled(of_machine, 4, 5, some)[1].most_common()[0][0] == best
+
+
+def test_the_number_of_threads_that_a_user_asks_for_is_that_of_every_call():
+    _, spent = settled(lambda n: 1e5 / n, 3, 5, Headcount(Team(3)))
+    assert set(spent) == {3}
 
 
 @pytest.mark.parametrize(("n_processors", "crowded"), [(1, True), (3, False)])

@@ -1,7 +1,9 @@
 """The loss and its gradient over all samples at once."""
 
+import time
 from contextlib import nullcontext
 
+from fastbp.fitting.headcount import Headcount
 from fastbp.fitting.interrupts import is_pressed_here
 from fastbp.fitting.plan import aligned_zeros, for_kernels, layout, samples_of
 from fastbp.fitting.state import OptimizerState
@@ -43,6 +45,7 @@ class FullBatch:
         )
         if settings.n_threads is None and step_flops(net, n) < CALL_FLOPS:
             self.team = Team(1, listens=self.team.listens)
+        self.headcount = Headcount(self.team)
         if self.team.n_threads > 1 or self.team.listens:  # compiled before they wait for it
             nobody = samples._replace(order=samples.order[:0])
             self.run(Team(1), nobody)
@@ -50,7 +53,9 @@ class FullBatch:
     def __call__(self, theta, stop=is_pressed_here):
         """L, and ∂L/∂θ, which the next call overwrites; `CalledOff` if ``stop()`` says so."""
         self.theta[:] = theta
-        loss = self.run(self.team, self.samples, stop)
+        start = time.perf_counter()
+        loss = self.run(self.headcount.team, self.samples, stop)
+        self.headcount.note(1, time.perf_counter() - start)
         return loss, self.training.gradients[0]
 
     def run(self, team, samples, stop=None):

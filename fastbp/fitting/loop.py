@@ -18,6 +18,7 @@ from fastbp.fitting.divergence import (
     smaller_step,
     some_samples,
 )
+from fastbp.fitting.headcount import Headcount
 from fastbp.fitting.history import History
 from fastbp.fitting.interrupts import CtrlC
 from fastbp.fitting.judging import name_of
@@ -128,6 +129,7 @@ class _Loop:
             self.kernel, net, settings, batch_size, theta, optimizer, best_theta,
             len(self.held_out.y),
         )  # fmt: skip
+        self.headcount = Headcount(self.team)
         self.state, self.schedule = self.training.state, SCHEDULES[settings.learning_rate]
         self.history, self.is_noted = History(kernel=self.kernel.name), True
         # What changes in an epoch, and how it was before: one that is cut off returns to it.
@@ -147,27 +149,23 @@ class _Loop:
 
     def run(self, observer, ctrl_c):
         """Train until one of the reasons to stop."""
-        settings, history, pace = self.settings, self.history, 0.0
+        settings, history = self.settings, self.history
         self.ctrl_c, self.start = ctrl_c, time.perf_counter()
         while len(history.losses) < settings.max_iter:
             left = settings.max_time and settings.max_time - history.seconds
             is_first = self.team.listens and not history.losses
             apart = observer is not None or self.judge is not None or self.windows is not None
             one_epoch = apart or is_first
-            steps, epochs = self.share_of_call(pace, left, one_epoch=one_epoch)
+            steps, epochs = self.share_of_call(left, one_epoch=one_epoch)
             if self.state.position == 0:
                 self.note_whole_epoch()
                 if observer is not None:
                     observer.epoch_begins(self.predicting)
-            samples_before, before = self.samples_done(), time.perf_counter()
             try:
                 done = self.call(steps, epochs)
             except CalledOff:
                 done = 0
-            now = time.perf_counter()
-            epochs_done = (self.samples_done() - samples_before) / self.n_samples
-            steps_done = epochs_done * self.steps_per_epoch
-            pace, history.seconds = steps_done / max(now - before, 1e-9), now - self.start
+            history.seconds = time.perf_counter() - self.start
             if ctrl_c.pressed and not done:
                 raise KeyboardInterrupt
             if not done and self.is_late():
@@ -283,13 +281,10 @@ class _Loop:
         if observer is not None:
             observer.training_begins_again(optimizer.eta)
 
-    def samples_done(self):
-        """Samples that were trained on, the last epoch's part included."""
-        return len(self.history.losses) * self.n_samples + int(self.state.position)
-
-    def share_of_call(self, pace, seconds_left, *, one_epoch):
-        """Steps and epochs of the next call, at `pace` steps a second."""
-        steps = max(1, int(pace * CALL_SECONDS))
+    def share_of_call(self, seconds_left, *, one_epoch):
+        """Steps and epochs of the next call, at the pace of the last."""
+        pace = self.headcount.pace
+        steps = max(1, int(pace * self.headcount.seconds_of_call(CALL_SECONDS)))
         epochs = max(1, steps // self.steps_per_epoch)
         epochs = min(epochs, self.settings.max_iter - len(self.history.losses))
         if one_epoch:
@@ -333,15 +328,15 @@ class _Loop:
     def call(self, steps, epochs, team=None, first=None):
         """Run the kernel, and note what it reports; returns the epochs completed.
 
-        Of a table in windows, go from one to the next, but with `first`, which says where in the
-        epoch the samples at hand begin.
+        Without a team, with as many threads as are fastest. Of a table in windows, go from one to
+        the next, but with `first`, which says where in the epoch the samples at hand begin.
         """
-        course, team = self.course(steps, self.step_sizes(epochs), first or 0), team or self.team
+        course = self.course(steps, self.step_sizes(epochs), first or 0)
         self.is_noted = False
         if self.windows is None or first is not None or not epochs:
             done = self.run_kernel(course, team)
         else:
-            done = self.go_through_windows(course, team)
+            done = self.go_through_windows(course)
         losses, losses_val, scores = course.losses, course.losses_val, course.scores
         self.history.losses += losses[:done].tolist()
         if self.is_validated:
@@ -352,17 +347,23 @@ class _Loop:
         self.is_noted = True
         return done
 
-    def run_kernel(self, course, team):
+    def run_kernel(self, course, team=None):
         """For the samples at hand."""
         on = for_kernels(self.samples), for_kernels(self.held_out)
-        return team.run(self.kernel.train, self.training, *on, course, stop=self.is_to_stop)
+        run = (team or self.headcount.team).run
+        before, start = int(self.state.position), time.perf_counter()
+        done = run(self.kernel.train, self.training, *on, course, stop=self.is_to_stop)
+        if team is None:
+            samples = done * self.n_samples + int(self.state.position) - before
+            self.headcount.note(samples / self.batch_size, time.perf_counter() - start)
+        return done
 
-    def go_through_windows(self, course, team):
+    def go_through_windows(self, course):
         """As many steps as the course has, but to the end of the epoch at most."""
         while True:
             before = int(self.state.position)
-            self.samples, first = self.windows.samples_at(before, self.state, team)
-            done = self.run_kernel(course._replace(first=first), team)
+            self.samples, first = self.windows.samples_at(before, self.state, self.team)
+            done = self.run_kernel(course._replace(first=first))
             samples_done = int(self.state.position) - before
             course = course._replace(steps=course.steps - samples_done // self.batch_size)
             if done or course.steps <= 0 or self.is_to_stop():

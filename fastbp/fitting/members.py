@@ -33,10 +33,10 @@ def train(prepared, orders, seeds, n_threads, done=None):
     -------
     list of Fitted, or of None for a member that had no whole epoch before Ctrl-C
     """
-    n_threads = n_threads or processors()
     compiled = set()
     for kind, order in zip(prepared, orders, strict=True):
-        kind.task.settings.n_threads = max(1, n_threads // len(orders))  # of one member
+        # Of one member; those that nobody has numbered share the processors.
+        kind.task.settings.n_threads = n_threads and max(1, n_threads // len(orders))
         if (id(kind), order.size) not in compiled:
             compile_for(kind, order.size)
             compiled.add((id(kind), order.size))
@@ -44,7 +44,7 @@ def train(prepared, orders, seeds, n_threads, done=None):
         partial(train_one, kind, number, order.copy(), seed, done)
         for number, (kind, order, seed) in enumerate(zip(prepared, orders, seeds, strict=True))
     ]
-    return in_threads(jobs, n_threads)
+    return in_threads(jobs, n_threads or processors())
 
 
 def compile_for(prepared, n_samples):
