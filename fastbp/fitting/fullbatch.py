@@ -5,7 +5,7 @@ from contextlib import nullcontext
 
 from fastbp.fitting.headcount import Headcount
 from fastbp.fitting.interrupts import is_pressed_here
-from fastbp.fitting.plan import aligned_zeros, for_kernels, layout, samples_of
+from fastbp.fitting.plan import CALL_FLOPS, aligned_zeros, for_kernels, layout, samples_of
 from fastbp.fitting.state import OptimizerState
 from fastbp.fitting.team import CalledOff, Team
 from fastbp.kernels.formulas.network import is_by_entries, n_parameters, step_flops
@@ -13,9 +13,6 @@ from fastbp.kernels.machine.compile import ctrl_c_waits
 from fastbp.kernels.training.large import LARGE
 from fastbp.kernels.training.sparse import SPARSE, sparse_loss_gradient
 from fastbp.kernels.training.tiled import TILED, loss_gradient
-
-#: Floating-point operations from which on a second thread is worth being started for one gradient.
-CALL_FLOPS = 1e7
 
 
 class FullBatch:

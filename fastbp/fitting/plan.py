@@ -20,6 +20,9 @@ from fastbp.kernels.training.tiled import THREADS_FLOPS
 #: thread that listens costs 50 µs.)
 LISTENS_FLOPS = 5e8
 
+#: Floating-point operations that are worth starting a thread for the time of one call.
+CALL_FLOPS = 1e7
+
 
 def optimizer_of(settings):
     """The update rule, a row of `optimizers.TABLE`: sgd is three, by its momentum."""

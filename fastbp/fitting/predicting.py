@@ -7,7 +7,7 @@ import numpy as np
 from fastbp import encodings, parameters, scaling
 from fastbp.entries import Entries
 from fastbp.fitting.interrupts import is_pressed_here
-from fastbp.fitting.plan import aligned_zeros, row_numbers, team_for
+from fastbp.fitting.plan import CALL_FLOPS, aligned_zeros, row_numbers, team_for
 from fastbp.fitting.team import CalledOff, Team
 from fastbp.kernels.formulas.losses import LOSSES
 from fastbp.kernels.formulas.network import step_flops, without_inputs
@@ -37,7 +37,10 @@ def predictions(model, X, y, n_threads):
     tile, flops, room_of_thread = tiles_of_rows(
         model.net.tobytes(), model.net.dtype, n_rows, model.theta.itemsize
     )
-    team = team_for(flops, -(-n_rows // tile), n_threads, flops)
+    pieces = -(-n_rows // tile)
+    if n_threads is None:
+        pieces = min(pieces, max(1, int(flops / CALL_FLOPS)))
+    team = team_for(flops, pieces, n_threads, flops)
     room = aligned_zeros((team.n_threads, *room_of_thread), model.theta.dtype)
     if team.n_threads > 1 or team.listens:  # compiled before they wait for it
         Team(1).run(kernel, model, tile, room, *nobody, y[:0])
