@@ -304,6 +304,11 @@ def test_a_fit_settles_on_as_many_threads_as_are_fastest(of_machine, best, most)
     assert settled(of_machine, most, 2)[1][usual] > 0.8 * 2
 
 
+def test_threads_that_wait_for_one_another_are_not_tried_for_long():
+    _, spent = settled(lambda n: 1e5 if n == 1 else 1e3, 2, 2)
+    assert 0 < spent[2] < 0.1
+
+
 def test_a_fit_follows_a_machine_that_changes():
     some, _ = settled(lambda n: 1e5 * n, 4, 5)
     for of_machine, best in ((lambda n: 1e5 / n, 1), (lambda n: 1e5 * n, 4)):
