@@ -13,9 +13,8 @@ from fastbp.fitting.team import Team
 #: Seconds after which a pace is believed.
 TRIAL = 0.005
 
-#: Seconds of a first look, after which a number of threads is given up if its pace is below that
-#: part of the other: threads without processors of their own are ten times slower, not two.
-GLANCE, HOPELESS = 0.0005, 0.5
+#: Seconds, at the pace of other threads, of a first look at some: they may be ten times slower.
+GLANCE = 0.0005
 
 #: How much faster twice as many threads must be: they take processors from others.
 GAIN = 1.1
@@ -108,8 +107,8 @@ def pays(number, other, gain):
     """Whether another number of threads is faster by that factor; yields as `trials`."""
     pace = yield number, TRIAL
     is_quick = pace * TRIAL > 1  # a longer step is a trial by itself
-    if is_quick and (yield other, GLANCE) < HOPELESS * pace:
-        return False
+    if is_quick:
+        yield other, GLANCE
     if (yield other, TRIAL) < gain * pace:
         return False
     if is_quick:  # neighbours come and go
