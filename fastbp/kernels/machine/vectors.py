@@ -4,6 +4,7 @@ Only this file, `functions.py`, `emitter.py` and `tiles.py` know vectors.
 """
 
 import operator
+import platform
 
 import llvmlite.binding
 import numba
@@ -47,6 +48,10 @@ def _lanes():
 #: Float32 lanes of a vector. Tiles are padded with samples of weight 0 to a multiple of it, so
 #: that no loop over samples has a remainder.
 LANES = _lanes()
+
+
+#: Whether there are 32 registers of that width, and not 16.
+MANY_REGISTERS = LANES == 16 or platform.machine().lower() in ("aarch64", "arm64")
 
 
 def lanes(a):

@@ -13,6 +13,7 @@ from fastbp.kernels.products.tiles import (
     MORE_VECTORS,
     RESUMED,
     ROWS,
+    TALL,
     VECTORS,
     ZERO,
     copy_rows,
@@ -22,12 +23,16 @@ from fastbp.kernels.products.tiles import (
     tile_4x1,
     tile_4x2,
     tile_4x3,
+    tile_8x2,
     turn_groups,
 )
 
 #: Terms of a sum taken at a time, so that the part of B at work stays in the first cache; and from
 #: how many on a sum is long enough for the tile of more vectors.
 DEPTH, LONG = 256, 128
+
+#: From how many terms on a sum is worth the tile of more rows, whose ends are in memory.
+DEEP = 32
 
 #: From how many weights on W no longer stays in the first cache when it is read by columns (each
 #: of its numbers then lies in a line of its own), and is packed first, PACKED columns at a time,
@@ -124,6 +129,11 @@ def multiply_part(
     need B in rows, which is b_column = 1.
     """
     r = 0
+    if TALL > 0 and depth >= DEEP and a_strip == ROWS * a_row:
+        r = rows // TALL * TALL
+        multiply_tall(
+            A, a_row, a_k, B, b_k, b_column, C, c_row, depth, r, columns, begin, bias, end, O
+        )
     while r < rows:
         if rows - r < ROWS and begin != RESUMED and rows >= ROWS:
             r = rows - ROWS  # some rows are computed twice, to the same result
@@ -158,6 +168,27 @@ def multiply_part(
                 )
                 i += lanes(C)
             r += 1
+
+
+@njit
+def multiply_tall(
+    A, a_row, a_k, B, b_k, b_column, C, c_row, depth, rows, columns, begin, bias, end, O
+):
+    """As `multiply_part`, for whole tiles of TALL rows, as far apart as those of a tile."""
+    width = VECTORS * lanes(C)
+    whole = columns // width * width
+    for r in range(0, rows, TALL):
+        for i in range(0, whole, width):
+            tile_8x2(
+                A, r * a_row, a_row, a_k, B, i * b_column, b_k, C, r * c_row + i, c_row, depth,
+                begin, bias, r, end, O,
+            )  # fmt: skip
+    if whole < columns:
+        for r in range(0, rows, ROWS):
+            tile_4x1(
+                A, r * a_row, a_row, a_k, B, whole * b_column, b_k, C, r * c_row + whole, c_row,
+                depth, begin, bias, r, end, O,
+            )  # fmt: skip
 
 
 @njit

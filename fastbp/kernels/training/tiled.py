@@ -78,7 +78,7 @@ def cut(net, batch_size, itemsize):
     if n_parameters(net) * itemsize > WEIGHTS_BYTES:
         samples = max(samples, 4 * LEAST_SAMPLES)
     if step_flops(net, batch_size) >= THREADS_FLOPS:
-        samples = min(samples, -(-batch_size // 2))  # something for a second thread
+        samples = min(samples, max(-(-batch_size // 2), 4 * LANES))  # something for a second thread
     fitting = PARTS_BYTES // (n_parameters(net) * itemsize)
     return Cut(equal_tiles(batch_size, samples), max(2, min(fitting, MOST_PARTS)))
 
