@@ -23,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastbp import callers, encodings, endings, inputs, moving, parameters, persistence, scaling
 from fastbp.attributes import Learned
 from fastbp.export.methods import Exported
-from fastbp.fitting import windows
+from fastbp.fitting import survey
 from fastbp.fitting.fit import fit
 from fastbp.fitting.fullbatch import loss_and_gradient
 from fastbp.fitting.predicting import jacobian, predictions
@@ -509,7 +509,7 @@ class BackpropRegressor(
         """What is found later not to be a number is so in scikit-learn's words."""
         try:
             yield
-        except windows.NotFinite:
+        except survey.NotFinite:
             inputs.table_of(copy(self), *samples)
             raise
 

@@ -21,7 +21,7 @@ from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from campaigns import guards, tables
 from campaigns.runner import Fault
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor, entries
-from fastbp.fitting import learnt, loop, plan, windows
+from fastbp.fitting import learnt, loop, plan, survey, windows
 from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.machine.vectors import LANES
@@ -189,7 +189,7 @@ class Case:
                 stack.enter_context(mock.patch.object(windows, name, n_bytes))
             for name in ("BLOCK_BYTES", "MAPPED_BLOCK_BYTES"):
                 stack.enter_context(mock.patch.object(windows, name, n_bytes // 8))
-            stack.enter_context(mock.patch.object(windows, "WHOLE_BYTES", 0))
+            stack.enter_context(mock.patch.object(survey, "WHOLE_BYTES", 0))
         return stack
 
     def attempt(self, n_threads, arguments, held_out, at_end=None):
