@@ -406,7 +406,7 @@ windows.MAPPED_WINDOW_BYTES = 2**22
 X, y = (np.load(path, mmap_mode="r") for path in sys.argv[1:3])
 params = {"batch_size": 256, "max_iter": 1, "random_state": 0}
 BackpropRegressor(20, **params).fit(X[:5000], y[:5000])
-BackpropRegressor(20, **params).fit(X[:200_000], y[:200_000])
+BackpropRegressor(20, **params).fit(X[:200_000], y[:200_000]).score(X[:9], y[:9])
 peak = [0.0]
 before = megabytes()
 threading.Thread(target=watch, daemon=True).start()
