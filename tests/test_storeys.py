@@ -21,7 +21,10 @@ WINGS = [
             {"runs", "emitter", "functions", "passes"},
         ],
     ),
-    ("kernels.formulas", [{"activations"}, {"network", "optimizers", "losses", "dropout"}]),
+    (
+        "kernels.formulas",
+        [{"elementary"}, {"activations"}, {"network", "optimizers", "losses", "dropout"}],
+    ),
     ("kernels.products", [{"tiles"}, {"blocks"}, {"gradients"}, {"products"}]),
     (
         "kernels.training",
