@@ -34,7 +34,7 @@ from fastbp.kernels.machine.vectors import INTERPRETED, LANES, padded
 from fastbp.kernels.machine.views import least, part_of, rest_of, vector
 from fastbp.kernels.products import products
 from fastbp.kernels.products.blocks import WIDE
-from fastbp.kernels.products.gradients import outer, turn_over
+from fastbp.kernels.products.gradients import turn_over
 from fastbp.kernels.products.tiles import RESUMED, ROWS, VALUES, ZERO
 from fastbp.kernels.training import large
 from fastbp.kernels.training.epoch import train_epochs
@@ -162,7 +162,7 @@ def tile_gradient(
     if threads.thread == 0:
         part = tile_loss(net, recipe, training.loss_parameters, weight, O, D, samples, start, stop)
     meet(crew)
-    backward_to_first(outer, sums, back, theta, net, O, D, crew, gradient, begin)
+    backward_to_first(sums, back, theta, net, O, D, crew, gradient, begin)
     meet(crew)
     D_first, width = units(D, net, 1), net[1].width
     turned, d = vector(training.room[1], 0, n * width), vector(D_first, 0, n * width)
