@@ -136,30 +136,28 @@ def delimiter(text):
     return mark
 
 
-def at_least(least):
-    """A whole number, not less than this."""
+def number(kind, is_right, words):
+    """Reads a number that `is_right`; of all else it says that it is no `words`."""
 
-    def number(text):
+    def read(text):
         try:
-            found = int(text)
+            found = kind(text)
         except ValueError:
-            found = least - 1
-        if found < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number of {least} or more")
+            found = None
+        if found is None or not is_right(found):
+            raise argparse.ArgumentTypeError(f"{text!r} is no {words}")
         return found
 
-    return number
+    return read
 
 
-def coverage(text):
-    """A part of all, between 0 and 1."""
-    try:
-        found = float(text)
-    except ValueError:
-        found = 0.0
-    if not 0 < found < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number between 0 and 1, such as 0.9")
-    return found
+def at_least(least):
+    """A whole number, not less than this."""
+    return number(int, lambda found: found >= least, f"whole number of {least} or more")
+
+
+#: A part of all.
+coverage = number(float, lambda found: 0 < found < 1, "number between 0 and 1, such as 0.9")
 
 
 def add_json(command):
