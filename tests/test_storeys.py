@@ -83,7 +83,7 @@ WINGS = [
         [
             {"resuming"},
             {"inputs", "persistence", "moving", "hidden", "importance", "showing"},
-            {"endings", "attributes"},
+            {"endings", "attributes", "common"},
             {"estimator"},
             {"ensemble", "warmup", "dask"},
         ],
