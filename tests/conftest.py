@@ -34,6 +34,15 @@ from fastbp.kernels.training.records import STATE  # noqa: E402
 #: What trains, by name. ("online" only one sample after another.)
 TRAINING = {kernel.name: kernel for kernel in KERNELS}
 
+#: What makes of batches of a few tens of samples several tiles and parts.
+SMALL_PIECES = [
+    (tiled, "WEIGHTS_BYTES", np.inf),
+    (tiled, "LEAST_SAMPLES", LANES),
+    (tiled, "TILE_BYTES", 0),
+    (tiled, "MOST_PARTS", 4),
+    (large, "SHARED_SAMPLES", LANES),
+]
+
 
 def pytest_addoption(parser):
     """Some tests go through all numbers of float32, and by default through a seeded part."""
@@ -113,11 +122,8 @@ def pin(monkeypatch):
             monkeypatch.setattr(inputs, "validate_data", sparse_after(inputs.validate_data))
             monkeypatch.setattr(entries, "are_worth_it", sparse.issparse)
         monkeypatch.setattr(loop, "kernel_for", kernel_for)
-        monkeypatch.setattr(tiled, "WEIGHTS_BYTES", np.inf)
-        monkeypatch.setattr(tiled, "LEAST_SAMPLES", LANES)
-        monkeypatch.setattr(tiled, "TILE_BYTES", 0)
-        monkeypatch.setattr(tiled, "MOST_PARTS", 4)
-        monkeypatch.setattr(large, "SHARED_SAMPLES", LANES)
+        for module, constant, value in SMALL_PIECES:
+            monkeypatch.setattr(module, constant, value)
 
     yield pin
     assert all(used.values())
