@@ -3,16 +3,21 @@
 import _thread
 import hashlib
 import os
+import re
 import signal
+import subprocess
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
 
+TESTS = Path(__file__).resolve().parent
+
 # Before numba is imported: compiled kernels go to a folder named by the kernels' sources, so
 # that a second run compiles nothing and an edited kernel is never served stale.
 # (`test_storeys.py` sees to it that nothing outside of kernels/ is compiled.)
-KERNELS = Path(__file__).resolve().parents[1] / "fastbp" / "kernels"
-digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(KERNELS.rglob("*.py"))))
+sources = sorted((TESTS.parent / "fastbp" / "kernels").rglob("*.py"))
+digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources))
 compiled = Path(tempfile.gettempdir()) / f"fastbp-tests-{digest.hexdigest()[:12]}"
 os.environ.setdefault("NUMBA_CACHE_DIR", str(compiled))
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -223,3 +228,19 @@ class Calls:
             return result
 
         self.monkeypatch.setattr(team.Team, "run", pressing)
+
+
+def passed_in_another_process(selection, timeout, **environment):
+    """How many of the selected tests pass in a process with these variables, of which none may
+    fail, and what pytest said. `selection`: of each file an expression, as behind ``-k``."""
+    any_of = " or ".join(
+        f"({file.removesuffix('.py')} and ({part}))" for file, part in selection.items()
+    )
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", any_of,
+         *(str(TESTS / file) for file in selection)],
+        cwd=TESTS.parent, env=os.environ | environment, capture_output=True, text=True,
+        timeout=timeout,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
+    return int(re.search(r"(\d+) passed", run.stdout)[1]), run.stdout
