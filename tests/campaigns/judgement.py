@@ -65,5 +65,5 @@ def check_warning(said):
     text = str(said.message)
     is_ours = text.startswith(begins) and said.filename.endswith("campaigns/fits.py")
     is_ours |= said.category is DataConversionWarning
-    is_ours |= text.startswith("X has feature names") or text.startswith("X does not have")
+    is_ours |= text.startswith(("X has feature names", "X does not have"))
     demand(is_ours, f"{said.category.__name__} at {said.filename}:{said.lineno}: {text}")
