@@ -14,12 +14,14 @@ import os
 import statistics
 import sys
 import time
+import warnings
 
 from agreement import check
 from ceiling import gflops
 from machine import cores, description
 from peers import PEERS, fastbp, installed
 from problems import flops_per_step, select, table
+from sklearn.exceptions import ConvergenceWarning
 
 #: What SimpleChains.jl publishes for its problem, an epoch on all of 18 cores.
 SIMPLE_CHAINS, SIMPLE_CHAINS_CORES, SIMPLE_CHAINS_US = "4-32-16-4", 18, 41
@@ -206,6 +208,8 @@ def report(results, names, compile_seconds, load):
 
 def main():
     options = parse()
+    # Before the clock runs: a fit of a few epochs says that it is one.
+    warnings.simplefilter("ignore", ConvergenceWarning)
     prepares = installed(dict.fromkeys(["fastbp", *options.peers]))
     for name in options.peers:
         if name not in prepares:

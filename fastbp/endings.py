@@ -98,10 +98,10 @@ def warn_of_end(model, fitted, table):
 def advice(model, fitted):
     """What to do about a fit that learnt nothing."""
     settings, by_hand = fitted.settings, ("learning_rate_init", "max_iter", "init")
-    given = [name for name in by_hand if getattr(model, name) not in ("auto",)]
+    given = [name for name in by_hand if getattr(model, name) != "auto"]
     if not model.standardize:
         return "Scale the columns of X and y: standardize=True does it."
-    if model.alpha > 0 and model.alpha >= 0.1:
+    if model.alpha >= 0.1:
         return f"Lower alpha={model.alpha:g}."
     if given:
         return f"Leave {' and '.join(given)} 'auto'."

@@ -6,8 +6,8 @@ from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context, clone
-from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.base import _fit_context, clone
+from sklearn.callback import with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -15,25 +15,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbp import callers, endings, inputs, persistence
 from fastbp.attributes import OF_COLUMNS
+from fastbp.common import Common
 from fastbp.estimator import BackpropRegressor
-from fastbp.export.methods import Exported
 from fastbp.fitting import committee, members, unseen
 from fastbp.fitting.fit import prepare
 from fastbp.fitting.observer import OfMembers, words_of_pilot
-from fastbp.importance import Important
 from fastbp.kernels.training.surrogate import function_of_row, weighted_mean
-from fastbp.showing import Described
 
 
-class BackpropEnsembleRegressor(
-    persistence.Saved,
-    Exported,
-    CallbackSupportMixin,
-    inputs.Scored,
-    Important,
-    Described,
-    BaseEstimator,
-):
+class BackpropEnsembleRegressor(Common):
     """Several neural networks, whose mean predicts better than one.
 
     They differ in their first weights, the orders of the samples and, with `resample`, the rows

@@ -8,8 +8,8 @@ from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context
-from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.base import _fit_context
+from sklearn.callback import with_callbacks
 from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import (
     Interval,
@@ -22,21 +22,19 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbp import callers, encodings, endings, inputs, moving, parameters, persistence, scaling
 from fastbp.attributes import Learned
-from fastbp.export.methods import Exported
-from fastbp.fitting import windows
+from fastbp.common import Common
+from fastbp.fitting import survey
 from fastbp.fitting.fit import fit
 from fastbp.fitting.fullbatch import loss_and_gradient
 from fastbp.fitting.predicting import jacobian, predictions
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.fitting.settings import settings_of
 from fastbp.fitting.solvers import SOLVERS
-from fastbp.importance import Important
 from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.formulas.network import without_inputs
 from fastbp.kernels.machine.compile import ctrl_c_waits
 from fastbp.kernels.training.surrogate import function_of_row
-from fastbp.showing import Described
 
 #: Rows predicted in one call of a kernel.
 ROWS_AT_A_TIME = 2**20
@@ -69,16 +67,7 @@ def _makes_steps(model):
 
 
 @documented
-class BackpropRegressor(
-    Learned,
-    persistence.Saved,
-    Exported,
-    CallbackSupportMixin,
-    inputs.Scored,
-    Important,
-    Described,
-    BaseEstimator,
-):
+class BackpropRegressor(Learned, Common):
     """Neural-network regression, trained by backpropagation in compiled kernels.
 
     Minimises ``L = (1/n) Σ |ŷ − y|²``, or another loss, by stochastic gradient descent, for a
@@ -509,7 +498,7 @@ class BackpropRegressor(
         """What is found later not to be a number is so in scikit-learn's words."""
         try:
             yield
-        except windows.NotFinite:
+        except survey.NotFinite:
             inputs.table_of(copy(self), *samples)
             raise
 

@@ -16,7 +16,7 @@ from sklearn.utils.validation import (
 )
 
 from fastbp import entries, scaling
-from fastbp.fitting import windows
+from fastbp.fitting import survey
 from fastbp.fitting.table import Table, precision_of
 from fastbp.kernels.formulas.losses import LINKS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
@@ -74,7 +74,7 @@ def table_of(model, X, y, sample_weight, reset, n_outputs=None, learnt=None, may
         loss, parameter = learnt.loss, learnt.loss_parameter
     omits = model.missing_targets == "omit"
     # A large table is read once, by who trains on it.
-    later = may_be_later and not omits and windows.is_large(X)
+    later = may_be_later and not omits and survey.is_large(X)
     X, y, *weights = samples(
         model, X, y, sample_weight, reset=reset, omits=omits, all_finite=not later
     )
@@ -97,7 +97,7 @@ def table_of(model, X, y, sample_weight, reset, n_outputs=None, learnt=None, may
             f"Some values of y are out of the range of the loss {loss!r}: the least is "
             f"{least:g}, and {allowed}."
         )
-    if may_be_later and y.dtype not in FLOATS and windows.is_large(X):  # windows take no others
+    if may_be_later and y.dtype not in FLOATS and survey.is_large(X):  # windows take no others
         y = y.astype(precision_of(y))
     return Table(X, y, *weights, not later)
 

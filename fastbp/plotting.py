@@ -81,18 +81,12 @@ class LossCurveDisplay:
         check_matplotlib(f"{cls.__name__}.from_estimator")
         model = estimator[-1] if isinstance(estimator, Pipeline) else estimator
         check_is_fitted(model, "loss_curve_")
-        scores = getattr(model, "validation_scores_", None)
-        best = getattr(
-            model, "best_validation_score_", None
-        )  # which may be where the loss is least
-        display = cls(
-            model.loss_curve_,
-            getattr(model, "validation_loss_curve_", None),
-            (scores.index(best) if best in scores else int(np.argmax(scores))) + 1
-            if scores
-            else None,
-        )
-        return display.plot(ax=ax, **line_kwargs)
+        scores, best_epoch = getattr(model, "validation_scores_", None), None
+        if scores:
+            best = getattr(model, "best_validation_score_", None)  # perhaps where a loss is least
+            best_epoch = 1 + (scores.index(best) if best in scores else int(np.argmax(scores)))
+        losses = model.loss_curve_, getattr(model, "validation_loss_curve_", None)
+        return cls(*losses, best_epoch).plot(ax=ax, **line_kwargs)
 
     def plot(self, *, ax=None, **line_kwargs):
         """Draw the curves, the loss on a logarithmic axis.

@@ -3,16 +3,21 @@
 import _thread
 import hashlib
 import os
+import re
 import signal
+import subprocess
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
 
+TESTS = Path(__file__).resolve().parent
+
 # Before numba is imported: compiled kernels go to a folder named by the kernels' sources, so
 # that a second run compiles nothing and an edited kernel is never served stale.
 # (`test_storeys.py` sees to it that nothing outside of kernels/ is compiled.)
-KERNELS = Path(__file__).resolve().parents[1] / "fastbp" / "kernels"
-digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(KERNELS.rglob("*.py"))))
+sources = sorted((TESTS.parent / "fastbp" / "kernels").rglob("*.py"))
+digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources))
 compiled = Path(tempfile.gettempdir()) / f"fastbp-tests-{digest.hexdigest()[:12]}"
 os.environ.setdefault("NUMBA_CACHE_DIR", str(compiled))
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -33,6 +38,15 @@ from fastbp.kernels.training.records import STATE  # noqa: E402
 
 #: What trains, by name. ("online" only one sample after another.)
 TRAINING = {kernel.name: kernel for kernel in KERNELS}
+
+#: What makes of batches of a few tens of samples several tiles and parts.
+SMALL_PIECES = [
+    (tiled, "WEIGHTS_BYTES", np.inf),
+    (tiled, "LEAST_SAMPLES", LANES),
+    (tiled, "TILE_BYTES", 0),
+    (tiled, "MOST_PARTS", 4),
+    (large, "SHARED_SAMPLES", LANES),
+]
 
 
 def pytest_addoption(parser):
@@ -113,11 +127,8 @@ def pin(monkeypatch):
             monkeypatch.setattr(inputs, "validate_data", sparse_after(inputs.validate_data))
             monkeypatch.setattr(entries, "are_worth_it", sparse.issparse)
         monkeypatch.setattr(loop, "kernel_for", kernel_for)
-        monkeypatch.setattr(tiled, "WEIGHTS_BYTES", np.inf)
-        monkeypatch.setattr(tiled, "LEAST_SAMPLES", LANES)
-        monkeypatch.setattr(tiled, "TILE_BYTES", 0)
-        monkeypatch.setattr(tiled, "MOST_PARTS", 4)
-        monkeypatch.setattr(large, "SHARED_SAMPLES", LANES)
+        for module, constant, value in SMALL_PIECES:
+            monkeypatch.setattr(module, constant, value)
 
     yield pin
     assert all(used.values())
@@ -217,3 +228,19 @@ class Calls:
             return result
 
         self.monkeypatch.setattr(team.Team, "run", pressing)
+
+
+def passed_in_another_process(selection, timeout, **environment):
+    """How many of the selected tests pass in a process with these variables, of which none may
+    fail, and what pytest said. `selection`: of each file an expression, as behind ``-k``."""
+    any_of = " or ".join(
+        f"({file.removesuffix('.py')} and ({part}))" for file, part in selection.items()
+    )
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", any_of,
+         *(str(TESTS / file) for file in selection)],
+        cwd=TESTS.parent, env=os.environ | environment, capture_output=True, text=True,
+        timeout=timeout,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
+    return int(re.search(r"(\d+) passed", run.stdout)[1]), run.stdout

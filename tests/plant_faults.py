@@ -55,6 +55,7 @@ TESTS_OF = {
     "prepared": "windows",
     "scores": "rounds",
     "state": "training",
+    "survey": "windows",
     "turns": "rounds",
 }
 

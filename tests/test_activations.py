@@ -16,10 +16,10 @@ from fastbp.kernels.formulas.activations import (
     TABLE,
     activation,
     derivative,
-    exp,
     logistic,
     tanh,
 )
+from fastbp.kernels.formulas.elementary import exp
 from fastbp.kernels.machine.compile import from_python, njit
 
 PRECISIONS = ["float32", "float64"]

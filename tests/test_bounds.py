@@ -4,25 +4,19 @@ With NUMBA_BOUNDSCHECK=1 any of the tests can be run so; here are a part of them
 minute, and those that only such a process can run: that the check sees what it should.
 """
 
-import os
-import re
-import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import numba
 import numpy as np
 import pytest
-from conftest import TRAINING
+from conftest import TRAINING, passed_in_another_process
 from founding import founding
 
 from fastbp.kernels.formulas.network import biases, network, units
 from fastbp.kernels.machine import runs, views
 from fastbp.kernels.machine.compile import CHECKED, from_python, njit
 from fastbp.kernels.machine.vectors import INTERPRETED, Numbers
-
-TESTS = Path(__file__).resolve().parent
 
 checked = pytest.mark.skipif(not CHECKED, reason="needs NUMBA_BOUNDSCHECK=1")
 
@@ -42,18 +36,9 @@ SELECTION = {
 
 @pytest.mark.skipif(CHECKED or INTERPRETED, reason="starts another process that is checked")
 def test_nothing_reaches_out_in_a_process_that_is_checked():
-    environment = os.environ | {"NUMBA_BOUNDSCHECK": "1"}
-    any_of = " or ".join(
-        f"({file.removesuffix('.py')} and ({part}))" for file, part in SELECTION.items()
-    )
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", any_of]
-    run = subprocess.run(
-        [*command, *(str(TESTS / file) for file in SELECTION)],
-        cwd=TESTS.parent, env=environment, capture_output=True, text=True, timeout=400,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "skipped" not in run.stdout
-    assert int(re.search(r"(\d+) passed", run.stdout)[1]) >= 200
+    passed, said = passed_in_another_process(SELECTION, timeout=400, NUMBA_BOUNDSCHECK="1")
+    assert "skipped" not in said
+    assert passed >= 200
 
 
 # ------------------------------------------------------- a kernel whose room is too small

@@ -23,9 +23,6 @@ from fastbp import BackpropRegressor
 #: Hidden layers of more than an octet of units and of fewer: online, they are two programs.
 WIDE, SLIM = (18, 9), (3, 2)
 
-#: An activation for each hidden layer: a name, and the one after it in the table.
-PAIRS = dict(zip(ACTIVATIONS, [*list(ACTIVATIONS)[1:], *ACTIVATIONS], strict=False))
-
 
 class Case(NamedTuple):
     """A fit: by default one of everything that may go wrong.

@@ -348,10 +348,6 @@ def test_ctrl_c_in_one_fit_keeps_the_model(run, table, fits):
     assert np.isfinite(model.predict(table[0])).all()
 
 
-def partly(model, X, y):
-    return model.partial_fit(X, y)
-
-
 @pytest.mark.parametrize("run", (MANY | ONE).values(), ids=MANY | ONE)
 @pytest.mark.parametrize("ensemble", [False, True])
 def test_warnings_point_at_the_users_line(run, ensemble, table):

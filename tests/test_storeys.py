@@ -21,7 +21,10 @@ WINGS = [
             {"runs", "emitter", "functions", "passes"},
         ],
     ),
-    ("kernels.formulas", [{"activations"}, {"network", "optimizers", "losses", "dropout"}]),
+    (
+        "kernels.formulas",
+        [{"elementary"}, {"activations"}, {"network", "optimizers", "losses", "dropout"}],
+    ),
     ("kernels.products", [{"tiles"}, {"blocks"}, {"gradients"}, {"products"}]),
     (
         "kernels.training",
@@ -59,7 +62,8 @@ WINGS = [
                 "beginning",
             },
             {"plan", "settings", "observer", "headcount"},
-            {"windows", "state", "predicting"},
+            {"survey", "state", "predicting"},
+            {"windows"},
             {"divergence", "fullbatch", "committee"},
             {"loop", "lbfgs"},
             {"solvers"},
@@ -79,7 +83,7 @@ WINGS = [
         [
             {"resuming"},
             {"inputs", "persistence", "moving", "hidden", "importance", "showing"},
-            {"endings", "attributes"},
+            {"endings", "attributes", "common"},
             {"estimator"},
             {"ensemble", "warmup", "dask"},
         ],

@@ -15,7 +15,7 @@ from reference import OPTIMIZERS, PRECISIONS, assert_same_weights
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import BackpropRegressor
-from fastbp.fitting import fit, loop, windows
+from fastbp.fitting import fit, loop, survey, windows
 from fastbp.fitting.settings import settings_of
 from fastbp.fitting.table import Table
 from fastbp.fitting.team import Team
@@ -33,7 +33,7 @@ def cut(monkeypatch):
     and blocks of so many, of rows in these many float64 and float32 numbers."""
 
     def cut(rows=ROWS, block=BLOCK, columns=3, outputs=1, itemsize=8, source=8, weighs=False):
-        monkeypatch.setattr(windows, "WHOLE_BYTES", 0)
+        monkeypatch.setattr(survey, "WHOLE_BYTES", 0)
         row_bytes = (columns + outputs + weighs) * itemsize + 4
         for name in ("WINDOW_BYTES", "MAPPED_WINDOW_BYTES"):
             monkeypatch.setattr(windows, name, rows * row_bytes)
@@ -185,7 +185,7 @@ def test_standardised_in_windows_is_standardised(offset, cut):
     for chosen in (None, weight):
         whole = founding(4, **params, standardize=True).fit(X, y, chosen)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(windows, "WHOLE_BYTES", 0)
+            patch.setattr(survey, "WHOLE_BYTES", 0)
             model = founding(4, **params, standardize=True).fit(X, y, chosen)
         assert_allclose(model.predict(X), whole.predict(X), rtol=1e-6)
         assert_allclose(model.loss_curve_, whole.loss_curve_, rtol=1e-8)
@@ -224,7 +224,7 @@ def test_what_columns_come_to_is_exact(order, dtype, counts):
     if counts == "but some":
         apart = np.arange(3, len(A), 7)
         w[apart] = 0
-    found = windows.measured(A, weight, apart, bounds, n_threads=2)
+    found = survey.measured(A, weight, apart, bounds, n_threads=2)
     exact = np.float64(A) if bounds is None else np.clip(np.float64(A), *bounds)
     mean = np.average(exact - 1e6, axis=0, weights=w)
     assert_allclose(found.mean - 1e6, mean, rtol=1e-9, atol=1e-9)
@@ -237,7 +237,7 @@ def test_what_columns_come_to_is_exact(order, dtype, counts):
 
 @pytest.mark.parametrize("value", [0.1, -3e17, 1e300, 1e-310])
 def test_a_constant_column_has_no_deviation(value):
-    found = windows.measured(np.full((PIECE + 100, 1), value))
+    found = survey.measured(np.full((PIECE + 100, 1), value))
     assert found.deviation == 0 and found.mean == value
 
 
@@ -245,7 +245,7 @@ def test_a_constant_column_has_no_deviation(value):
 def test_columns_of_any_magnitude_are_measured(unit):
     A = numbers(3000, 1) - 1e6
     A *= unit / np.abs(A).max()
-    assert_allclose(windows.measured(A).deviation / unit, (A / unit).std(axis=0), rtol=1e-9)
+    assert_allclose(survey.measured(A).deviation / unit, (A / unit).std(axis=0), rtol=1e-9)
 
 
 # -------------------------------------------------------------------------------- errors
@@ -266,7 +266,7 @@ def test_what_is_no_number_is_so_in_scikit_learns_words(wrong, row, cut):
         weight[row] = 0  # not even where it doesn't count
         said = message(founding().fit, X, y[:, 0])
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(windows, "WHOLE_BYTES", 0)
+            patch.setattr(survey, "WHOLE_BYTES", 0)
             # The last is trained on whole.
             for more in ({}, {"early_stopping": True}, {"solver": "lbfgs"}):
                 model = founding(**QUICK | more)
@@ -351,8 +351,8 @@ def test_a_sorted_table_is_learnt_as_one_in_any_order(by, cut):
 def test_trials_and_held_out_rows_are_capped(monkeypatch, cut):
     X, y = samples(400)
     cut(itemsize=4)
-    monkeypatch.setattr(windows, "TRIAL_BYTES", 0)
-    monkeypatch.setattr(windows, "HELD_OUT_BYTES", 0)
+    monkeypatch.setattr(survey, "TRIAL_BYTES", 0)
+    monkeypatch.setattr(survey, "HELD_OUT_BYTES", 0)
     trained, run = [], loop._Loop.run
 
     def note(self, *arguments):
@@ -390,7 +390,7 @@ import sys, threading, time
 from pathlib import Path
 import numpy as np
 from fastbp import BackpropRegressor
-from fastbp.fitting import windows
+from fastbp.fitting import survey, windows
 
 def megabytes():
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -401,12 +401,12 @@ def watch():
         peak[0] = max(peak[0], megabytes())
         time.sleep(0.002)
 
-windows.WHOLE_BYTES, windows.TRIAL_BYTES, windows.HELD_OUT_BYTES = 2**22, 2**21, 2**21
+survey.WHOLE_BYTES, survey.TRIAL_BYTES, survey.HELD_OUT_BYTES = 2**22, 2**21, 2**21
 windows.MAPPED_WINDOW_BYTES = 2**22
 X, y = (np.load(path, mmap_mode="r") for path in sys.argv[1:3])
 params = {"batch_size": 256, "max_iter": 1, "random_state": 0}
 BackpropRegressor(20, **params).fit(X[:5000], y[:5000])
-BackpropRegressor(20, **params).fit(X[:200_000], y[:200_000])
+BackpropRegressor(20, **params).fit(X[:200_000], y[:200_000]).score(X[:9], y[:9])
 peak = [0.0]
 before = megabytes()
 threading.Thread(target=watch, daemon=True).start()

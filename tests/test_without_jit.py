@@ -1,12 +1,6 @@
 """The kernels are also plain Python: the oracles hold with the compiler switched off."""
 
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
-
-TESTS = Path(__file__).resolve().parent
+from conftest import passed_in_another_process
 
 #: A part that takes seconds without a compiler.
 SELECTION = {
@@ -20,15 +14,5 @@ SELECTION = {
 
 
 def test_the_oracles_hold_without_a_compiler():
-    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
-    any_of = " or ".join(
-        f"({file.removesuffix('.py')} and ({part}))" if part else file.removesuffix(".py")
-        for file, part in SELECTION.items()
-    )
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", any_of]
-    run = subprocess.run(
-        [*command, *(str(TESTS / file) for file in SELECTION)],
-        cwd=TESTS.parent, env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert int(re.search(r"(\d+) passed", run.stdout)[1]) >= 30
+    passed, _ = passed_in_another_process(SELECTION, timeout=300, NUMBA_DISABLE_JIT="1")
+    assert passed >= 30

@@ -52,10 +52,12 @@ examples:
 
 
 class Parser(argparse.ArgumentParser):
-    """Tells of a mistake in one line, without the usage; its examples stay as they are."""
+    """Of a command that is to `run`. Tells of a mistake in one line, without the usage; its
+    examples stay as they are."""
 
-    def __init__(self, **given):
+    def __init__(self, *, run, **given):
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **given)
+        self.set_defaults(run=run)
         if self.description:
             self.description = textwrap.fill(self.description, 79)
 
@@ -97,11 +99,11 @@ def parser():
     """The commands and their options."""
     main = Parser(
         prog="python -m fastbp",
+        run=run_job,
         description="Small neural networks for regression. Without a command: train on the "
         "tables that come with fastbp, compare with scikit-learn, report.",
         epilog=EXAMPLES,
     )
-    main.set_defaults(run=run_job)
     main.add_argument("--version", action="version", version=f"fastbp {__version__}")
     main.add_argument(
         "--out", dest="job_out", default=".", metavar="DIR", help="for models and pictures"
@@ -136,30 +138,28 @@ def delimiter(text):
     return mark
 
 
-def at_least(least):
-    """A whole number, not less than this."""
+def number(kind, is_right, words):
+    """Reads a number that `is_right`; of all else it says that it is no `words`."""
 
-    def number(text):
+    def read(text):
         try:
-            found = int(text)
+            found = kind(text)
         except ValueError:
-            found = least - 1
-        if found < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number of {least} or more")
+            found = None
+        if found is None or not is_right(found):
+            raise argparse.ArgumentTypeError(f"{text!r} is no {words}")
         return found
 
-    return number
+    return read
 
 
-def coverage(text):
-    """A part of all, between 0 and 1."""
-    try:
-        found = float(text)
-    except ValueError:
-        found = 0.0
-    if not 0 < found < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number between 0 and 1, such as 0.9")
-    return found
+def at_least(least):
+    """A whole number, not less than this."""
+    return number(int, lambda found: found >= least, f"whole number of {least} or more")
+
+
+#: A part of all.
+coverage = number(float, lambda found: 0 < found < 1, "number between 0 and 1, such as 0.9")
 
 
 def add_json(command):
@@ -190,13 +190,13 @@ def run_export(args):
 def add_train(commands):
     train = commands.add_parser(
         "train",
+        run=training.run,
         help="train on a CSV file",
         description="Train on a CSV file with a header, test on rows set aside, and save the model "
         "that was tested. Text becomes a column for each level, holes the median, dates days; what "
         "became of each column is told. What is not set is BackpropRegressor's default.",
         epilog=EXAMPLES_OF_TRAIN,
     )
-    train.set_defaults(run=training.run)
     add = train.add_argument
     add("table", metavar="TABLE.csv", help="or - for standard input")
     add("--target", required=True, metavar="COLUMN", help="the column to predict")
@@ -222,12 +222,12 @@ def add_train(commands):
 def add_predict(commands):
     predict = commands.add_parser(
         "predict",
+        run=predicting.run,
         help="predict for the rows of a CSV file",
         description="Predict for each row of a CSV file, in the order of the rows. Columns are "
         "chosen by their names; holes and text are treated as in training.",
         epilog=EXAMPLES_OF_PREDICT,
     )
-    predict.set_defaults(run=predicting.run)
     add = predict.add_argument
     add("model", metavar="MODEL.npz", help="what train wrote; - is standard input")
     add("table", metavar="TABLE.csv", help="or - for standard input")
@@ -241,13 +241,13 @@ def add_predict(commands):
 def add_explain(commands):
     explain = commands.add_parser(
         "explain",
+        run=run_explain,
         help="show one step of backpropagation, with all of its numbers",
         description="One row through one step of gradient descent: every formula with its numbers, "
         "as text, as a picture and as a page. Without a table: a car, and the first weights of a "
         "network 2-2-1.",
         epilog=EXAMPLES_OF_EXPLAIN,
     )
-    explain.set_defaults(run=run_explain)
     add = explain.add_argument
     add("table", metavar="TABLE.csv", nargs="?", help="default: cars that come with fastbp")
     add("--target", metavar="COLUMN", help="the column to predict")
@@ -269,12 +269,12 @@ def add_explain(commands):
 def add_export(commands):
     export = commands.add_parser(
         "export",
+        run=run_export,
         help="write a model as C or ONNX",
         description="Write a saved model, or an ensemble, as one C file without dependencies, or "
         "as ONNX. It scales its columns itself.",
         epilog=EXAMPLES_OF_EXPORT,
     )
-    export.set_defaults(run=run_export)
     add = export.add_argument
     add("model", metavar="MODEL.npz")
     add("--to", choices=["c", "onnx"], required=True)

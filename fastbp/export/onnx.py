@@ -9,7 +9,7 @@ from itertools import count
 import numpy as np
 
 from fastbp.export.parts import PRECISIONS, known, parts_of, precision_of, version
-from fastbp.kernels.formulas.activations import plain_polynomial64
+from fastbp.kernels.formulas.elementary import plain_polynomial64
 
 #: (graph, z): the name of σ(z), from operators that runtimes have in both precisions. None: z.
 ACTIVATIONS = {

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils import check_random_state
 
-from fastbp.fitting import following, judging, recipe, solvers, trials, windows
+from fastbp.fitting import following, judging, recipe, solvers, survey, trials, windows
 from fastbp.fitting.beginning import begun, check_encoding
 from fastbp.fitting.contest import encoded_on, kinds_of
 from fastbp.fitting.divergence import RESTART_DIVISOR
@@ -97,7 +97,7 @@ def prepare(settings, table, held_out, before=None, *, mixes=True, whole=True, g
         plain = prepared_in_windows(settings, table, held_out, before, random_state, first)
     else:
         if not table.is_checked:
-            windows.check(table)
+            survey.check(table.X, table.y)
         if ground is None:
             ground = ground_for(settings, table, held_out, before, random_state)
         other_settings = copy(settings)  # with what the ground has told, but "auto" as it was

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from fastbp import encodings, scaling
-from fastbp.fitting import following, trials, windows
+from fastbp.fitting import following, survey, trials
 from fastbp.fitting.plan import row_numbers
 from fastbp.fitting.table import Table
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
@@ -37,7 +37,7 @@ def ground_for(settings, table, held_out, before, random_state):
     if table.output_weight is not None and not settings.is_partial:
         check_outputs(table.output_weight[order])
     settings.one_row = share_of_one_row(table, order, settings)
-    if settings.one_row > windows.RULES and before is None and not settings.is_partial:
+    if settings.one_row > survey.RULES and before is None and not settings.is_partial:
         table, settings.drawn_in = drawn_in(table, order)
     units, bounds, settings.seen = scaling_for(table, order, settings, before)
     weight = None if table.weights is None else table.weights[order]

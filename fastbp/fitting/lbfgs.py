@@ -21,8 +21,8 @@ from fastbp.kernels.formulas.losses import LOSSES
 from fastbp.kernels.formulas.network import is_by_entries, n_parameters
 from fastbp.kernels.training.records import Model
 
-#: SciPy's word for why it ended, by its status; 1 is either of two limits.
-CONVERGED, LIMIT, LINE_SEARCH = 0, 1, 2
+#: SciPy's status when it ends; `LIMIT` is either of two, and any other a line search that failed.
+CONVERGED, LIMIT = 0, 1
 
 
 def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, seen=0, judge=None):

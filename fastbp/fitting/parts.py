@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp import scaling
-from fastbp.fitting import windows
+from fastbp.fitting import survey
 from fastbp.fitting.table import Table, precision_of
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 
@@ -180,7 +180,7 @@ def measured(places, tables, facts, settings):
 
     seen = seen_in(tables)
     settings.one_row = share_of_one_row(facts, seen)
-    if settings.one_row > windows.RULES:
+    if settings.one_row > survey.RULES:
         settings.drawn_in = places.result(places.submit(bounds_of_y, sample, facts))
         if settings.drawn_in is not None:
             sample, *tables = (

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from fastbp import encodings, scaling
-from fastbp.fitting import recipe, trials, windows
+from fastbp.fitting import recipe, survey, trials, windows
 from fastbp.fitting.beginning import begun
 from fastbp.fitting.ground import alpha_for, units_since
 from fastbp.fitting.history import History
@@ -77,9 +77,9 @@ def takes_windows(table, settings):
     is_plain = not (settings.full_batch or settings.encoding or sparse.issparse(table.X))
     if not is_plain or table.output_weight is not None:
         return False
-    n_bytes = len(table.y) * windows.row_bytes(table, settings.dtype or table.X.dtype)
-    are_read = all(windows.source_of(A) is not None for A in (table.X, table.y))
-    return are_read and n_bytes > windows.WHOLE_BYTES
+    n_bytes = len(table.y) * survey.row_bytes(table, settings.dtype or table.X.dtype)
+    are_read = all(survey.source_of(A) is not None for A in (table.X, table.y))
+    return are_read and n_bytes > survey.WHOLE_BYTES
 
 
 def prepared_in_windows(settings, table, held_out, before, random_state, first):
@@ -87,26 +87,26 @@ def prepared_in_windows(settings, table, held_out, before, random_state, first):
     its rows, in the table's units."""
     apart, spread_of_constant = np.empty(0, np.int64), 1.0
     if settings.holds_out and held_out is None:
-        apart = windows.rows_held_out(table, settings, random_state)
+        apart = survey.rows_held_out(table, settings, random_state)
         held_out = table.rows(apart)
         if settings.init == "glorot":  # as scikit-learn
             spread_of_constant = np.inf
-    X, y, bounds, y_bounds = windows.measured_table(table, apart, settings, before is None)
+    X, y, bounds, y_bounds = survey.measured_table(table, apart, settings, before is None)
     units = None
     if settings.standardize:
         link = LOSSES[settings.loss].link
-        seen = windows.seen_of(X, y)
+        seen = survey.seen_of(X, y)
         units, settings.seen = units_since(seen, before if settings.is_partial else None, link)
     settings.alpha = alpha_for(settings, units, table.sample_weight)
     net, drawn = first
     resolve(settings, X.n_rows, n_parameters(net))
     dtype = np.dtype(settings.dtype or table.X.dtype)
     X_mean, X_scale, y_mean, y_scale = units or (None,) * 4
-    windows.check_range(X, dtype, X_mean, X_scale, bounds)
-    windows.check_range(y, dtype, y_mean, y_scale, y_bounds)
+    survey.check_range(X, dtype, X_mean, X_scale, bounds)
+    survey.check_range(y, dtype, y_mean, y_scale, y_bounds)
     samples = windows.Windows(table, dtype, units, bounds, y_bounds, apart, settings)
     searches = before is None and settings.refits and held_out is None
-    some = samples.some(windows.rows_of_trials(table, dtype, searches), random_state)
+    some = samples.some(survey.rows_of_trials(table, dtype, searches), random_state)
     task = trials.Task(net, settings, some, in_use(some), random_state, drawn)
     settings.constant_loss, settings.perfect_loss = plain_losses(task)
     scored = None

@@ -60,7 +60,7 @@ def diagnose(model, X, y):
     findings = list(hidden.look(learnt, table))
     seen, targets = seen_by_network(table.X, table.y, learnt, units)
     W, b = weights_of(learnt, units)
-    gradients = gradients_of(model, learnt, W, b, seen, targets)
+    gradients = gradients_of(learnt, W, b, seen, targets)
     for l, size in enumerate(gradients[:-1], start=1):
         if size < VANISHED * gradients[-1]:
             part = size / gradients[-1]
@@ -68,7 +68,7 @@ def diagnose(model, X, y):
     return Diagnosis(tuple(findings), gradients, len(seen))
 
 
-def gradients_of(model, learnt, W, b, seen, targets):
+def gradients_of(learnt, W, b, seen, targets):
     """How large ∂L/∂Z of single samples is, layer by layer: roots of mean squares."""
     whole = bare(W, b, learnt.activations, 1.0, 1, **loss_of(learnt, learnt.scaling))
     some = slice(None, None, -(-len(seen) // ROWS_BACK))

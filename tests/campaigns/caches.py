@@ -14,7 +14,7 @@ from pathlib import Path
 import numba
 
 from campaigns import files
-from campaigns.fits import demand
+from campaigns.judgement import demand
 from fastbp.kernels.machine import cache
 
 

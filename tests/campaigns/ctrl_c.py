@@ -19,7 +19,7 @@ from founding import founding
 from sklearn.model_selection import GridSearchCV
 
 from campaigns.children import after_a_while
-from campaigns.fits import demand
+from campaigns.judgement import demand
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor
 from fastbp.fitting import interrupts, loop, team
 from fastbp.kernels.machine import compile as compilation

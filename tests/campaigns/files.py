@@ -17,7 +17,7 @@ import pandas as pd
 from founding import founding
 from sklearn.exceptions import ConvergenceWarning
 
-from campaigns.fits import demand, in_words
+from campaigns.judgement import demand, in_words
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor
 
 #: Bytes that may be allocated while a file is read.

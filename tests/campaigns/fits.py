@@ -9,45 +9,24 @@ import pickle
 import traceback
 import warnings
 from contextlib import ExitStack, nullcontext
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
-from conftest import TRAINING
 from scipy import sparse
 from scipy.special import erfc
-from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 
 from campaigns import guards, tables
+from campaigns.judgement import bits_of, check_warning, demand, in_words, same
 from campaigns.runner import Fault
+from campaigns.settings import params_of, pinned, pins
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor, entries
-from fastbp.fitting import learnt, loop, plan, windows
-from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
-from fastbp.kernels.formulas.losses import TABLE as LOSSES
-from fastbp.kernels.machine.vectors import LANES
-from fastbp.kernels.training import large, tiled
-
-#: Warnings of ours, and those of scikit-learn about a column in place of a vector, or names.
-WARNINGS = {
-    ConvergenceWarning: (
-        "Stopped after", "Trained for all of", "Training diverged", "The fit learnt nothing",
-        "Interrupted",
-    ),
-    UserWarning: ("Got `batch_size`", "One row holds"),
-    DataConversionWarning: ("A column-vector y was passed",),
-}  # fmt: skip
-
-#: Where an error may come from: from us, or from who looks at what users hand over.
-OURS = ("/fastbp/", "/sklearn/utils/validation.py", "/sklearn/utils/_param_validation.py")
+from fastbp.fitting import learnt, survey, windows
 
 #: Forms of arrays that windows of large tables are made of.
 READ = (
     "C", "F", "strided", "repeated", "read-only", "mapped", "float32", "float32 F",
     "float32 strided", "longdouble", "objects", "list", "series", "int64",
 )  # fmt: skip
-
-#: Units of a layer: those at the edges of lanes and blocks above all.
-WIDTHS = (1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 24, 31, 33, 50, 64, 65, 130)
 
 
 def trial(random):
@@ -189,7 +168,7 @@ class Case:
                 stack.enter_context(mock.patch.object(windows, name, n_bytes))
             for name in ("BLOCK_BYTES", "MAPPED_BLOCK_BYTES"):
                 stack.enter_context(mock.patch.object(windows, name, n_bytes // 8))
-            stack.enter_context(mock.patch.object(windows, "WHOLE_BYTES", 0))
+            stack.enter_context(mock.patch.object(survey, "WHOLE_BYTES", 0))
         return stack
 
     def attempt(self, n_threads, arguments, held_out, at_end=None):
@@ -329,166 +308,3 @@ def by_hand(name, z):
         "silu": lambda: z / (1 + np.exp(-z)),
         "softplus": lambda: np.logaddexp(0, z),
     }[name]()
-
-
-# ---------------------------------------------------------------------------------- judgement
-
-
-def demand(is_so, what):
-    if not is_so:
-        raise Fault(what)
-
-
-def same(one, two):
-    if isinstance(one, tuple):
-        return all(map(same, one, two))
-    if isinstance(one, np.ndarray):
-        is_float = one.dtype.kind == "f"
-        if one.dtype.kind == "O":  # NaN among objects is another each time
-            one, two = repr(one.tolist()), repr(two.tolist())
-            return one == two
-        return one.dtype == two.dtype and np.array_equal(one, two, equal_nan=is_float)
-    return one == two
-
-
-def bits_of(model):
-    """Arrays that say what was learnt."""
-    members = getattr(model, "estimators_", [model])
-    for member in members:
-        yield from member.coefs_
-        yield from member.intercepts_
-        yield np.array(member.loss_curve_)
-        yield np.array(member.validation_scores_ or [])
-    if members[0] is not model and model.oob_prediction_ is not None:
-        yield model.oob_prediction_
-
-
-def in_words(error):
-    """The first words of an error of ours; one of a library's inside is a fault."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = Path(frames[-1].filename).as_posix()
-    is_ours = any(part in where for part in OURS) and str(error)
-    demand(is_ours, "".join(traceback.format_exception(error)))
-    return f"{type(error).__name__}: {' '.join(str(error).split()[:4])}"
-
-
-def check_warning(said):
-    begins = WARNINGS.get(said.category, ())
-    text = str(said.message)
-    is_ours = text.startswith(begins) and said.filename.endswith("campaigns/fits.py")
-    is_ours |= said.category is DataConversionWarning
-    is_ours |= text.startswith("X has feature names") or text.startswith("X does not have")
-    demand(is_ours, f"{said.category.__name__} at {said.filename}:{said.lineno}: {text}")
-
-
-# ---------------------------------------------------------------------------------- settings
-
-
-def params_of(random):
-    """Parameters of a `BackpropRegressor`, any of which may be left out."""
-
-    def one_of(*values):
-        return values[random.integers(len(values))]
-
-    def log_uniform(low, high):
-        return float(10.0 ** random.uniform(low, high))
-
-    hidden = tuple(int(w) for w in random.choice(WIDTHS, random.choice([0, 1, 1, 1, 2, 2, 3, 4])))
-    activation = one_of(*ACTIVATIONS)
-    if hidden and random.random() < 0.3:
-        activation = [one_of(*ACTIVATIONS) for _ in hidden]
-    loss = one_of(*LOSSES, "squared_error", "squared_error")
-    params = {
-        "hidden_layer_sizes": hidden, "activation": activation, "loss": loss,
-        "solver": one_of("adam", "adam", "adam", "sgd", "sgd", "lbfgs"),
-        "max_iter": int(one_of(1, 2, 3, 5, 10, 20)), "random_state": int(random.integers(2**31)),
-    }  # fmt: skip
-    if random.random() < 0.05:
-        params["max_iter"] = "auto"
-    if loss == "huber" and random.random() < 0.5:
-        params["loss_parameter"] = log_uniform(-3, 3)
-    if loss == "quantile" and random.random() < 0.7:
-        params["loss_parameter"] = one_of(0.01, 0.9, (0.1, 0.5, 0.9), [0.5], (0.05, 0.95))
-    others = {
-        "alpha": lambda: one_of(1e-4, 1.0, log_uniform(-12, 12)),
-        "weight_decay": lambda: one_of(0.0, 0.01, 1.0, log_uniform(-6, 3)),
-        "max_grad_norm": lambda: one_of(1.0, log_uniform(-20, 20)),
-        "batch_size": lambda: int(one_of(1, 1, 2, 7, 8, 16, 33, 64, 200, 10**6)),
-        "learning_rate": lambda: one_of(
-            "constant", "cosine", "one_cycle", "invscaling", "adaptive"
-        ),
-        "warmup_fraction": lambda: one_of(0.0, 0.5, 0.99),
-        "learning_rate_init": lambda: one_of(0.01, 0.1, log_uniform(-12, 6)),
-        "power_t": lambda: one_of(0.0, 0.5, 3.0),
-        "init": lambda: "glorot",
-        "encoding": lambda: one_of(
-            "auto", "periodic", "piecewise_linear", ["piecewise_linear", "periodic"]
-        ),
-        "shuffle": lambda: False,
-        "tol": lambda: one_of(0.0, 1e-3, 1e300),
-        "momentum": lambda: one_of(0.0, 0.5, 0.99, 1.0),
-        "nesterovs_momentum": lambda: False,
-        "early_stopping": lambda: one_of(True, False, False),
-        "validation_fraction": lambda: one_of(0.0, 0.01, 0.1, 0.5, 0.99),
-        "beta_1": lambda: one_of(0.0, 0.5, 0.999999),
-        "beta_2": lambda: one_of(0.0, 0.5, 0.999999),
-        "epsilon": lambda: log_uniform(-300, 30),
-        "n_iter_no_change": lambda: one_of(1, 3, np.inf),
-        "max_fun": lambda: one_of(1, 5),
-        "standardize": lambda: False,
-        "dtype": lambda: one_of("float64", "float64", None),
-        "dropout": lambda: one_of(0.1, 0.5, 0.95, [one_of(0.0, 0.3) for _ in hidden]),
-        "ema_decay": lambda: one_of(0.0, 0.5, 0.999),
-        "scoring": lambda: one_of("loss", "r2", "neg_mean_absolute_error", nearness),
-        "missing_targets": lambda: "omit",
-    }
-    often = {"dtype": 0.5, "early_stopping": 0.6, "batch_size": 0.5, "encoding": 0.12}
-    for name, draw in others.items():
-        if random.random() < often.get(name, 0.2):
-            params[name] = draw()
-    if params["solver"] == "lbfgs" and random.random() < 0.9:  # it refuses these
-        for name in ("weight_decay", "max_grad_norm", "early_stopping", "dropout", "ema_decay"):
-            params.pop(name, None)
-    if np.ndim(params.get("loss_parameter", 0)) and params.get("scoring") not in (None, "loss"):
-        params["scoring"] = "r2"  # others are for one prediction of a y
-    if random.random() < 0.02:
-        params["max_time"] = one_of(1e-9, 0.05)
-    return params
-
-
-def nearness(model, X, y):
-    """A scorer."""
-    return -float(np.median(np.abs(model.predict(X) - y)))
-
-
-def pinned(random, params):
-    """Which kernel trains, or None for that which suits; a small one has work for threads then."""
-    names, batch_size = ["tiled", "narrow"], params.get("batch_size", 64)
-    if batch_size == 1:
-        names.append("online")
-    if batch_size != "auto" and batch_size > 2 and params["max_iter"] != "auto":
-        names.append("large")  # whose threads wait for one another in each layer of each step
-    return str(random.choice(names)) if random.random() < 0.6 else None
-
-
-def pins(name):
-    """Within the ``with`` block fits are that kernel's, cut so that small batches are many pieces
-    (as conftest's `pin`), and calls listen."""
-    stack = ExitStack()
-    if name is None:
-        return stack
-
-    def pin(module, constant, value):
-        stack.enter_context(mock.patch.object(module, constant, value))
-
-    kernel = TRAINING[name]
-    if name == "large":
-        kernel = kernel._replace(threads=lambda *_: 3)
-        pin(plan, "LISTENS_FLOPS", 0)
-    pin(loop, "kernel_for", lambda *_: kernel)
-    pin(tiled, "WEIGHTS_BYTES", np.inf)
-    pin(tiled, "LEAST_SAMPLES", LANES)
-    pin(tiled, "TILE_BYTES", 0)
-    pin(tiled, "MOST_PARTS", 4)
-    pin(large, "SHARED_SAMPLES", LANES)
-    return stack

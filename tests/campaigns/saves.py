@@ -8,7 +8,7 @@ from pathlib import Path
 
 from campaigns.children import after_a_while
 from campaigns.files import whole_files
-from campaigns.fits import demand
+from campaigns.judgement import demand
 
 
 def trial(random):

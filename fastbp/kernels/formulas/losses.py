@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.kernels.formulas.activations import exp, identity, identity_derivative
+from fastbp.kernels.formulas.activations import identity, identity_derivative
+from fastbp.kernels.formulas.elementary import exp
 from fastbp.kernels.machine.compile import by_code, inline, njit, njit_sum
 from fastbp.kernels.machine.functions import absolute, as_many, clamped, one_where_positive
 

@@ -51,13 +51,13 @@ def forward_from(first, outputs, drop, theta, net, O, masks, place, room):
 @inline
 def backward(outer, sums, back, theta, net, O, D, room, gradient, begin):
     """Dᵐ is given; `begin` is ZERO, or RESUMED where other tiles have begun `gradient`."""
-    backward_to_first(outer, sums, back, theta, net, O, D, room, gradient, begin)
+    backward_to_first(sums, back, theta, net, O, D, room, gradient, begin)
     # ∂L/∂W¹ = O⁰ D¹ᵀ
     outer(units(O, net, 0), units(D, net, 1), weights(gradient, net, 1), room, begin)
 
 
 @inline
-def backward_to_first(outer, sums, back, theta, net, O, D, room, gradient, begin):
+def backward_to_first(sums, back, theta, net, O, D, room, gradient, begin):
     """As `backward`, all but ∂L/∂W¹."""
     m = net.size - 1
     # ∂L/∂bᵐ = Σ Dᵐ

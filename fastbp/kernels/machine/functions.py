@@ -114,28 +114,26 @@ def power_of_two(typingctx, shifted):
 def absolute(typingctx, x):
     """|x|."""
     width = getattr(x, "dtype", x).bitwidth
-
-    def codegen(context, builder, signature, arguments):
-        of = arguments[0].type
-        bits = with_lanes(of, ir.IntType(width))
-        magnitude = constant(bits, (1 << (width - 1)) - 1)
-        return builder.bitcast(builder.and_(builder.bitcast(arguments[0], bits), magnitude), of)
-
-    return x(x), codegen
+    return x(x), _but_for(1 << (width - 1), width)
 
 
 @intrinsic
 def without_low_bits(typingctx, x):
     """x, rounded towards zero to so few bits that its square is exact."""
     width = getattr(x, "dtype", x).bitwidth
+    return x(x), _but_for((1 << LOW_BITS[width]) - 1, width)
+
+
+def _but_for(cleared, width):
+    """Emits a number of so many bits, or Numbers, with these bits of it cleared."""
 
     def codegen(context, builder, signature, arguments):
         of = arguments[0].type
         bits = with_lanes(of, ir.IntType(width))
-        high = constant(bits, (1 << width) - (1 << LOW_BITS[width]))
-        return builder.bitcast(builder.and_(builder.bitcast(arguments[0], bits), high), of)
+        left = constant(bits, (1 << width) - 1 - cleared)
+        return builder.bitcast(builder.and_(builder.bitcast(arguments[0], bits), left), of)
 
-    return x(x), codegen
+    return codegen
 
 
 @intrinsic

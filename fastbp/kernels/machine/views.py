@@ -71,23 +71,23 @@ def part_of(typingctx, buffer, part, n):
 @intrinsic
 def least(typingctx, a, b):
     """The smaller of two integers; Python's `min` would be a kernel of its own to compile."""
-
-    def codegen(context, builder, signature, arguments):
-        a, b = arguments
-        return builder.select(builder.icmp_signed("<", a, b), a, b)
-
-    return types.intp(types.intp, types.intp), codegen
+    return types.intp(types.intp, types.intp), _first_if("<")
 
 
 @intrinsic
 def greatest(typingctx, a, b):
     """The larger of two integers."""
+    return types.intp(types.intp, types.intp), _first_if(">")
+
+
+def _first_if(comparison):
+    """Emits the first of two integers if they compare so, else the second."""
 
     def codegen(context, builder, signature, arguments):
         a, b = arguments
-        return builder.select(builder.icmp_signed(">", a, b), a, b)
+        return builder.select(builder.icmp_signed(comparison, a, b), a, b)
 
-    return types.intp(types.intp, types.intp), codegen
+    return codegen
 
 
 @intrinsic

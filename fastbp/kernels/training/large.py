@@ -112,8 +112,7 @@ LARGE = Kernel(
 @njit
 def train_batches(threads, training, samples, eta, start, stop):
     """A step of θ for each batch of the samples from start to stop."""
-    net, recipe, state, theta = training.net, training.recipe, training.state, training.theta
-    gradient = training.gradients[0]
+    net, recipe, theta = training.net, training.recipe, training.theta
     for at in range(start, stop, recipe.batch_size):
         end = least(at + recipe.batch_size, stop)
         weight = weight_of(samples.sample_weight, samples.order, at, end)
@@ -127,23 +126,31 @@ def train_batches(threads, training, samples, eta, start, stop):
                     threads, training, weight, begin, samples, first, last
                 )
                 begin = RESUMED
-            if threads.thread == 0:
-                if recipe.alpha > 0:
-                    part += add_penalty(net, recipe.alpha / weight, theta, gradient)
-                count_step(recipe, state)
-                share = part_in_loss(recipe, weight, end - at)
-                state.loss += share * part
-                state.weight += share
-            wait(threads.barrier, threads.n)
-            shrink = 1.0
-            if recipe.max_grad_norm < np.inf:
-                shrink = sum_blocks(threads, training, 1)
-            first, last = share_of(threads.thread, threads.n, theta.size, LINE)
-            if first < last:
-                g = vector(gradient, first, last - first)
-                memory, average = training.memory, training.average
-                step(net, recipe, state, eta, shrink, theta, g, memory, first, average)
-            wait(threads.barrier, threads.n)
+            if threads.thread == 0 and recipe.alpha > 0:
+                part += add_penalty(net, recipe.alpha / weight, theta, training.gradients[0])
+            take_step(threads, training, eta, part, weight, end - at)
+
+
+@inline
+def take_step(threads, training, eta, part, weight, n_samples):
+    """θ makes its step for a batch of so many samples, when each thread has done its share of the
+    gradient, and the first one knows L, `part`; when this returns, all of it has moved."""
+    net, recipe, state, theta = training.net, training.recipe, training.state, training.theta
+    if threads.thread == 0:
+        count_step(recipe, state)
+        in_loss = part_in_loss(recipe, weight, n_samples)
+        state.loss += in_loss * part
+        state.weight += in_loss
+    wait(threads.barrier, threads.n)
+    shrink = 1.0
+    if recipe.max_grad_norm < np.inf:
+        shrink = sum_blocks(threads, training, 1)
+    first, last = share_of(threads.thread, threads.n, theta.size, LINE)
+    if first < last:
+        g = vector(training.gradients, first, last - first)
+        memory, average = training.memory, training.average
+        step(net, recipe, state, eta, shrink, theta, g, memory, first, average)
+    wait(threads.barrier, threads.n)
 
 
 @njit

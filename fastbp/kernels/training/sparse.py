@@ -17,7 +17,6 @@ import numpy as np
 
 from fastbp.kernels.formulas.activations import TABLE, activate
 from fastbp.kernels.formulas.dropout import NO_MASKS, keep_all
-from fastbp.kernels.formulas.losses import mean_of
 from fastbp.kernels.formulas.network import (
     backward_to_first,
     biases,
@@ -27,22 +26,28 @@ from fastbp.kernels.formulas.network import (
     units,
     weights,
 )
-from fastbp.kernels.formulas.optimizers import add_penalty, count_step, step
+from fastbp.kernels.formulas.optimizers import add_penalty
 from fastbp.kernels.machine.compile import entry, inline, njit
 from fastbp.kernels.machine.passes import pass_by_code
 from fastbp.kernels.machine.threads import is_called_off, next_piece, share_of, wait
 from fastbp.kernels.machine.vectors import INTERPRETED, LANES, padded
 from fastbp.kernels.machine.views import least, part_of, rest_of, vector
 from fastbp.kernels.products import products
-from fastbp.kernels.products.blocks import LINE, WIDE
-from fastbp.kernels.products.gradients import outer, turn_over
+from fastbp.kernels.products.blocks import WIDE
+from fastbp.kernels.products.gradients import turn_over
 from fastbp.kernels.products.tiles import RESUMED, ROWS, VALUES, ZERO
 from fastbp.kernels.training import large
-from fastbp.kernels.training.epoch import part_in_loss, sum_blocks, train_epochs
+from fastbp.kernels.training.epoch import train_epochs
 from fastbp.kernels.training.large import LARGE, crew_of, meet, share, size_of_room
 from fastbp.kernels.training.records import Kernel, scored
 from fastbp.kernels.training.samples import weight_of
-from fastbp.kernels.training.tiled import D_PART, O_PART, score_of_tile, tile_loss
+from fastbp.kernels.training.tiled import (
+    D_PART,
+    O_PART,
+    score_of_tile,
+    tile_loss,
+    write_predictions,
+)
 
 #: Parts of W¹ that are multiplied by the centre apart, whatever the threads.
 PIECES = 16
@@ -97,27 +102,13 @@ SPARSE = Kernel("sparse", train_sparse, suits=suits, cut=LARGE.cut, threads=thre
 @njit
 def train_batches(threads, training, samples, eta, start, stop):
     """A step of θ for each batch of the samples from start to stop."""
-    recipe, state, theta = training.recipe, training.state, training.theta
+    recipe, state = training.recipe, training.state
     for at in range(start, stop, recipe.batch_size):
         end = least(at + recipe.batch_size, stop)
         weight = weight_of(samples.sample_weight, samples.order, at, end)
         if weight > 0:
             part = batch_gradient(threads, training, samples, weight, at, end, state.masks)
-            if threads.thread == 0:
-                count_step(recipe, state)
-                in_loss = part_in_loss(recipe, weight, end - at)
-                state.loss += in_loss * part
-                state.weight += in_loss
-            wait(threads.barrier, threads.n)
-            shrink = 1.0
-            if recipe.max_grad_norm < np.inf:
-                shrink = sum_blocks(threads, training, 1)
-            first, last = share_of(threads.thread, threads.n, theta.size, LINE)
-            if first < last:
-                g = vector(training.gradients, first, last - first)
-                memory, average = training.memory, training.average
-                step(training.net, recipe, state, eta, shrink, theta, g, memory, first, average)
-            wait(threads.barrier, threads.n)
+            large.take_step(threads, training, eta, part, weight, end - at)
 
 
 @entry
@@ -171,7 +162,7 @@ def tile_gradient(
     if threads.thread == 0:
         part = tile_loss(net, recipe, training.loss_parameters, weight, O, D, samples, start, stop)
     meet(crew)
-    backward_to_first(outer, sums, back, theta, net, O, D, crew, gradient, begin)
+    backward_to_first(sums, back, theta, net, O, D, crew, gradient, begin)
     meet(crew)
     D_first, width = units(D, net, 1), net[1].width
     turned, d = vector(training.room[1], 0, n * width), vector(D_first, 0, n * width)
@@ -340,9 +331,5 @@ def predict_sparse(threads, model, tile, room, order, X, prediction):
         first_sums(X, order, start, start + n, stop, b, W, turned, n, o)
         activate_rows(net[1].activation, O_first, slopes(O, net, 1), 0, width)
         forward_from(2, products.outputs, keep_all, theta, net, O, NO_MASKS, start, scratch)
-        Z = units(O, net, net.size - 1)
-        for i in range(start, stop):
-            for k in range(prediction.shape[1]):
-                y = mean_of(model.loss, Z[k, i - start])
-                prediction[i, k] = model.y_scale[k] * y + model.y_mean[k]
+        write_predictions(model, units(O, net, net.size - 1), start, stop, prediction)
         piece = next_piece(threads.barrier, piece, threads.n)

@@ -297,9 +297,14 @@ def predict(threads, model, tile, room, X, prediction):
         gather_standardized(X, model.X_mean, model.X_scale, start, stop, units(O, net, 0))
         scratch = vector(room[threads.thread], 2 * room.shape[2], room.shape[2])
         forward(outputs, keep_all, model.theta, net, O, NO_MASKS, start, scratch)
-        Z = units(O, net, net.size - 1)
-        for i in range(start, stop):
-            for k in range(prediction.shape[1]):
-                y = mean_of(model.loss, Z[k, i - start])
-                prediction[i, k] = model.y_scale[k] * y + model.y_mean[k]
+        write_predictions(model, units(O, net, net.size - 1), start, stop, prediction)
         piece = next_piece(threads.barrier, piece, threads.n)
+
+
+@inline
+def write_predictions(model, Z, start, stop, prediction):
+    """prediction ← ŷ in raw units, of the samples from start to stop."""
+    for i in range(start, stop):
+        for k in range(prediction.shape[1]):
+            y = mean_of(model.loss, Z[k, i - start])
+            prediction[i, k] = model.y_scale[k] * y + model.y_mean[k]
