@@ -61,7 +61,7 @@ class _Observer:
             print(words_of_pilot(pilot, self.planned), flush=True)
 
     def training_begins_again(self, eta):
-        """It diverged. Callbacks hear of each epoch once."""
+        """It led nowhere. Callbacks hear of each epoch once."""
         self.number = 0
         if self.estimator.verbose:
             print(words_of_new_beginning(eta), flush=True)
@@ -155,7 +155,7 @@ def line(history, planned, start, score="R²"):
 
 
 def words_of_new_beginning(eta):
-    return f"diverged; from the beginning, with a step size of {eta:.3g}"
+    return f"this led nowhere; from the beginning, with a step size of {eta:.3g}"
 
 
 def words_of_pilot(pilot, planned):
