@@ -19,7 +19,7 @@ from fastbp.estimator import BackpropRegressor
 from fastbp.export.methods import Exported
 from fastbp.fitting import committee, members, unseen
 from fastbp.fitting.fit import prepare
-from fastbp.fitting.observer import OfMembers, words_of_pilot
+from fastbp.fitting.observer import OfMembers, told_of_compiling, words_of_pilot
 from fastbp.importance import Important
 from fastbp.kernels.training.surrogate import function_of_row, weighted_mean
 from fastbp.showing import Described
@@ -222,7 +222,7 @@ class BackpropEnsembleRegressor(
                 if members.is_whole(fitted):
                     observer.member_ends(number, fitted)
 
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), told_of_compiling(self):
             fitted = members.train(prepared, orders, seeds, self.n_threads, done)
 
         kept = members.whole_members(fitted)
@@ -243,7 +243,7 @@ class BackpropEnsembleRegressor(
         settings.random_state, settings.n_threads = random_state, self.n_threads
         settings.tries_encoding |= self.encoding == "auto" and not settings.encoding
         mixes = self.encoding == "auto" and self.n_estimators > 1
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), told_of_compiling(self):
             kinds = prepare(settings, table, None, mixes=mixes)
         if any(prepared.interrupted is not None for _, prepared in kinds):
             raise KeyboardInterrupt  # there is no member yet

@@ -26,6 +26,7 @@ from fastbp.export.methods import Exported
 from fastbp.fitting import windows
 from fastbp.fitting.fit import fit
 from fastbp.fitting.fullbatch import loss_and_gradient
+from fastbp.fitting.observer import told_of_compiling
 from fastbp.fitting.predicting import jacobian, predictions
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.fitting.settings import settings_of
@@ -192,7 +193,7 @@ class BackpropRegressor(
         loss (with `early_stopping` the validation score) by `tol`; with "lbfgs", where no component
         of the gradient is greater.
     verbose : bool, default=False
-        Print a line for each epoch.
+        Print a line for each epoch, and one where kernels are compiled before.
     warm_start : bool, default=False
         Let `fit` go on from the present weights.
     momentum : float, default=0.9
@@ -518,7 +519,7 @@ class BackpropRegressor(
         settings = self._settings(is_partial)
         optimizer = vars(self).get("_optimizer")
         # What overflows is looked for where it matters, and said in words.
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), told_of_compiling(self):
             fitted = fit(
                 self,
                 settings,

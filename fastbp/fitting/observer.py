@@ -1,10 +1,20 @@
 """What watches a fit: `verbose`, and the callbacks of scikit-learn."""
 
 import time
+from contextlib import nullcontext
 from functools import partial
 from threading import Lock
 
 from fastbp.fitting.judging import is_compiled
+from fastbp.kernels.machine.cache import announced
+
+#: What a first fit waits for.
+COMPILING = "compiling kernels, once for this version of fastbp: some 5 to 30 s"
+
+
+def told_of_compiling(estimator):
+    """In this context the terminal is told, where it watches, that kernels are compiled."""
+    return announced(partial(print, COMPILING, flush=True)) if estimator.verbose else nullcontext()
 
 
 def observe(estimator, settings, learnt, table):
