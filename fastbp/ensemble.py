@@ -24,6 +24,9 @@ from fastbp.importance import Important
 from fastbp.kernels.training.surrogate import function_of_row, weighted_mean
 from fastbp.showing import Described
 
+#: What is known of some tables only: their columns' names, and what a pipeline made of these.
+OPTIONAL = {"feature_names_in_", "columns_"}
+
 
 class BackpropEnsembleRegressor(
     persistence.Saved,
@@ -229,8 +232,13 @@ class BackpropEnsembleRegressor(
         if not all(map(members.is_whole, fitted)) and callers.is_one_of_many():
             raise KeyboardInterrupt
         of_members = [(fitted[number], int(seeds[number])) for number in kept]
-        self._note(one, of_members, committee.weights_of(kind_of[kept], weights))
-        self._judge(table, [np.setdiff1d(rows, orders[number]) for number in kept])
+        made = copy(self)  # another thread may be predicting: it sees all of a fit or nothing
+        made._note(one, of_members, committee.weights_of(kind_of[kept], weights))
+        made._judge(table, [np.setdiff1d(rows, orders[number]) for number in kept])
+        learned = vars(made).keys() - self.get_params(deep=False)
+        vars(self).update({name: vars(made)[name] for name in learned})
+        for name in OPTIONAL - learned:
+            vars(self).pop(name, None)
         self._warn(one, [fitted[number] for number in kept], table)
         if observer is not None:
             observer.fit_ends()
@@ -279,9 +287,8 @@ class BackpropEnsembleRegressor(
             residuals_=None,
             residual_weights_=None,
         )
-        if "feature_names_in_" not in known:
-            vars(self).pop("feature_names_in_", None)
-        vars(self).pop("columns_", None)  # of the table of a pipeline
+        for name in OPTIONAL - known.keys():
+            vars(self).pop(name, None)
 
     def _judge(self, table, left_out):
         """Note what rows say that members have not seen."""
@@ -415,6 +422,8 @@ class BackpropEnsembleRegressor(
         """
         check_is_fitted(self)
         check_scalar(coverage, "coverage", Real, min_val=0, max_val=1, include_boundaries="neither")
+        if np.isnan(coverage):
+            raise ValueError("coverage is NaN.")
         of_now = copy(self)  # another thread may be fitting
         if of_now.residuals_ is None:
             raise ValueError(
