@@ -484,7 +484,7 @@ def member_of(one, fitted, seed):
     """A member as an estimator: as `one`, but that nothing needs to be found out any more."""
     settings, member = fitted.settings, clone(one)
     found = ("max_iter", "batch_size", "learning_rate_init", "weight_decay")
-    member.set_params(random_state=seed, **{name: getattr(settings, name) for name in found})
+    vars(member).update({name: getattr(settings, name) for name in found}, random_state=seed)
     member.encoding = fitted.learnt.encoding_names or None
     if settings.refits:
         member.early_stopping = False

@@ -406,9 +406,13 @@ class BackpropRegressor(
         # A fit asks twice, and reading them off `__init__` is a fifth of what a small one takes.
         return super()._get_param_names()
 
+    def _params(self):
+        """The parameters, of a subclass too whose own `__init__` takes others."""
+        return {name: getattr(self, name) for name in DEFAULTS}
+
     def _validate_params(self):
         # What is as it was by default is right; there are many of these.
-        given = self.get_params(deep=False).items()
+        given = (self.get_params(deep=False) | self._params()).items()
         given = {name: value for name, value in given if value is not DEFAULTS.get(name)}
         validate_parameter_constraints(
             self._parameter_constraints, given, caller_name=type(self).__name__
@@ -543,7 +547,7 @@ class BackpropRegressor(
 
     def _settings(self, is_partial=False):
         """The parameters, as fitting takes them."""
-        settings = settings_of(self.get_params(deep=False), is_partial=is_partial)
+        settings = settings_of(self._params(), is_partial=is_partial)
         settings.model = self  # for scorers
         return settings
 
@@ -699,7 +703,7 @@ class BackpropRegressor(
         net, real = learnt.network(trained=True), np.dtype(np.float64)
         net = without_inputs(net) if by_entries else net
         of_loss = {"loss": learnt.loss, "loss_parameter": None}
-        settings = settings_of(of_now.get_params(deep=False) | of_loss)
+        settings = settings_of(of_now._params() | of_loss)
         settings.loss_parameter = learnt.raw_loss_parameter()
         with np.errstate(all="ignore"):
             # Raw units may be far from 1, where float32 would round the answer away.
