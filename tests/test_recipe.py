@@ -367,6 +367,22 @@ def test_of_a_narrow_network_the_best_of_some_starts_is_trained(hidden, monkeypa
     assert model.loss_ < np.median(singles)
 
 
+def test_starts_leave_half_of_the_time_however_long_they_take(monkeypatch):
+    X, y = smooth(60)
+    taken, try_out = [], trials.Task.try_out
+
+    def slow(self, *arguments, **changes):
+        taken.append(0.3 * 600)
+        found = try_out(self, *arguments, **changes)
+        self.settings.max_time -= taken[-1]
+        return found
+
+    monkeypatch.setattr(trials.Task, "try_out", slow)
+    model = BackpropRegressor((3,), max_iter=5, early_stopping=False, max_time=600.0)
+    model.fit(X, y)
+    assert len(taken) == 2 and model.n_iter_ == 5
+
+
 # -------------------------------------------------------------------- how training ends
 
 
