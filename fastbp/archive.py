@@ -28,6 +28,11 @@ END, END_64, LOCATOR_64 = (
 )  # fmt: skip
 
 
+def name_of(path):
+    """A path as text; a number, which `open` takes for a file that is open already, is an error."""
+    return os.fsdecode(path)
+
+
 # ------------------------------------------------------------------------------- writing
 
 
@@ -53,6 +58,7 @@ def replacing(path):
     It is on the disk by then. A link stays one, and permissions stay as they are; after an error
     there is what there was before. Any number of processes may write to one path at once.
     """
+    path = name_of(path)
     target = os.path.realpath(path)
     before = os.stat(target) if os.path.exists(target) else None
     if before is not None and not stat.S_ISREG(before.st_mode):  # a pipe or a device, or an error
@@ -147,7 +153,7 @@ def opened(path):
     OSError
         If it can't be opened.
     """
-    with nullcontext(path) if hasattr(path, "read") else open(path, "rb") as stream:
+    with nullcontext(path) if hasattr(path, "read") else open(name_of(path), "rb") as stream:
         size = _check_end(stream)
         with zipfile.ZipFile(stream) as archive:
             yield _stored(archive, size)

@@ -19,8 +19,11 @@ from fastbp.common import Common
 from fastbp.estimator import BackpropRegressor
 from fastbp.fitting import committee, members, unseen
 from fastbp.fitting.fit import prepare
-from fastbp.fitting.observer import OfMembers, words_of_pilot
+from fastbp.fitting.observer import OfMembers, told_of_compiling, words_of_pilot
 from fastbp.kernels.training.surrogate import function_of_row, weighted_mean
+
+#: What is known of some tables only: their columns' names, and what a pipeline made of these.
+OPTIONAL = {"feature_names_in_", "columns_"}
 
 
 class BackpropEnsembleRegressor(Common):
@@ -212,15 +215,20 @@ class BackpropEnsembleRegressor(Common):
                 if members.is_whole(fitted):
                     observer.member_ends(number, fitted)
 
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), told_of_compiling(self):
             fitted = members.train(prepared, orders, seeds, self.n_threads, done)
 
         kept = members.whole_members(fitted)
         if not all(map(members.is_whole, fitted)) and callers.is_one_of_many():
             raise KeyboardInterrupt
         of_members = [(fitted[number], int(seeds[number])) for number in kept]
-        self._note(one, of_members, committee.weights_of(kind_of[kept], weights))
-        self._judge(table, [np.setdiff1d(rows, orders[number]) for number in kept])
+        made = copy(self)  # another thread may be predicting: it sees all of a fit or nothing
+        made._note(one, of_members, committee.weights_of(kind_of[kept], weights))
+        made._judge(table, [np.setdiff1d(rows, orders[number]) for number in kept])
+        learned = vars(made).keys() - self.get_params(deep=False)
+        vars(self).update({name: vars(made)[name] for name in learned})
+        for name in OPTIONAL - learned:
+            vars(self).pop(name, None)
         self._warn(one, [fitted[number] for number in kept], table)
         if observer is not None:
             observer.fit_ends()
@@ -233,7 +241,7 @@ class BackpropEnsembleRegressor(Common):
         settings.random_state, settings.n_threads = random_state, self.n_threads
         settings.tries_encoding |= self.encoding == "auto" and not settings.encoding
         mixes = self.encoding == "auto" and self.n_estimators > 1
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), told_of_compiling(self):
             kinds = prepare(settings, table, None, mixes=mixes)
         if any(prepared.interrupted is not None for _, prepared in kinds):
             raise KeyboardInterrupt  # there is no member yet
@@ -269,9 +277,8 @@ class BackpropEnsembleRegressor(Common):
             residuals_=None,
             residual_weights_=None,
         )
-        if "feature_names_in_" not in known:
-            vars(self).pop("feature_names_in_", None)
-        vars(self).pop("columns_", None)  # of the table of a pipeline
+        for name in OPTIONAL - known.keys():
+            vars(self).pop(name, None)
 
     def _judge(self, table, left_out):
         """Note what rows say that members have not seen."""
@@ -405,6 +412,8 @@ class BackpropEnsembleRegressor(Common):
         """
         check_is_fitted(self)
         check_scalar(coverage, "coverage", Real, min_val=0, max_val=1, include_boundaries="neither")
+        if np.isnan(coverage):
+            raise ValueError("coverage is NaN.")
         of_now = copy(self)  # another thread may be fitting
         if of_now.residuals_ is None:
             raise ValueError(
@@ -465,7 +474,7 @@ def member_of(one, fitted, seed):
     """A member as an estimator: as `one`, but that nothing needs to be found out any more."""
     settings, member = fitted.settings, clone(one)
     found = ("max_iter", "batch_size", "learning_rate_init", "weight_decay")
-    member.set_params(random_state=seed, **{name: getattr(settings, name) for name in found})
+    vars(member).update({name: getattr(settings, name) for name in found}, random_state=seed)
     member.encoding = fitted.learnt.encoding_names or None
     if settings.refits:
         member.early_stopping = False

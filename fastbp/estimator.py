@@ -26,6 +26,7 @@ from fastbp.common import Common
 from fastbp.fitting import survey
 from fastbp.fitting.fit import fit
 from fastbp.fitting.fullbatch import loss_and_gradient
+from fastbp.fitting.observer import told_of_compiling
 from fastbp.fitting.predicting import jacobian, predictions
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.fitting.settings import settings_of
@@ -181,7 +182,7 @@ class BackpropRegressor(Learned, Common):
         loss (with `early_stopping` the validation score) by `tol`; with "lbfgs", where no component
         of the gradient is greater.
     verbose : bool, default=False
-        Print a line for each epoch.
+        Print a line for each epoch, and one where kernels are compiled before.
     warm_start : bool, default=False
         Let `fit` go on from the present weights.
     momentum : float, default=0.9
@@ -394,9 +395,13 @@ class BackpropRegressor(Learned, Common):
         # A fit asks twice, and reading them off `__init__` is a fifth of what a small one takes.
         return super()._get_param_names()
 
+    def _params(self):
+        """The parameters, of a subclass too whose own `__init__` takes others."""
+        return {name: getattr(self, name) for name in DEFAULTS}
+
     def _validate_params(self):
         # What is as it was by default is right; there are many of these.
-        given = self.get_params(deep=False).items()
+        given = (self.get_params(deep=False) | self._params()).items()
         given = {name: value for name, value in given if value is not DEFAULTS.get(name)}
         validate_parameter_constraints(
             self._parameter_constraints, given, caller_name=type(self).__name__
@@ -507,7 +512,7 @@ class BackpropRegressor(Learned, Common):
         settings = self._settings(is_partial)
         optimizer = vars(self).get("_optimizer")
         # What overflows is looked for where it matters, and said in words.
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), told_of_compiling(self):
             fitted = fit(
                 self,
                 settings,
@@ -531,7 +536,7 @@ class BackpropRegressor(Learned, Common):
 
     def _settings(self, is_partial=False):
         """The parameters, as fitting takes them."""
-        settings = settings_of(self.get_params(deep=False), is_partial=is_partial)
+        settings = settings_of(self._params(), is_partial=is_partial)
         settings.model = self  # for scorers
         return settings
 
@@ -687,7 +692,7 @@ class BackpropRegressor(Learned, Common):
         net, real = learnt.network(trained=True), np.dtype(np.float64)
         net = without_inputs(net) if by_entries else net
         of_loss = {"loss": learnt.loss, "loss_parameter": None}
-        settings = settings_of(of_now.get_params(deep=False) | of_loss)
+        settings = settings_of(of_now._params() | of_loss)
         settings.loss_parameter = learnt.raw_loss_parameter()
         with np.errstate(all="ignore"):
             # Raw units may be far from 1, where float32 would round the answer away.

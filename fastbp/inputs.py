@@ -37,7 +37,7 @@ def rows(model, X):
     A = numbers(X)
     if is_valid(model, A):
         return A
-    check_values(X, "X")
+    X = check_values(X, "X")
     with large_numbers():
         return validate_data(model, X, accept_sparse="csr", dtype=FLOATS, reset=False)
 
@@ -109,8 +109,8 @@ def samples(model, X, y, sample_weight, *, reset, omits=False, all_finite=True):
     With `omits`, y may be NaN: that weighs nothing, and is filled in with what the loss can take.
     With ``all_finite=False`` nobody looks whether X and y are numbers.
     """
-    for values, name in ((X, "X"), (y, "y"), (sample_weight, "sample_weight")):
-        check_values(values, name)
+    named = (X, "X"), (y, "y"), (sample_weight, "sample_weight")
+    X, y, sample_weight = (check_values(values, name) for values, name in named)
     kinds = {"accept_sparse": "csr", "multi_output": True, "y_numeric": True, "dtype": FLOATS}
     with large_numbers():
         y, is_there = present(y) if omits and y is not None else (y, None)
@@ -199,9 +199,15 @@ def large_numbers():
 
 def check_values(A, name):
     """A itself, or an error if it holds dates or durations, which would become the integers behind
-    them, is masked, or has fields instead of columns."""
+    them, is masked, has no columns, or fields instead of these. Of a sparse matrix a whole view."""
     if type(A) is np.ndarray and A.dtype.kind in "fiub":
         return A
+    if sparse.issparse(A):
+        return whole(A, name)
+    if hasattr(A, "collect") and not hasattr(A, "__array__"):
+        raise TypeError(f"{name} is not computed yet: collect() it.")
+    if hasattr(A, "columns") and getattr(A, "shape", ())[1:] == (0,):
+        raise ValueError(f"{name} has no columns.")
     if (where := _temporal(A)) is not None:
         raise ValueError(
             f"{name} holds dates, times or durations{where}. Make numbers of them, in a unit and "
@@ -218,7 +224,42 @@ def check_values(A, name):
             f"{name} is a structured array. Make columns of its fields: "
             "numpy.lib.recfunctions.structured_to_unstructured does it."
         )
-    return A
+    return A if name == "X" else of_objects(A)
+
+
+def of_objects(A):
+    """A vector of Python's objects as float64, its holes as NaN: among objects scikit-learn doesn't
+    look for None or infinity, and stumbles over pandas' NA. What are no numbers are its to say."""
+    objects = _objects(A)
+    if objects is None or objects.dtype.kind != "O":
+        return A
+    holes = [value is None or type(value).__name__ == "NAType" for value in objects.flat]
+    filled = np.where(
+        np.fromiter(holes, bool, objects.size).reshape(objects.shape), np.nan, objects
+    )
+    try:
+        return filled.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return A
+
+
+def whole(A, name):
+    """The same sparse matrix, of whose every entry it is sure that it lies in it: SciPy believes
+    what it was made of, and reads and writes beyond its arrays."""
+    if A.format == "coo":
+        parts = A.data, (A.row, A.col)
+    elif A.format in ("csr", "csc", "bsr"):
+        parts = A.data, A.indices, A.indptr
+    else:
+        return A
+    kind = "matrix" if isinstance(A, sparse.spmatrix) else "array"
+    try:
+        view = getattr(sparse, f"{A.format}_{kind}")(parts, A.shape)
+        if A.format != "coo":
+            view.check_format()
+    except ValueError as error:
+        raise ValueError(f"{name} is no sparse matrix as SciPy has them: {error}") from None
+    return view
 
 
 def _temporal(A):

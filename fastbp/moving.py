@@ -46,7 +46,7 @@ def from_sklearn(cls, mlp):
     model = cls(**params | {"loss": OF_SCIKIT_LEARN[params["loss"]]}, **CONTRACT)
     if not hasattr(mlp, "coefs_"):
         return model
-    settings = settings_of(model.get_params(deep=False))
+    settings = settings_of(model._params())
     coefs, intercepts = ([a.copy() for a in arrays] for arrays in (mlp.coefs_, mlp.intercepts_))
     ends = mlp.n_features_in_, mlp.n_outputs_
     of_training = tuple(settings.activations), model.loss, settings.loss_parameter, None
@@ -161,7 +161,7 @@ def _their_activation(learnt):
 
 def _their_params(model):
     """Those that they have, and what "auto" became."""
-    params = model.get_params(deep=False)
+    params = model._params()
     params = {name: params[name] for name in MLPRegressor().get_params()}
     for name in ("batch_size", "max_iter", "learning_rate_init"):
         if params[name] == "auto":
@@ -193,7 +193,7 @@ def _hand_on(model, mlp):
     mlp.best_validation_score_ = model.best_validation_score_ if mlp.early_stopping else None
     mlp.best_loss_ = None if mlp.early_stopping else np.inf
     mlp._no_improvement_count = 0
-    settings = settings_of(model.get_params(deep=False))
+    settings = settings_of(model._params())
     goes_on = optimizer is not None and optimizer.fits(settings, learnt.theta(None, learnt.dtype))
     is_plain = settings.weight_decay == 0 and settings.max_grad_norm is None
     goes_on &= is_plain and not settings.dropout and settings.ema_decay is None

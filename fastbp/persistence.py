@@ -124,9 +124,9 @@ class Saved:
 
 def contents_of_ensemble(model, include_optimizer=True):
     """The fields and arrays of a file of a fitted ensemble."""
-    params = params_of(model)
-    if model.estimator is not None:
-        params["estimator"] = params_of(model.estimator)
+    params = kept(model.get_params(deep=False))
+    if model.estimator is not None:  # of a subclass, perhaps, which the file will know nothing of
+        params["estimator"] = kept(model.estimator._params())
     fields = {"params": params, "members": []}
     fields |= {name: getattr(model, name) for name in SAVED_OF_ENSEMBLE}
     fields |= names_of_columns(model)
@@ -134,17 +134,18 @@ def contents_of_ensemble(model, include_optimizer=True):
     arrays = {name: array for name, array in arrays.items() if array is not None}
     fields["arrays"] = list(arrays)
     for number, member in enumerate(model.estimators_):
-        of_member, weights = contents(member, include_optimizer)
+        of_member, weights = contents(member, include_optimizer, member._params())
         fields["members"].append(of_member)
         arrays |= {f"{number}_{name}": array for name, array in weights.items()}
     return fields, arrays
 
 
-def contents(model, include_optimizer=True):
+def contents(model, include_optimizer=True, params=None):
     """The fields and arrays of a file of a fitted model."""
+    params = model.get_params(deep=False) if params is None else params
     learnt = model._learnt.checked()
     fields = {
-        "params": params_of(model),
+        "params": kept(params),
         "training_dtype": learnt.dtype.name,
         "y_dtype": learnt.y_dtype.name,
         "activations": learnt.activations,
@@ -169,12 +170,12 @@ def contents(model, include_optimizer=True):
     return fields, arrays
 
 
-def params_of(model):
-    """Its parameters; a generator's state and a function are not part of a model."""
-    params = model.get_params(deep=False)
+def kept(params):
+    """Parameters as a file has them: a generator's state and a function are not part of a model."""
+    params = params.copy()
     if callable(params.get("scoring")):
         params["scoring"] = None
-    if not isinstance(params["random_state"], (int, np.integer, type(None))):
+    if not isinstance(params.get("random_state"), (int, np.integer, type(None))):
         params["random_state"] = None
     return params
 

@@ -340,9 +340,29 @@ def test_intervals_that_nothing_is_known_of_are_refused(table):
     model = ensemble().fit(table[0][:8], table[1][:8])
     with pytest.raises(ValueError, match="rows held out are too few"):
         model.predict_interval(table[0])
-    for coverage in (0, 1, 90):
+    for coverage in (0, 1, 90, np.nan):
         with pytest.raises(ValueError, match="coverage"):
             model.predict_interval(table[0], coverage)
+
+
+def test_who_predicts_during_a_refit_is_told_all_of_one_fit(table, monkeypatch):
+    X, y = table
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    model = ensemble(2).fit(frame, y)
+    before, heard, judge = model.predict_interval(frame), [], BackpropEnsembleRegressor._judge
+
+    def judged(self, *of_rows):
+        heard.append(model.predict_interval(frame))
+        judge(self, *of_rows)
+        heard.append(model.predict_interval(frame))
+
+    monkeypatch.setattr(BackpropEnsembleRegressor, "_judge", judged)
+    model.fit(X[:, :2], -y)
+    assert_array_equal(heard, [before, before])
+    monkeypatch.undo()
+    fresh = ensemble(2).fit(X[:, :2], -y)
+    assert_array_equal(model.predict_interval(X[:, :2]), fresh.predict_interval(X[:, :2]))
+    assert vars(model).keys() == vars(fresh).keys()
 
 
 def test_counts_are_not_below_0():

@@ -11,12 +11,13 @@ import pytest
 from founding import founding
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
 from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 
 import fastbp
-from fastbp import BackpropRegressor, estimator
+from fastbp import BackpropEnsembleRegressor, BackpropRegressor, estimator
 from fastbp.fitting import solvers
 
 QUICK = {
@@ -30,6 +31,14 @@ def weights_of(model):
 
 def named(X):
     return pd.DataFrame(X, columns=["speed", "angle", "chord"])
+
+
+class Named(BackpropRegressor):
+    """As users have them: with parameters of their own."""
+
+    def __init__(self, title="", hidden_layer_sizes=(4,)):
+        super().__init__(hidden_layer_sizes, max_iter=3, early_stopping=False, random_state=0)
+        self.title = title
 
 
 # ----------------------------------------------------------------------------- bad input
@@ -484,3 +493,26 @@ def test_what_is_not_fitted_has_no_weights_to_read_or_replace():
         model.coefs_  # noqa: B018
     with pytest.raises(AttributeError, match="no attribute 'intercepts_'"):
         model.intercepts_ = []
+
+
+def test_a_subclass_may_have_other_parameters(table, tmp_path):
+    X, y = table
+    plain = BackpropRegressor((4,), max_iter=3, early_stopping=False, random_state=0).fit(X, y)
+    model = clone(Named("mine")).fit(X, y)
+    assert_array_equal(model.predict(X), plain.predict(X))
+    assert model.loss_gradient(X, y)[0] == plain.loss_gradient(X, y)[0]
+    assert_allclose(model.to_sklearn().predict(X), plain.predict(X), rtol=1e-4)
+    model.save(tmp_path / "one")
+    loaded = Named.load(tmp_path / "one")
+    assert (loaded.title, loaded.max_iter) == ("mine", 3)
+    members = BackpropEnsembleRegressor(model, 2, random_state=0).fit(X, y)
+    expected = BackpropEnsembleRegressor(plain, 2, random_state=0).fit(X, y).predict(X)
+    assert type(members.estimators_[0]) is Named
+    members.save(tmp_path / "two")
+    for each in (members, BackpropEnsembleRegressor.load(tmp_path / "two")):
+        assert_array_equal(each.predict(X), expected)
+    with pytest.raises(ValueError, match="hidden_layer_sizes"):
+        Named(hidden_layer_sizes=-1).fit(X, y)
+    model.alpha = -1
+    with pytest.raises(ValueError, match="alpha"):
+        model.fit(X, y)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from numba.core.bytecode import FunctionIdentity
 from numba.core.registry import cpu_target
 
 import fastbp
+from fastbp.fitting import loop, observer
 from fastbp.kernels.machine import cache
 from fastbp.kernels.machine import compile as compilation
 from fastbp.kernels.machine.vectors import INTERPRETED
@@ -201,6 +203,44 @@ def test_a_kernel_is_kept_once_and_loaded(kernel, tmp_path):
     assert path.parent == tmp_path / "first"
     assert loaded(kernel())
     assert files(tmp_path) == [path]
+
+
+@needs_compiler
+def test_who_waits_for_a_compilation_is_told_of_it_and_nobody_of_what_is_loaded(
+    kernel, tmp_path, caplog, capsys
+):
+    caplog.set_level("INFO", "fastbp")
+    others = [tmp_path / "third"]
+    with observer.told_of_compiling(founding(verbose=True)):
+        assert not loaded(kernel())
+        assert not loaded(kernel(folders=others))
+    assert capsys.readouterr().out == f"{observer.COMPILING}\n"
+    assert len(caplog.records) == 2
+    with observer.told_of_compiling(founding(verbose=True)):
+        assert loaded(kernel())
+    with observer.told_of_compiling(founding()):
+        assert not loaded(kernel(folders=()))
+    assert capsys.readouterr().out == ""
+    assert len(caplog.records) == 3
+    assert {record.levelname for record in caplog.records} == {"INFO"}
+    assert "add" in caplog.text
+
+
+@pytest.mark.parametrize("verbose", [True, False])
+@pytest.mark.parametrize("several", [True, False])
+def test_a_first_fit_that_compiles_says_so_if_it_is_to_say_anything(
+    several, verbose, table, monkeypatch, capsys
+):
+    monkeypatch.setattr(loop._Loop, "compile", lambda self: cache._announce("train"))
+    model = founding(2, max_iter=1, tol=0, n_iter_no_change=np.inf)
+    if several:
+        model = fastbp.BackpropEnsembleRegressor(model, 2, encoding=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.set_params(verbose=verbose).fit(*table)
+    told = capsys.readouterr().out.splitlines()
+    assert told[:1] == [observer.COMPILING][: int(verbose)]
+    assert told.count(observer.COMPILING) == int(verbose)
 
 
 DAMAGE = {

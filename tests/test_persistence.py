@@ -198,13 +198,23 @@ def test_feature_names_are_kept(table, tmp_path):
         loaded.predict(X[["b", "a", "ç"]])
 
 
-@pytest.mark.parametrize("kind", [str, lambda path: path])
+@pytest.mark.parametrize("kind", [str, lambda path: path, os.fsencode])
 def test_a_path_is_text_or_an_object_and_kept_as_it_is_named(kind, table, tmp_path):
     path = tmp_path / "no suffix"
     model = founding(**QUICK).fit(*table)
     model.save(kind(path))
     assert [p.name for p in tmp_path.iterdir()] == ["no suffix"]
     assert_array_equal(BackpropRegressor.load(kind(path)).coefs_[0], model.coefs_[0])
+
+
+def test_the_number_of_an_open_file_is_no_path(saved):
+    model, path = saved
+    with open(path, "rb") as file:
+        with pytest.raises(ValueError, match="not a model"):
+            BackpropRegressor.load(file.fileno())
+        with pytest.raises(TypeError, match="int"):
+            model.save(file.fileno())
+        assert BackpropRegressor.load(file).n_features_in_ == model.n_features_in_
 
 
 def test_nothing_in_the_file_could_be_executed(saved):

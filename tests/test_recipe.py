@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor
-from fastbp.fitting import divergence, recipe, trials
+from fastbp.fitting import divergence, loop, recipe, trials
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.kernels.formulas.activations import ACTIVATIONS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
@@ -367,6 +367,22 @@ def test_of_a_narrow_network_the_best_of_some_starts_is_trained(hidden, monkeypa
     assert model.loss_ < np.median(singles)
 
 
+def test_starts_leave_half_of_the_time_however_long_they_take(monkeypatch):
+    X, y = smooth(60)
+    taken, try_out = [], trials.Task.try_out
+
+    def slow(self, *arguments, **changes):
+        taken.append(0.3 * 600)
+        found = try_out(self, *arguments, **changes)
+        self.settings.max_time -= taken[-1]
+        return found
+
+    monkeypatch.setattr(trials.Task, "try_out", slow)
+    model = BackpropRegressor((3,), max_iter=5, early_stopping=False, max_time=600.0)
+    model.fit(X, y)
+    assert len(taken) == 2 and model.n_iter_ == 5
+
+
 # -------------------------------------------------------------------- how training ends
 
 
@@ -376,7 +392,7 @@ def test_a_training_that_diverges_begins_again_with_a_smaller_step(table, capsys
     model = founding(4, **given, learning_rate_init=2.0, verbose=True)
     with pytest.warns(UserWarning, match="diverged with learning_rate_init=2, .* again with"):
         model.fit(*table)
-    assert "diverged; from the beginning" in capsys.readouterr().out
+    assert "led nowhere; from the beginning" in capsys.readouterr().out
     eta = model.learning_rate_init_
     assert eta in (0.5, 0.125, 2 / 64, 2 / 256)
     # It is what that step size would have given at once, but for the orders of the samples.
@@ -519,6 +535,58 @@ def test_hinges_that_died_are_tried_with_a_smaller_step(seed, monkeypatch):
     model = BackpropRegressor((2,), "relu", solver="sgd", random_state=seed)
     assert model.fit(X, y).score(X, y) > 0.5
     assert model.loss_ < divergence.NOTHING
+
+
+SHORT = {
+    "hidden_layer_sizes": (5,), "max_iter": 3, "early_stopping": False, "random_state": 7,
+}  # fmt: skip
+
+
+@pytest.fixture
+def short_table(monkeypatch):
+    """So few epochs teach this network nothing, from the one start that there is."""
+    monkeypatch.setattr(recipe, "STARTS", 1)
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    return X, X[:, 0]
+
+
+def test_of_short_trainings_that_learn_nothing_the_best_is_kept(short_table, capsys):
+    """It is that of the first step: smaller ones come less far, and after one no more are tried."""
+    X, y = short_table
+    with pytest.warns(ConvergenceWarning, match="learnt nothing"):
+        found = BackpropRegressor(**SHORT, verbose=True).fit(X, y)
+        told = capsys.readouterr().out
+        given = BackpropRegressor(**SHORT, learning_rate_init=0.01).fit(X, y)
+    assert told.count("led nowhere") == 1
+    assert found.loss_curve_ == given.loss_curve_ and len(given.loss_curve_) == 3
+    assert f"{given.loss_:.4g} " in told.splitlines()[-1]
+    assert found.learning_rate_init_ == 0.01
+    assert_array_equal(found.predict(X), given.predict(X))
+
+
+@pytest.mark.parametrize("ending", ["interrupted", "diverged", "late"])
+def test_however_a_smaller_step_ends_what_was_best_is_kept(ending, short_table, monkeypatch):
+    X, y = short_table
+    with pytest.warns(ConvergenceWarning, match="learnt nothing"):
+        given = BackpropRegressor(**SHORT, learning_rate_init=0.01).fit(X, y)
+    begin_again, has_diverged = loop._Loop.begin_again, loop._Loop.has_diverged
+
+    def begun_again(self, observer):
+        begin_again(self, observer)
+        if ending == "interrupted":
+            raise KeyboardInterrupt
+        if ending == "late":
+            self.settings.max_time, self.start = 1e-9, -1e9
+
+    def diverged(self, done):
+        return has_diverged(self, done) or (ending == "diverged" and self.history.restarts > 0)
+
+    monkeypatch.setattr(loop._Loop, "begin_again", begun_again)
+    monkeypatch.setattr(loop._Loop, "has_diverged", diverged)
+    with pytest.warns(ConvergenceWarning):
+        model = BackpropRegressor(**SHORT).fit(X, y)
+    assert model.loss_curve_ == given.loss_curve_ and model.learning_rate_init_ == 0.01
+    assert_array_equal(model.predict(X), given.predict(X))
 
 
 def test_a_step_that_was_given_is_kept_where_nothing_is_learnt():

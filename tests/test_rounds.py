@@ -80,6 +80,7 @@ SETTINGS = {
     "refit": {"early_stopping": "refit", "hidden_layer_sizes": (9,), "max_iter": 15},
     "encoded": {"encoding": "periodic"},
     "begun again": {"solver": "sgd", "learning_rate_init": 30.0, "max_iter": 12},
+    "short": {"activation": "relu", "hidden_layer_sizes": (2,), "max_iter": 2},
     "lbfgs": {"solver": "lbfgs", "weight": WEIGHT, "alpha": 0.1},
     "outliers": {"X": np.r_[X[:-1], [[1e6, 0, 0]]], "y": np.r_[Y[:-1], 1e9]},
     "poisson": {"loss": "poisson", "y": np.round(np.exp(X[:, 2]))},

@@ -226,6 +226,28 @@ def test_frames_of_polars_are_read_as_those_of_pandas(people):
     np.testing.assert_array_equal(model.predict(other), model.predict(frame))
 
 
+def test_tables_of_arrow_are_read_as_those_of_pandas(people):
+    class Table:  # as pyarrow has them, whose columns have no names
+        def __init__(self, frame):
+            self.column_names, self.columns = list(frame.columns), [frame[c] for c in frame]
+            self.to_pandas = lambda: frame
+
+    frame, _ = people
+    expected, found = TableVectorizer().fit(frame), TableVectorizer().fit(Table(frame))
+    np.testing.assert_array_equal(found.transform(Table(frame)), expected.transform(frame))
+    assert list(found.feature_names_in_) == list(frame.columns)
+
+
+def test_a_frame_that_is_not_computed_yet_is_refused(people):
+    class Lazy:
+        def collect(self):
+            return people[0]
+
+    for call in (TableVectorizer().fit, TableVectorizer().fit(people[0]).transform):
+        with pytest.raises(TypeError, match=r"X is not computed yet: collect\(\) it"):
+            call(Lazy())
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 def test_scikit_learn_s_checks_of_a_transformer_pass():
     check_estimator(TableVectorizer())

@@ -2,6 +2,7 @@
 isn't is refused in plain words; and nothing of it is written to."""
 
 import datetime
+import warnings
 from decimal import Decimal
 
 import joblib
@@ -236,7 +237,24 @@ HOLED = np.ma.masked_array(X, np.zeros(X.shape)).copy()
 HOLED[3, 1] = np.ma.masked
 FIELDS = np.zeros((60, 1), [("a", float), ("b", float)])
 
+
+def beyond(name, place, value, form="csr"):
+    """A sparse table with one wrong number among those that say where its entries are."""
+    A = sparse.csr_array(X).asformat(form)
+    getattr(A, name)[place] = value
+    return A
+
+
 NO_NUMBERS = {
+    "entries beyond": (beyond("indices", 7, 3), "indices must be < 3"),
+    "entries far beyond": (beyond("indices", 7, 10**6), "indices must be < 3"),
+    "entries before": (beyond("indices", 7, -1), "indices must be >= 0"),
+    "rows beyond": (beyond("indptr", 10, 10**6), "indptr must be"),
+    "rows before": (beyond("indptr", 10, -5), "indptr must be"),
+    "a last row beyond": (beyond("indptr", -1, 10**6), "no sparse matrix as SciPy has them"),
+    "columns beyond": (beyond("indices", 7, 10**6, "csc"), "indices must be < 60"),
+    "places beyond": (beyond("col", 7, 10**6, "coo"), "no sparse matrix as SciPy has them"),
+    "no columns": (pd.DataFrame(index=range(60)), "no columns"),
     "dates in a frame": (pd.DataFrame({"a": X[:, 0], "t": DATES}), "dates.* in column 't'"),
     "only dates in a frame": (pd.DataFrame({"t": DATES}), "datetime64.*such as"),
     "a gap": (pd.DataFrame({"t": [pd.NaT, *DATES[1:]]}), "dates"),
@@ -300,9 +318,50 @@ def test_nor_is_it_a_target_or_a_weight(what, model):
                 call(*given)
 
 
+@pytest.mark.parametrize("hole", [None, np.nan, np.inf, -np.inf, pd.NA])
+def test_a_target_of_objects_has_no_holes(hole, model, no_training):
+    y = Y.astype(object)
+    y[7] = hole
+    for call in (founding().fit, model.partial_fit, ensemble().fit, model.loss_gradient):
+        for given in (y, list(y), pd.Series(y)):
+            with pytest.raises(ValueError, match=r"Input y contains (NaN|infinity)"):
+                call(X, given)
+        with pytest.raises(ValueError, match=r"Input sample_weight contains (NaN|infinity)"):
+            call(X, Y, y)
+    with pytest.raises(ValueError, match=r"Input contains (NaN|infinity)"):
+        model.score(X, y)
+
+
+@pytest.mark.parametrize("hole", [None, np.nan, pd.NA])
+def test_a_hole_among_objects_is_a_missing_target(hole):
+    y, holed = Y.astype(object), np.where(np.arange(60) == 7, np.nan, Y)
+    y[7] = hole
+    model = founding(**QUICK, missing_targets="omit")
+    expected = model.fit(X, holed).predict(X)
+    assert_array_equal(model.fit(X, y).predict(X), expected)
+    assert model.score(X, y) == model.score(X, holed)
+
+
+def test_a_frame_that_is_not_computed_yet_is_refused_with_what_to_do(model):
+    class Lazy:
+        def collect(self):
+            return X
+
+        @property
+        def columns(self):
+            warnings.warn("a scan of all files", stacklevel=2)
+
+    for call in (model.predict, lambda A: model.fit(A, Y), lambda A: model.fit(X, A)):
+        with pytest.raises(TypeError, match=r"[Xy] is not computed yet: collect\(\)"):
+            call(Lazy())
+
+
 def test_numbers_in_other_forms_are_what_they_are():
     expected = founding(**QUICK).fit(X.round(3), Y).predict(X.round(3))
+    unsigned = sparse.csr_array(X.round(3))
+    unsigned.indices = unsigned.indices.astype(np.uint64)
     for form in (
+        unsigned,
         np.ma.masked_array(X.round(3)),
         [[Decimal(str(x)) for x in row] for row in X.round(3)],
         pd.DataFrame(X.round(3)).astype("Float64"),

@@ -65,12 +65,13 @@ def run(args):
     to_shuffle = parts[is_tested] if args.importance is not None else None
     del parts, y
 
+    baselines = baselines_of(split)
     prepare_kernels(step_of(one, *split.X.shape[::-1]))
     with table.located():
         if args.cv:
             cross_validated(report, pipeline, to_score, split.y, args)
         result = fitted(model, split)
-        report_training(report, model, result, split, args.target)
+        report_training(report, model, [*baselines, result], split, args.target)
         save(report, pipeline, outputs["--model"], args)
         if args.importance is not None:
             y = split.y_test if is_tested else split.y
@@ -204,6 +205,14 @@ def cross_validated(report, pipeline, rows, y, args):
     report.fact(cross_validation={"folds": args.cv, "r2": r2, "rmse": rmse})
 
 
+def baselines_of(split):
+    """What the model is tested beside: ahead of all that it needs, so that their copies of X and
+    its kernels are not in memory at once."""
+    baselines = {"the mean": DummyRegressor(), "LinearRegression": LinearRegression()}
+    is_tested = len(split.y_test) > 0
+    return [evaluate(name, baseline, split) for name, baseline in baselines.items() if is_tested]
+
+
 def fitted(model, split):
     """The model, fitted and tested, while people see how far it is."""
     name = type(model).__name__
@@ -219,8 +228,9 @@ def fitted(model, split):
         model.set_params(verbose=False)
 
 
-def report_training(report, model, result, split, target):
-    """How training went, and the test beside two baselines."""
+def report_training(report, model, results, split, target):
+    """How training went, and the test beside two baselines, which are the first of the results."""
+    result = results[-1]
     if isinstance(model, BackpropRegressor):
         report.line(f"Trained for {model.n_iter_} epochs.")
         report.fact(epochs=model.n_iter_)
@@ -235,9 +245,7 @@ def report_training(report, model, result, split, target):
     report.fact(seconds=result.seconds, notes=result.warned)
     if not len(split.y_test):
         return
-    baselines = {"the mean": DummyRegressor(), "LinearRegression": LinearRegression()}
-    results = [evaluate(name, baseline, split) for name, baseline in baselines.items()]
-    of_models = figures([*results, result], split.y_test)
+    of_models = figures(results, split.y_test)
     for line in table_of(of_models):
         report.line(line)
     report.line(f"RMSE is in the units of {target}.")

@@ -1,8 +1,12 @@
 """Trainings that lead nowhere: how they are told, and what comes of them."""
 
+from typing import NamedTuple
+
 import numpy as np
 
+from fastbp.fitting.history import History
 from fastbp.fitting.plan import in_a_row, row_numbers, rows_of, shares_of, weights_at
+from fastbp.fitting.settings import loss_with_left
 from fastbp.fitting.windows import Windows
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.formulas.losses import of_outputs
@@ -31,6 +35,15 @@ NON_FINITE = (
 )
 
 
+class Vain(NamedTuple):
+    """How a training ended that learnt nothing."""
+
+    loss: float
+    eta: float
+    history: History
+    what: object  # else there is to go back to
+
+
 def keeps_the_best(settings):
     """Whether a training that diverges ends with the best weights, as MLPRegressor's."""
     return settings.init == "glorot" and settings.holds_out
@@ -54,6 +67,15 @@ def smaller_step(history, eta_at_first, eta, advice=""):
 def may_be_smaller(history, settings):
     """Whether the step is one that nobody asked for, and smaller ones are left."""
     return settings.finds_step and history.restarts < RESTARTS
+
+
+def is_worth_another(history, loss, vain, settings):
+    """Whether a step smaller than one that learnt nothing may do better. Where it has left clearly
+    more than a larger one, it is too small already."""
+    if not may_be_smaller(history, settings):
+        return False
+    slack = loss_with_left(1.0, settings) - loss_with_left(NOTHING, settings)
+    return vain is None or loss <= vain.loss + slack
 
 
 def advice(settings):

@@ -27,3 +27,11 @@ class History:
         """Only what happened before this epoch has happened."""
         for values in (self.losses, self.validation_losses, self.validation_scores):
             del values[epoch:]
+
+    def becomes(self, other):
+        """Another training's, but for the time that all have taken, and why this one ended."""
+        self.forget_after(0)
+        self.losses += other.losses
+        self.validation_losses += other.validation_losses
+        self.validation_scores += other.validation_scores
+        self.restarts = other.restarts

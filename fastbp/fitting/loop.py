@@ -1,7 +1,7 @@
 """The fit loop: epochs in the kernels, decisions between them in Python."""
 
 import time
-from copy import copy
+from copy import copy, deepcopy
 
 import numpy as np
 
@@ -10,9 +10,11 @@ from fastbp.fitting.divergence import (
     HOPELESS,
     HUGE,
     NOTHING,
+    Vain,
     advice,
     check_scores,
     hopeless_loss_of,
+    is_worth_another,
     keeps_the_best,
     may_be_smaller,
     smaller_step,
@@ -91,9 +93,10 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
             loop.run(observer, ctrl_c)
         except KeyboardInterrupt:
             loop.return_to_whole_epoch()
-            if not loop.history.losses:
+            if not loop.history.losses and loop.vain is None:
                 raise
             loop.history.ended_by = "interrupted"
+        loop.return_to_vain()
     check_scores(loop.history, settings)
     if ctrl_c.pressed:  # since training last asked
         loop.history.ended_by = "interrupted"
@@ -140,6 +143,7 @@ class _Loop:
         self.order = samples.order if self.windows is None else self.windows.blocks
         self.at_first = [a.copy() for a in (*self.changing, self.order)]
         self.eta_at_first = optimizer.eta
+        self.vain = None  # the best of the trainings that learnt nothing
         self.ctrl_c, self.start = None, time.perf_counter()
 
     def compile(self):
@@ -174,7 +178,7 @@ class _Loop:
                     history.ended_by = "max_time"
                     return
                 done = self.end_first_epoch()
-            if done and (self.has_diverged(done) or self.has_learnt_nothing()):
+            if done and self.leads_nowhere(done):
                 self.begin_again(observer)
             elif done:
                 if self.judge is not None:
@@ -256,13 +260,49 @@ class _Loop:
             state.best = min(-score, before["best"])
         self.is_noted = True
 
+    def leads_nowhere(self, done):
+        """Whether to begin again, with a smaller step. Where that has been done and was no better,
+        training ends as the best of all has."""
+        if self.has_diverged(done):
+            is_left = self.vain is None or may_be_smaller(self.history, self.settings)
+        elif self.has_learnt_nothing():
+            is_left = self.note_vain()
+        else:
+            return False
+        if not is_left:
+            self.return_to_vain()
+        return is_left
+
     def has_learnt_nothing(self):
-        """Whether a smaller step is to be tried because this one, which nobody asked for, led
-        nowhere: hinges that a first long step has moved off the data never come back."""
+        """Whether a step that nobody asked for led nowhere: hinges that a first long one has moved
+        off the data never come back. (Or training was too short.)"""
         history, settings = self.history, self.settings
-        if len(history.losses) < settings.max_iter or not may_be_smaller(history, settings):
+        if len(history.losses) < settings.max_iter or not settings.finds_step:
             return False
         return self.last_loss() > loss_with_left(NOTHING, settings)
+
+    def note_vain(self):
+        """Remember this training if it is the best that learnt nothing; returns whether a smaller
+        step may do better."""
+        loss, history, vain = self.last_loss(), self.history, self.vain
+        if vain is None or loss < vain.loss:
+            arrays = [array.copy() for array in self.arrays()]
+            self.vain = Vain(loss, self.optimizer.eta, deepcopy(history), arrays)
+        return is_worth_another(history, loss, vain, self.settings)
+
+    def arrays(self):
+        """All that a training changes, and how it was before the last epoch."""
+        return (*self.changing, *self.before, self.order)
+
+    def return_to_vain(self):
+        """End as the best of the trainings that learnt nothing did, if this one is no better."""
+        vain, self.vain = self.vain, None
+        if vain is None or (self.history.losses and self.last_loss() < vain.loss):
+            return
+        self.history.becomes(vain.history)
+        self.optimizer.eta = vain.eta
+        for array, then in zip(self.arrays(), vain.what, strict=True):
+            array[...] = then
 
     def last_loss(self):
         """That at the present weights, with all units: what dropout adds to it is no lack."""

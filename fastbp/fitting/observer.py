@@ -1,10 +1,20 @@
 """What watches a fit: `verbose`, and the callbacks of scikit-learn."""
 
 import time
+from contextlib import nullcontext
 from functools import partial
 from threading import Lock
 
 from fastbp.fitting.judging import is_compiled
+from fastbp.kernels.machine.cache import announced
+
+#: What a first fit waits for.
+COMPILING = "compiling kernels, once for this version of fastbp: some 5 to 30 s"
+
+
+def told_of_compiling(estimator):
+    """In this context the terminal is told, where it watches, that kernels are compiled."""
+    return announced(partial(print, COMPILING, flush=True)) if estimator.verbose else nullcontext()
 
 
 def observe(estimator, settings, learnt, table):
@@ -61,7 +71,7 @@ class _Observer:
             print(words_of_pilot(pilot, self.planned), flush=True)
 
     def training_begins_again(self, eta):
-        """It diverged. Callbacks hear of each epoch once."""
+        """It led nowhere. Callbacks hear of each epoch once."""
         self.number = 0
         if self.estimator.verbose:
             print(words_of_new_beginning(eta), flush=True)
@@ -155,7 +165,7 @@ def line(history, planned, start, score="R²"):
 
 
 def words_of_new_beginning(eta):
-    return f"diverged; from the beginning, with a step size of {eta:.3g}"
+    return f"this led nowhere; from the beginning, with a step size of {eta:.3g}"
 
 
 def words_of_pilot(pilot, planned):

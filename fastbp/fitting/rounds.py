@@ -7,6 +7,7 @@ the numbers of the part and of the round, never by who computes it.
 """
 
 import time
+from copy import deepcopy
 from functools import reduce
 
 import numpy as np
@@ -14,7 +15,14 @@ from sklearn.utils import check_random_state
 
 from fastbp.fitting import fit, lbfgs
 from fastbp.fitting.begun import begin, samples_in
-from fastbp.fitting.divergence import HOPELESS, NOTHING, may_be_smaller, smaller_step
+from fastbp.fitting.divergence import (
+    HOPELESS,
+    NOTHING,
+    Vain,
+    is_worth_another,
+    may_be_smaller,
+    smaller_step,
+)
 from fastbp.fitting.ground import alpha_for
 from fastbp.fitting.history import History
 from fastbp.fitting.parts import as_is, facts_in, known, measured, parted, reduced
@@ -91,6 +99,7 @@ def train(settings, tables, held_out, places, *, before=None, seen=0, watch=None
     else:
         rounds = _Rounds(places, begun, handle, parts, facts.sizes, score, observer, seen)
         rounds.run()
+        rounds.return_to_vain()
         theta, optimizer, history = rounds.theta, rounds.optimizer(), rounds.history
     rest = history, settings, facts.n, begun.pilot, observer
     return fit.Fitted(begun.learnt(theta), optimizer, *rest)
@@ -132,7 +141,7 @@ class _Rounds:
         batch_size = min(settings.batch_size, max(sizes))
         self.kernel = kernel_for(begun.net, batch_size, begun.theta.itemsize).name
         self.eta_at_first, self.start = settings.learning_rate_init, time.perf_counter()
-        self.history = History(kernel=self.kernel)
+        self.history, self.vain = History(kernel=self.kernel), None
         self.begin(self.eta_at_first)
 
     def begin(self, eta):
@@ -221,18 +230,37 @@ class _Rounds:
         self.stalled = self.stalled + 1 if figure > self.best - settings.tol else 0
         self.best = min(self.best, figure)
 
-    def leads_nowhere(self):
-        """Whether a smaller step is to be tried: as `loop.fit` does it."""
+    def has_diverged(self):
         losses, settings = self.history.losses, self.settings
         if not (np.isfinite(losses[-1]) and np.isfinite(self.state.theta).all()):
             return True
-        if len(losses) < settings.max_iter:
-            return False
         worst = max(loss_with_left(HOPELESS, settings), losses[0])
-        if losses[-1] > worst and settings.init != "glorot":
-            return True
-        nothing = losses[-1] > loss_with_left(NOTHING, settings)
-        return nothing and may_be_smaller(self.history, settings)
+        is_over = len(losses) >= settings.max_iter
+        return is_over and losses[-1] > worst and settings.init != "glorot"
+
+    def leads_nowhere(self):
+        """Whether a smaller step is to be tried: as `loop.fit` does it."""
+        history, settings, vain = self.history, self.settings, self.vain
+        loss, is_over = history.losses[-1], len(history.losses) >= settings.max_iter
+        if self.has_diverged():
+            is_left = vain is None or may_be_smaller(history, settings)
+        elif is_over and settings.finds_step and loss > loss_with_left(NOTHING, settings):
+            if vain is None or loss < vain.loss:
+                self.vain = Vain(loss, self.eta, deepcopy(history), (self.state, self.theta))
+            is_left = is_worth_another(history, loss, vain, settings)
+        else:
+            return False
+        if not is_left:
+            self.return_to_vain()
+        return is_left
+
+    def return_to_vain(self):
+        """End as the best of the trainings that learnt nothing did, if this one is no better."""
+        vain, self.vain = self.vain, None
+        if vain is None or (self.history.losses and self.history.losses[-1] < vain.loss):
+            return
+        self.history.becomes(vain.history)
+        self.eta, (self.state, self.theta) = vain.eta, vain.what
 
     def begin_again(self):
         self.begin(smaller_step(self.history, self.eta_at_first, self.eta))

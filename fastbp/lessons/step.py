@@ -186,7 +186,7 @@ def bare(W, b, activations, eta, n, **given):
     )  # fmt: skip
     ends = len(W[0]), len(b[-1])
     W, b = [each.copy() for each in W], [each.copy() for each in b]
-    of_loss = model.loss, settings_of(model.get_params(deep=False)).loss_parameter
+    of_loss = model.loss, settings_of(model._params()).loss_parameter
     model._learnt = Learnt(W, b, tuple(activations), *of_loss, None, np.dtype(np.float64), *ends)
     (model.n_features_in_, model.n_outputs_), model.t_ = ends, 0
     return model

@@ -1,4 +1,4 @@
-"""Data frames of pandas and polars, and arrays, column by column; neither library is imported."""
+"""Data frames of pandas and polars, and arrays, column by column; no such library is imported."""
 
 from collections import Counter
 from difflib import get_close_matches
@@ -44,12 +44,16 @@ class Frame:
 
     Parameters
     ----------
-    X : data frame of pandas or polars, or array-like of shape (n_rows, n_columns)
+    X : data frame of pandas or polars, table of Arrow, or array-like of shape (n_rows, n_columns)
     """
 
     def __init__(self, X):
         if issparse(X):
             raise TypeError("Sparse X has numbers already: pass it to the regressor itself.")
+        if hasattr(X, "collect") and not hasattr(X, "__array__"):
+            raise TypeError("X is not computed yet: collect() it.")
+        if hasattr(X, "column_names") and hasattr(X, "to_pandas"):  # of Arrow
+            X = X.to_pandas()
         self.is_named = hasattr(X, "columns")
         if not self.is_named:
             if isinstance(X, np.ma.MaskedArray):

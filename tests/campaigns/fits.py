@@ -55,6 +55,8 @@ class Case:
             }
         self.pinned = pinned(random, self.params)
         self.window_bytes = int(random.choice([1, 500, 3000, 20000]))
+        if self.params["max_iter"] == "auto":  # of thousands of epochs, with a window for each row
+            self.window_bytes = 20000  # a fit takes ten minutes
         self.draw_table()
         if self.is_by_entries:  # of which there is one kernel
             self.pinned = None

@@ -12,12 +12,14 @@ compiles anew in each working directory.
 """
 
 import hashlib
+import logging
 import os
 import pickle
 import pkgutil
 import shutil
 import sys
-from contextlib import suppress
+import threading
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from uuid import uuid4
@@ -138,6 +140,37 @@ DIGEST = None if numba.config.DISABLE_JIT else source_digest()
 FOLDERS = cache_folders(DIGEST)
 
 
+# ------------------------------------------------------------------------------ who is told
+
+#: It tells of each kernel that is compiled, at level INFO.
+LOG = logging.getLogger("fastbp")
+
+
+class _Listening(threading.local):
+    tell = None
+
+
+_listening = _Listening()
+
+
+@contextmanager
+def announced(tell):
+    """Within the ``with`` block `tell` is called, once, before this thread compiles a kernel; what
+    is loaded is no wait worth a word."""
+    before, _listening.tell = _listening.tell, tell
+    try:
+        yield
+    finally:
+        _listening.tell = before
+
+
+def _announce(name):
+    LOG.info("compiling the kernel %s: some seconds, once for this version", name)
+    tell, _listening.tell = _listening.tell, None
+    if tell is not None:
+        tell()
+
+
 # -------------------------------------------------------------------------------- how
 
 
@@ -176,6 +209,7 @@ class KernelCache(_Cache):
                     pass
             with suppress(OSError):
                 path.unlink()
+        _announce(self.name)
         return None
 
     def save_overload(self, sig, data):
