@@ -65,6 +65,7 @@ TESTS_OF = {
     "attributes": "estimator",
     "begun": "rounds",
     "committee": "ensemble",
+    "compile": "first_use",
     "contest": "mixture",
     "divergence": "training",
     "epoch": "windows",
