@@ -37,7 +37,7 @@ from witnesses import Record
 
 ROOT = Path(__file__).resolve().parents[1]
 
-#: For fewer faults outside of kernels it doesn't pay to run all tests before.
+#: For fewer faults it doesn't pay to run all tests before.
 FEW = 10
 
 #: Kernels that train; the tests of "tiled" see the faults of what they share.
@@ -155,27 +155,29 @@ def record_of(folder):
     return Record(path)
 
 
+def is_compiled(fault):
+    return fault.file.startswith("kernels/")
+
+
 def stages(fault, folder, witnesses=None):
     """pytest's arguments, for one run after the other. What all of them let live lives."""
-    if witnesses:
+    if witnesses and not is_compiled(fault):
         yield these(witnesses, folder)
         return
     stem, wing = Path(fault.file).stem, Path(fault.file).parent.name
     own = [f"tests/test_{name}.py" for name in (stem, TESTS_OF.get(stem), wing, *LIKELY)]
     own = [test for test in dict.fromkeys(own) if (folder / test).exists()]
-    if not fault.file.startswith("kernels/"):
+    if is_compiled(fault):
+        # One kernel, in one precision: no other is compiled, if that is enough.
+        kernel = stem if stem in KERNELS else "tiled"
+        cases = ["tests/test_every_kernel.py", "-k", f"([{kernel}- or -{kernel}]) and not float32"]
+        own = [test for test in own if stem in test or TESTS_OF.get(stem, stem) in test]
+        is_shared = wing == "formulas" or stem in KERNELS
+        yield from ([cases, own] if is_shared and own else [own, cases] if own else [cases])
+        yield these(witnesses, folder) if witnesses else list(ALL)
+    else:
         yield own
         yield [*ALL, *(f"--ignore={test}" for test in own)]
-        return
-    # One kernel, in one precision: no other is compiled, if that is enough.
-    kernel = stem if stem in KERNELS else "tiled"
-    cases = ["tests/test_every_kernel.py", "-k", f"([{kernel}- or -{kernel}]) and not float32"]
-    own = [test for test in own if stem in test or TESTS_OF.get(stem, stem) in test]
-    first = wing == "formulas" or stem in KERNELS or not own
-    yield cases if first else own
-    if own:
-        yield own if first else cases
-    yield list(ALL)
 
 
 def these(tests, folder):
@@ -189,7 +191,7 @@ def verdict_on(fault, folder, witnesses):
     """Which test killed it, or None."""
     path, faulty, text = planted(fault, folder)
     environment = dict(os.environ)
-    if fault.file.startswith("kernels/"):  # nobody else will want what is compiled of it
+    if is_compiled(fault):  # nobody else will want what is compiled of it
         environment["NUMBA_CACHE_DIR"] = str(folder / "compiled")
     path.write_text(faulty, encoding="utf-8")
     try:
@@ -199,6 +201,8 @@ def verdict_on(fault, folder, witnesses):
         return next(filter(None, found), None)
     finally:
         path.write_text(text, encoding="utf-8")
+        for compiled in path.parent.glob(f"__pycache__/{path.stem}.*"):
+            compiled.unlink()
         shutil.rmtree(folder / "compiled", ignore_errors=True)
 
 
@@ -230,7 +234,8 @@ def those_that_fail(tests, folder):
 
 def run_tests(arguments, folder, environment):
     """How a run of pytest ended, and what it printed."""
-    environment = environment | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    # Byte code is written: rewriting all tests' assertions takes seconds.
+    environment = environment | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": ""}
     command = [sys.executable, "tests/witnesses.py", "-q", "-p", "no:cacheprovider", *arguments]
     run = subprocess.Popen(
         command, cwd=folder, env=environment, text=True, start_new_session=True,
@@ -270,11 +275,8 @@ def main():
             folder.mkdir()
             copy_of_project(folder)
             folders.put(folder)
-        outside = [fault for fault in faults if not fault.file.startswith("kernels/")]
-        record = record_of(folder) if len(outside) >= FEW else None
-        witnesses = {}
-        if record:
-            witnesses = {fault: record.witnesses(fault.file, places(fault)) for fault in outside}
+        record = record_of(folder) if len(faults) >= FEW else None
+        witnesses = {f: record.witnesses(f.file, places(f)) for f in faults if record}
 
         def judge(fault):
             folder, start = folders.get(), time.perf_counter()

@@ -125,17 +125,16 @@ class Record:
     def witnesses(self, file, lines):
         """The tests that may see what these lines do, in the order in which they are asked.
 
-        What processes run that tests start isn't known: these may see all. If no test runs the
-        lines, they run when the file is imported: then all tests may, and first those are asked
-        that run other lines of it.
+        What processes run that tests start isn't known: these may see all. And all tests may, if
+        none runs the lines, since they run when the file is imported, or are compiled; first those
+        are asked that run others of its lines.
         """
-        tests = self.tests_by_line(file)
+        tests, passed = self.tests_by_line(file), self.seconds.keys()
         found = set().union(*(tests.get(line, ()) for line in lines))
-        if found:
-            return in_order(found | (self.seconds.keys() & set(self.starting)), self.seconds)
-        found = set().union(*tests.values())
-        rest = self.seconds.keys() - found
-        return in_order(found, self.seconds) + in_order(rest, self.seconds)
+        if found and not file.startswith("kernels/"):
+            return in_order(found | (passed & set(self.starting)), self.seconds)
+        found = found or set().union(*tests.values())
+        return in_order(found, self.seconds) + in_order(passed - found, self.seconds)
 
 
 def in_order(tests, seconds):
