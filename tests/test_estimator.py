@@ -284,6 +284,15 @@ def test_partial_fit_may_go_on_with_other_parameters(change):
     assert_allclose(weights_of(model), weights_of(fresh.partial_fit(X, Y)), rtol=1e-6)
 
 
+def test_nesterovs_momentum_does_not_go_on_with_plain_momentums_memory():
+    """Which is of the same size."""
+    model = founding(**QUICK, nesterovs_momentum=False, momentum=0.9, shuffle=False).fit(X, Y)
+    fresh = copy.deepcopy(model).set_params(nesterovs_momentum=True)
+    del fresh._optimizer
+    model.set_params(nesterovs_momentum=True).partial_fit(X, Y)
+    assert_allclose(weights_of(model), weights_of(fresh.partial_fit(X, Y)), rtol=1e-6)
+
+
 @pytest.mark.parametrize("part", ["coefs_", "intercepts_"])
 def test_weights_of_a_wrong_shape_are_refused(part):
     model = founding(**QUICK).fit(X, Y)

@@ -141,6 +141,12 @@ def test_the_pilots_curve_says_how_long_to_train():
     assert recipe.chosen_epochs(np.arange(10.0), 20) == 5
 
 
+def test_one_lucky_epoch_doesnt_say_how_long_to_train():
+    losses = np.abs(np.arange(200) - 100.0)
+    losses[30] = -1.0
+    assert recipe.chosen_epochs(losses, 400, by_cosine=False) == 101
+
+
 # --------------------------------------------------------------------- the estimator
 
 

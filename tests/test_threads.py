@@ -210,13 +210,14 @@ def test_signals_at_any_line_of_a_call_leave_no_thread_and_no_other_error(
                 raise TimeoutError  # as a handler of SIGALRM does
             return trace
 
+        before = sys.gettrace()
         sys.settrace(trace)
         try:
             call()
         except TimeoutError:
             return True
         finally:
-            sys.settrace(None)
+            sys.settrace(before)
         return False
 
     n = 0

@@ -12,6 +12,7 @@ from numpy.testing import assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import BackpropRegressor
+from fastbp.fitting import plan
 from fastbp.fitting.history import History
 from fastbp.fitting.loop import _Loop
 
@@ -267,6 +268,16 @@ def test_validation_figures_are_the_score_and_the_loss(n_outputs, weighted, two_
     np.testing.assert_allclose(model.validation_scores_, [model.score(X[40:], Y[40:], s)])
     loss = model.loss_gradient(X[40:], Y[40:], s)[0]
     np.testing.assert_allclose(model.validation_loss_curve_, [loss])
+
+
+@pytest.mark.parametrize("by_output", [False, True])
+def test_equal_numbers_have_no_variance_however_their_mean_is_rounded(by_output):
+    y, weight = np.full((37, 1), 0.7), np.full(37, 1 / 37)
+    weight /= weight.sum()
+    assert 0 < (weight @ (y - weight @ y) ** 2)[0] < 1e-30
+    weight = weight[:, None] if by_output else weight
+    found = plan.held_out_of(np.zeros((37, 1)), y, weight).spread
+    np.testing.assert_allclose(found, [1.0])
 
 
 def test_validation_samples_take_the_place_of_the_split(table):
