@@ -157,8 +157,9 @@ def present(y):
 def weights_by_output(sample_weight, y):
     """Weights of each output in float64, or an error."""
     weight = check_array(
-        sample_weight, dtype=np.float64, ensure_non_negative=True, input_name="sample_weight"
-    )
+        sample_weight, dtype=np.float64, order="C", ensure_non_negative=True,
+        input_name="sample_weight",
+    )  # fmt: skip
     if weight.shape != (len(y), 1 if y.ndim == 1 else y.shape[1]):
         raise ValueError(
             f"sample_weight of shape {weight.shape} must be as y, {y.shape}, or of one dimension."
@@ -172,7 +173,7 @@ def of_samples_and_outputs(weight, is_there=None):
     """Weights of samples, of which there may be none, and of outputs, if these differ. A sample's
     weight is then the mean of its outputs'."""
     if is_there is not None:
-        is_there = is_there.reshape(len(is_there), -1)
+        is_there = np.ascontiguousarray(is_there.reshape(len(is_there), -1))
         if weight is None:
             weight = is_there.astype(np.float64)
         else:

@@ -356,6 +356,22 @@ def test_a_frame_that_is_not_computed_yet_is_refused_with_what_to_do(model):
             call(Lazy())
 
 
+@pytest.mark.parametrize("holes", [0, 30])
+def test_how_y_and_weights_lie_in_memory_makes_no_difference(holes):
+    random, found = np.random.default_rng(0), []
+    y, weight = random.normal(100, 1, (60, 5)), random.integers(0, 3, (60, 5)) + 0.25
+    y.ravel()[random.choice(y.size, holes, replace=False)] = np.nan
+    for form in (np.array, np.asfortranarray, pd.DataFrame, lambda A: np.repeat(A, 2, 1)[:, ::2]):
+        held_out = {"y_val": form(y), "sample_weight_val": form(weight), "X_val": X}
+        model = founding(**QUICK, missing_targets="omit")
+        model.fit(X, form(y), form(weight), **held_out)
+        found.append([*model.validation_scores_, *model.loss_curve_, *model.intercepts_[1]])
+        model.fit(X, form(y), **held_out | {"sample_weight_val": None})
+        found[-1] += [*model.validation_scores_, *model.loss_curve_]
+    for other in found[1:]:
+        assert_array_equal(other, found[0])
+
+
 def test_numbers_in_other_forms_are_what_they_are():
     expected = founding(**QUICK).fit(X.round(3), Y).predict(X.round(3))
     unsigned = sparse.csr_array(X.round(3))

@@ -196,7 +196,7 @@ class Case:
         given = self.X, self.y, self.weight
         X, y, weight = (None if A is None else tables.plain(A) for A in given)
         if self.is_cut:  # how its numbers lie says in which order a large table is summed up
-            X = self.X
+            X, y = self.X, self.y if np.ndim(self.y) == 2 else y
         held_out = {name: tables.plain(A) for name, A in self.held_out.items()}
         for n_threads in (2, 5):
             other, other_outcome = self.attempt(n_threads, (X, y, weight), held_out)
@@ -285,6 +285,8 @@ class Case:
                 error = error + 4 * unit * info.tiny
                 most = 0.1 * unit * np.longdouble(info.max)
                 a, predicted = np.minimum(a, most), np.minimum(predicted.reshape(a.shape), most)
+            elif model._scaling:  # away from its mean y is rounded once more
+                error = error + 8 * eps * (np.abs(model._scaling.y_mean) + model._scaling.y_scale)
             if model._levels is not None:
                 a, error = np.sort(a, axis=1), np.max(error, axis=1, keepdims=True)
             error = 4 * error + 1e-5 * np.abs(a)
