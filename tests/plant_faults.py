@@ -180,7 +180,7 @@ def stages(fault, folder, witnesses=None):
         own = [test for test in own if stem in test or TESTS_OF.get(stem, stem) in test]
         if own and wing != "formulas" and stem not in KERNELS:
             yield own
-        yield [every, "-k", f"every_row and {named}"]
+        yield [every, "-k", f"(every_row or rows_of) and {named}"]
         if witnesses:
             names_it = re.compile(rf"[\[-]{kernel}[\]-]").search
             yield these(sorted(witnesses, key=lambda test: not names_it(test)), folder)
