@@ -37,6 +37,10 @@ from witnesses import Record
 
 ROOT = Path(__file__).resolve().parents[1]
 
+#: Seconds after which a test hangs, and one that may compile all kernels, so that they look at
+#: every index.
+PATIENCE, PATIENCE_WITH_KERNELS = 150, 400
+
 #: For fewer faults it doesn't pay to run all tests before.
 FEW = 10
 
@@ -171,18 +175,19 @@ def stages(fault, folder, witnesses=None):
     own = [f"tests/test_{name}.py" for name in (stem, TESTS_OF.get(stem), wing, *LIKELY)]
     own = [test for test in dict.fromkeys(own) if (folder / test).exists()]
     if is_compiled(fault):
-        # One kernel, in one precision: no other is compiled, if that is enough.
+        # One kernel, at first in one precision: no other is compiled, if that is enough.
         kernel = stem if stem in KERNELS else "tiled"
-        cases = f"([{kernel}- or -{kernel}]) and not float32"
+        every, named = "tests/test_every_kernel.py", f"([{kernel}- or -{kernel}]) and not float32"
         own = [test for test in own if stem in test or TESTS_OF.get(stem, stem) in test]
-        if wing == "formulas":
-            yield ["tests/test_every_kernel.py", "-k", f"every_row and {cases}"]
-        if own and stem not in KERNELS:
+        if own and wing != "formulas" and stem not in KERNELS:
             yield own
-        yield ["tests/test_every_kernel.py", "-k", cases]
-        if own and stem in KERNELS:
-            yield own
-        yield these(witnesses, folder) if witnesses else list(ALL)
+        yield [every, "-k", f"(every_row or rows_of) and {named}"]
+        if witnesses:
+            names_it = re.compile(rf"[\[-]{kernel}[\]-]").search
+            yield these(sorted(witnesses, key=lambda test: not names_it(test)), folder)
+        else:
+            yield [every, "-k", named]
+            yield list(ALL)
     else:
         yield own
         yield [*ALL, *(f"--ignore={test}" for test in own)]
@@ -198,13 +203,15 @@ def these(tests, folder):
 def verdict_on(fault, folder, witnesses):
     """Which test killed it, or None."""
     path, faulty, text = planted(fault, folder)
-    environment = dict(os.environ)
+    environment, patience = dict(os.environ), PATIENCE if witnesses else PATIENCE_WITH_KERNELS
     if is_compiled(fault):  # nobody else will want what is compiled of it
         environment["NUMBA_CACHE_DIR"] = str(folder / "compiled")
+        patience = PATIENCE_WITH_KERNELS
     path.write_text(faulty, encoding="utf-8")
     try:
         found = (
-            killer_among(tests, folder, environment) for tests in stages(fault, folder, witnesses)
+            killer_among([f"--patience={patience}", *tests], folder, environment)
+            for tests in stages(fault, folder, witnesses)
         )
         return next(filter(None, found), None)
     finally:

@@ -252,6 +252,8 @@ def test_delta_is_in_standard_deviations_of_y(table):
     params = {"loss": "huber", "loss_parameter": 0.3, "max_iter": 20, "n_iter_no_change": np.inf}
     one, other = (founding(8, random_state=0, **params).fit(X, s * y) for s in (1, 1024))
     assert_allclose(other.predict(X), 1024 * one.predict(X), rtol=1e-5)
+    apart = one.predict(X) - y
+    assert_allclose(one.loss_gradient(X, y)[0], huber(0.3 * y.std(), apart).mean(), rtol=1e-6)
 
 
 @pytest.mark.parametrize("loss", ["poisson", "gamma"])

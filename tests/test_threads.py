@@ -140,6 +140,14 @@ def test_a_call_that_is_to_stop_is_called_off_and_returns_nothing(no_thread_is_l
         Team(2, listens=True).run(until_called_off, stop=lambda: True)
 
 
+def test_an_exception_of_a_signals_handler_while_others_work_calls_them_off(no_thread_is_left):
+    def stop():
+        raise TimeoutError  # as a handler of SIGALRM does
+
+    with pytest.raises(TimeoutError):
+        Team(2, listens=True).run(until_called_off, stop=stop)
+
+
 def failing_in_helpers(kernel):
     def fail(threads, *arguments):
         if threads.thread == 1:

@@ -1,6 +1,6 @@
 """Which tests run which lines of the package, and chosen tests in order: for `plant_faults.py`.
 
-`python tests/witnesses.py` is pytest with three more options, and this file its plugin.
+`python tests/witnesses.py` is pytest with four more options, and this file its plugin.
 """
 
 import faulthandler
@@ -13,14 +13,12 @@ from pathlib import Path
 
 import pytest
 
-#: Seconds after which a test hangs. (Some compile all kernels, that look at every index.)
-PATIENCE = 400
-
 
 def pytest_addoption(parser):
     parser.addoption("--record", metavar="FILE", help="write there which tests run which lines")
     parser.addoption("--these", metavar="FILE", help="run those that it names, in its order")
     parser.addoption("--current", metavar="FILE", help="write there which test is being run")
+    parser.addoption("--patience", type=float, metavar="SECONDS", help="after which it hangs")
 
 
 def pytest_configure(config):
@@ -31,7 +29,7 @@ def pytest_configure(config):
         these = Path(options.these).read_text(encoding="utf-8").splitlines()
         config.pluginmanager.register(Order(these))
     if options.current:
-        config.pluginmanager.register(Watch(options.current))
+        config.pluginmanager.register(Watch(options.current, options.patience))
 
 
 class Recorder:
@@ -89,14 +87,15 @@ class Order:
 class Watch:
     """Writes down which test is being run, and ends the process if that hangs."""
 
-    def __init__(self, path):
-        self.path = Path(path)
+    def __init__(self, path, patience):
+        self.path, self.patience = Path(path), patience
         self.errors = os.dup(2)  # pytest captures the other one
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item):
         self.path.write_text(item.nodeid, encoding="utf-8")
-        faulthandler.dump_traceback_later(PATIENCE, exit=True, file=self.errors)
+        if self.patience:
+            faulthandler.dump_traceback_later(self.patience, exit=True, file=self.errors)
         try:
             return (yield)
         finally:
