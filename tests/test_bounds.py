@@ -51,6 +51,7 @@ def fit(name, hidden, **params):
     random = np.random.default_rng(0)
     X, Y = random.normal(size=(60, 3)), random.normal(size=(60, 2))
     shared = {"dtype": "float32", "max_iter": 1, "n_iter_no_change": np.inf, "random_state": 0}
+    shared["n_threads"] = 1  # of which the room is: a fit that chooses may use less of it
     batch_size = 1 if name == "online" else 40
     return founding(hidden, batch_size=batch_size, **shared | params).fit(X, Y)
 
