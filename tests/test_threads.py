@@ -264,7 +264,7 @@ def test_a_number_of_threads_that_was_asked_for_is_not_shared(monkeypatch):
 def test_a_fit_whose_threads_change_from_call_to_call_gives_the_same_bits(monkeypatch, alone):
     found = set()
 
-    def in_turn(most):
+    def in_turn(most, known):
         for n in itertools.count():
             yield 1 + n % most, 0.0
 
@@ -316,6 +316,20 @@ def test_a_fit_settles_on_as_many_threads_as_are_fastest(of_machine, best, most)
 def test_threads_that_wait_for_one_another_are_not_tried_for_long():
     _, spent = settled(lambda n: 1e5 if n == 1 else 1e3, 2, 2)
     assert 0 < spent[2] < 0.1
+
+
+def test_the_next_fit_of_that_kind_begins_with_as_many_threads(monkeypatch):
+    monkeypatch.setattr(headcount, "remembered", {})
+    for of, first in (("a", 1), ("a", 4), ("b", 1)):
+        some = Headcount(Team(4, shares=True), of)
+        assert some.team.n_threads == first
+        settled(lambda n: 1e5 * n, 4, 1, some)
+    Headcount(Team(2), "a")  # a user's own word
+    some = Headcount(Team(4, shares=True), "a")
+    assert some.team.n_threads == 4
+    settled(lambda n: 1e5 / n, 4, 9, some)
+    assert Headcount(Team(4, shares=True), "a").team.n_threads == 1
+    assert Headcount(Team(1, shares=True), "b").team.n_threads == 1
 
 
 def test_a_fit_follows_a_machine_that_changes():

@@ -25,6 +25,9 @@ GAIN_TO_STAY = 1.05
 #: Seconds until the next trial, at first and at most: one that changes nothing doubles them.
 REST, LONGEST_REST = 0.1, 2.0
 
+#: With how many threads training was fastest when such a one was last at rest: the next begins so.
+remembered = {}
+
 
 class Headcount:
     """The team of each call of a kernel: as many threads as have been the fastest.
@@ -34,6 +37,8 @@ class Headcount:
     team : Team
         The largest there may be. One that shares with nobody is what the user asked for, and is
         that of every call.
+    of : tuple, default=None
+        What training is like that may begin with the same number: its kernel, network and batch.
 
     Attributes
     ----------
@@ -43,15 +48,20 @@ class Headcount:
         Steps a second, as far as is known; 0 before the first call.
     """
 
-    def __init__(self, team):
+    def __init__(self, team, of=None):
         self.teams, self.paces, self.pace = {team.n_threads: team}, {}, 0.0
-        self.trials = trials(team.n_threads) if team.shares else fixed(team.n_threads)
+        most, self.of = team.n_threads, of
+        self.trials = trials(most, remembered.get(of)) if team.shares else fixed(most)
         self.shares, self.listens = team.shares, team.listens
         self.turn_to(next(self.trials))
 
     def turn_to(self, what_next):
         """Begin with another number of threads, or go on, for so many seconds at least."""
         number, self.seconds_left = what_next
+        if self.shares and self.of is not None and self.seconds_left >= REST:
+            if len(remembered) > 1000:
+                remembered.clear()
+            remembered[self.of] = number
         if number not in self.teams:
             self.teams[number] = Team(number, shares=self.shares, listens=self.listens)
         self.team, self.pace = self.teams[number], self.paces.get(number, self.pace)
@@ -76,16 +86,19 @@ def fixed(number):
         yield number, float("inf")
 
 
-def trials(most):
+def trials(most, known=None):
     """Yields how many threads to work with and for how many seconds; is sent their pace.
 
-    First one thread, then twice as many for as long as that pays. Later, now and then, twice or
-    half as many.
+    First one thread, then twice as many for as long as that pays; or first the number that is
+    known. Later, now and then, twice or half as many.
     """
     if most == 1:
         yield from fixed(1)
-    number, rest, upwards = 1, REST, True
+    number, rest = min(known or 1, most), REST
+    upwards = number == 1
     yield number, 0.0  # nothing is in a cache yet
+    if known is not None:
+        yield number, rest
     while True:
         began_with = number
         while upwards and number < most:
