@@ -25,7 +25,7 @@ TRIALS = {"fits": 2500, "files": 3000, "saves": 300, "ctrl_c": 400, "caches": 30
 
 def test_a_few_trials_of_each_campaign_find_nothing():
     """One seed: with another each time a failure would be nobody's."""
-    found_nothing(runner.ALL, 30)
+    found_nothing(runner.ALL, 16)
 
 
 def found_nothing(campaign, n):
