@@ -3,10 +3,7 @@
 import _thread
 import hashlib
 import os
-import re
 import signal
-import subprocess
-import sys
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -24,6 +21,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from beside import Beside  # noqa: E402
 from founding import founding  # noqa: E402
 from scipy import sparse  # noqa: E402
 
@@ -52,6 +50,11 @@ SMALL_PIECES = [
 def pytest_addoption(parser):
     """Some tests go through all numbers of float32, and by default through a seeded part."""
     parser.addoption("--campaigns", action="store_true", help="whole campaigns, not a part of each")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "beside: waits for a process that runs beside other tests")
+    config.pluginmanager.register(Beside(), "beside")
 
 
 @pytest.fixture
@@ -228,19 +231,3 @@ class Calls:
             return result
 
         self.monkeypatch.setattr(team.Team, "run", pressing)
-
-
-def passed_in_another_process(selection, timeout, **environment):
-    """How many of the selected tests pass in a process with these variables, of which none may
-    fail, and what pytest said. `selection`: of each file an expression, as behind ``-k``."""
-    any_of = " or ".join(
-        f"({file.removesuffix('.py')} and ({part}))" for file, part in selection.items()
-    )
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", any_of,
-         *(str(TESTS / file) for file in selection)],
-        cwd=TESTS.parent, env=os.environ | environment, capture_output=True, text=True,
-        timeout=timeout,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stdout + run.stderr
-    return int(re.search(r"(\d+) passed", run.stdout)[1]), run.stdout

@@ -10,7 +10,8 @@ import threading
 import numba
 import numpy as np
 import pytest
-from conftest import TRAINING, passed_in_another_process
+from beside import beside, passed, tests_of
+from conftest import TRAINING
 from founding import founding
 
 from fastbp.kernels.formulas.network import biases, network, units
@@ -35,10 +36,10 @@ SELECTION = {
 
 
 @pytest.mark.skipif(CHECKED or INTERPRETED, reason="starts another process that is checked")
-def test_nothing_reaches_out_in_a_process_that_is_checked():
-    passed, said = passed_in_another_process(SELECTION, timeout=400, NUMBA_BOUNDSCHECK="1")
+@beside(*tests_of(SELECTION), NUMBA_BOUNDSCHECK="1")
+def test_nothing_reaches_out_in_a_process_that_is_checked(said):
     assert "skipped" not in said
-    assert passed >= 200
+    assert passed(said) >= 200
 
 
 # ------------------------------------------------------- a kernel whose room is too small

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from beside import beside
 from campaigns import caches, ctrl_c, guards, runner
 from numpy.testing import assert_array_equal
 
@@ -23,15 +24,13 @@ pytestmark = [
 TRIALS = {"fits": 2500, "files": 3000, "saves": 300, "ctrl_c": 400, "caches": 300}
 
 
-def test_a_few_trials_of_each_campaign_find_nothing():
-    """One seed: with another each time a failure would be nobody's."""
-    found_nothing(runner.ALL, 16)
+#: Of one seed: with another each time a failure would be nobody's.
+A_FEW = "-m", "campaigns", runner.ALL, "--trials=16", "--seed=0"
 
 
-def found_nothing(campaign, n):
-    faults, counts = runner.run(campaign, 0, range(n))
-    assert not faults, "\n".join(faults)
-    assert counts.total() == n
+@beside(*A_FEW)
+def test_a_few_trials_of_each_campaign_find_nothing(said):
+    assert "16 trials, 0 faults" in said
 
 
 @pytest.fixture
@@ -42,7 +41,9 @@ def whole(request):
 
 @pytest.mark.parametrize("campaign", TRIALS)
 def test_nothing_that_a_user_hands_over_or_does_breaks_it(campaign, whole):
-    found_nothing(campaign, TRIALS[campaign])
+    faults, counts = runner.run(campaign, 0, range(TRIALS[campaign]))
+    assert not faults, "\n".join(faults)
+    assert counts.total() == TRIALS[campaign]
 
 
 @pytest.mark.parametrize("trial", range(5))

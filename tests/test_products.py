@@ -1,12 +1,11 @@
 """The products of matrices: every size of edge, both precisions, other processors."""
 
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import reference
+from beside import beside, passed, tests_of
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastbp.kernels.formulas.activations import ACTIVATIONS, KEPT, TABLE
@@ -154,24 +153,14 @@ PROCESSORS = {
 }
 
 
-@pytest.fixture(scope="module")
-def runs():
-    """Compiling takes long: the tests of all processors run side by side."""
-    command = [sys.executable, "-m", "pytest", "-q", __file__, "-k", "numpys or begin"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    runs = {
-        name: subprocess.Popen(command, env=os.environ | processor, **pipes)
-        for name, processor in PROCESSORS.items()
-    }
-    yield runs
-    for run in runs.values():
-        run.kill()
+#: Run beside the others: compiling takes long.
+THESE = tests_of({"test_products.py": "numpys or begin"})
 
 
-@pytest.mark.parametrize("processor", PROCESSORS)
 @pytest.mark.skipif("NUMBA_CPU_NAME" in os.environ, reason="compiles for another already")
-def test_products_are_right_when_compiled_for_another_processor(processor, runs):
-    out, _ = runs[processor].communicate()
-    assert runs[processor].returncode == 0, out
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=beside(*THESE, **PROCESSORS[name])) for name in PROCESSORS]
+)
+def test_products_are_right_when_compiled_for_another_processor(name, said):
     n_gathered, n_back = 40, 24 * len(OF_EACH_KIND)
-    assert f"{4 * len(EDGES) + n_gathered + n_back} passed" in out
+    assert passed(said) == 4 * len(EDGES) + n_gathered + n_back

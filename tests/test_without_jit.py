@@ -1,6 +1,6 @@
 """The kernels are also plain Python: the oracles hold with the compiler switched off."""
 
-from conftest import passed_in_another_process
+from beside import beside, passed, tests_of
 
 #: A part that takes seconds without a compiler.
 SELECTION = {
@@ -13,6 +13,6 @@ SELECTION = {
 }
 
 
-def test_the_oracles_hold_without_a_compiler():
-    passed, _ = passed_in_another_process(SELECTION, timeout=300, NUMBA_DISABLE_JIT="1")
-    assert passed >= 30
+@beside(*tests_of(SELECTION), NUMBA_DISABLE_JIT="1")
+def test_the_oracles_hold_without_a_compiler(said):
+    assert passed(said) >= 30
