@@ -318,6 +318,12 @@ def test_threads_that_wait_for_one_another_are_not_tried_for_long():
     assert 0 < spent[2] < 0.1
 
 
+def test_trials_of_long_steps_cost_next_to_nothing():
+    some = Headcount(Team(2, shares=True), flops=1e10)
+    _, spent = settled(lambda n: 20.0 * n, 2, 20, some)
+    assert 0 < spent[1] < 0.03 * 20
+
+
 def test_the_next_fit_of_that_kind_begins_with_as_many_threads(monkeypatch):
     monkeypatch.setattr(headcount, "remembered", {})
     for of, first in (("a", 1), ("a", 4), ("b", 1)):

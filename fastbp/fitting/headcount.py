@@ -25,6 +25,12 @@ GAIN_TO_STAY = 1.05
 #: Seconds until the next trial, at first and at most: one that changes nothing doubles them.
 REST, LONGEST_REST = 0.1, 2.0
 
+#: Steps between two trials, at least: one of a long step takes a whole one, and twice its time.
+STEPS_OF_REST = 60
+
+#: Operations of a step that are surely worth all threads to begin with: some 10 ms of one.
+LONG_STEP = 1e9
+
 #: With how many threads training was fastest when such a one was last at rest: the next begins so.
 remembered = {}
 
@@ -39,6 +45,8 @@ class Headcount:
         that of every call.
     of : tuple, default=None
         What training is like that may begin with the same number: its kernel, network and batch.
+    flops : float, default=0
+        Operations of a step.
 
     Attributes
     ----------
@@ -48,10 +56,11 @@ class Headcount:
         Steps a second, as far as is known; 0 before the first call.
     """
 
-    def __init__(self, team, of=None):
+    def __init__(self, team, of=None, flops=0.0):
         self.teams, self.paces, self.pace = {team.n_threads: team}, {}, 0.0
         most, self.of = team.n_threads, of
-        self.trials = trials(most, remembered.get(of)) if team.shares else fixed(most)
+        known = remembered.get(of, most if flops > LONG_STEP else None)
+        self.trials = trials(most, known) if team.shares else fixed(most)
         self.shares, self.listens = team.shares, team.listens
         self.turn_to(next(self.trials))
 
@@ -73,6 +82,8 @@ class Headcount:
 
     def note(self, steps, seconds):
         """A call of the team has made so many steps."""
+        if not steps:
+            return
         seconds = max(seconds, 1e-9)
         self.pace = self.paces[self.team.n_threads] = steps / seconds
         self.steps, self.seconds = self.steps + steps, self.seconds + seconds
@@ -98,7 +109,7 @@ def trials(most, known=None):
     upwards = number == 1
     yield number, 0.0  # nothing is in a cache yet
     if known is not None:
-        yield number, rest
+        yield from at_rest(number, rest)
     while True:
         began_with = number
         while upwards and number < most:
@@ -113,7 +124,13 @@ def trials(most, known=None):
             number = half
         rest = REST if number != began_with else min(2 * rest, LONGEST_REST)
         upwards = not upwards if 1 < number < most else number == 1
-        yield number, rest
+        yield from at_rest(number, rest)
+
+
+def at_rest(number, seconds):
+    """No trials for so long; yields as `trials`."""
+    pace = yield number, TRIAL
+    yield number, max(seconds, STEPS_OF_REST / pace)
 
 
 def pays(number, other, gain):
@@ -121,7 +138,9 @@ def pays(number, other, gain):
     pace = yield number, TRIAL
     is_quick = pace * TRIAL > 1  # a longer step is a trial by itself
     if is_quick:
-        yield other, GLANCE
+        glance = yield other, GLANCE
+        if gain < 1 and glance < gain * pace / 2:  # more threads than before first have to start
+            return False
     if (yield other, TRIAL) < gain * pace:
         return False
     if is_quick:  # neighbours come and go

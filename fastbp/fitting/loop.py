@@ -132,7 +132,8 @@ class _Loop:
             self.kernel, net, settings, batch_size, theta, optimizer, best_theta,
             len(self.held_out.y),
         )  # fmt: skip
-        self.headcount = Headcount(self.team, (self.kernel.name, net.tobytes(), batch_size))
+        of, flops = (self.kernel.name, net.tobytes(), batch_size), step_flops(net, batch_size)
+        self.headcount = Headcount(self.team, of, flops)
         self.state, self.schedule = self.training.state, SCHEDULES[settings.learning_rate]
         self.history, self.is_noted = History(kernel=self.kernel.name), True
         # What changes in an epoch, and how it was before: one that is cut off returns to it.
