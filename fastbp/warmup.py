@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastbp.estimator import BackpropRegressor
-from fastbp.fitting.loop import prepare
+from fastbp.fitting.calling import prepare
 from fastbp.kernels.training.kernels import KERNELS
 
 

@@ -26,7 +26,7 @@ from founding import founding  # noqa: E402
 from scipy import sparse  # noqa: E402
 
 from fastbp import entries, inputs  # noqa: E402
-from fastbp.fitting import loop, plan, team  # noqa: E402
+from fastbp.fitting import calling, plan, team  # noqa: E402
 from fastbp.kernels.formulas import losses  # noqa: E402
 from fastbp.kernels.machine.compile import from_python  # noqa: E402
 from fastbp.kernels.machine.vectors import INTERPRETED, LANES  # noqa: E402
@@ -129,7 +129,7 @@ def pin(monkeypatch):
         if name == "sparse":
             monkeypatch.setattr(inputs, "validate_data", sparse_after(inputs.validate_data))
             monkeypatch.setattr(entries, "are_worth_it", sparse.issparse)
-        monkeypatch.setattr(loop, "kernel_for", kernel_for)
+        monkeypatch.setattr(calling, "kernel_for", kernel_for)
         for module, constant, value in SMALL_PIECES:
             monkeypatch.setattr(module, constant, value)
 
@@ -212,11 +212,11 @@ class Calls:
 
     def of_steps(self, steps):
         """Every call makes so many steps, and no more than end an epoch."""
-        self.monkeypatch.setattr(loop._Loop, "share_of_call", lambda *_, **__: (steps, 1))
+        self.monkeypatch.setattr(calling.Calls, "share", lambda *_, **__: (steps, 1))
 
     def of_no_time(self):
         """Every call has next to no time."""
-        self.monkeypatch.setattr(loop, "CALL_SECONDS", 0.0)
+        self.monkeypatch.setattr(calling, "CALL_SECONDS", 0.0)
 
     def press_ctrl_c(self, wanted, times=1):
         """Press it at the end of one of the calls, the first of which is number 1."""

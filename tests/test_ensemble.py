@@ -20,7 +20,7 @@ from test_persistence import rewritten
 
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor
 from fastbp import ensemble as module
-from fastbp.fitting import loop, members, plan, team, unseen
+from fastbp.fitting import calling, members, plan, team, unseen
 from fastbp.fitting.interrupts import CtrlC, is_pressed_here
 
 #: A member that is trained at once.
@@ -107,13 +107,13 @@ def test_any_number_of_threads_gives_the_same_bits(resample, table):
 
 
 def test_threads_beyond_the_members_are_the_members_own(table, monkeypatch):
-    seen, of_layout = [], members.loop.layout
+    seen, of_layout = [], calling.layout
 
     def layout(*arguments):
         seen.append(arguments[2].n_threads)
         return of_layout(*arguments)
 
-    monkeypatch.setattr(members.loop, "layout", layout)
+    monkeypatch.setattr(calling, "layout", layout)
     ensemble(2, n_threads=5).fit(*table)
     assert set(seen) == {2}
 
@@ -526,7 +526,7 @@ def test_an_error_in_a_member_is_the_callers(n_threads, table, monkeypatch, no_t
 
 def test_an_error_in_a_helper_of_a_member_is_the_callers(table, monkeypatch, no_thread_is_left):
     """Of a member that has threads of its own: nothing that was computed with it is returned."""
-    real = loop.kernel_for
+    real = calling.kernel_for
 
     def kernel_for(*arguments):
         kernel = real(*arguments)
@@ -538,7 +538,7 @@ def test_an_error_in_a_helper_of_a_member_is_the_callers(table, monkeypatch, no_
 
         return kernel._replace(train=train)
 
-    monkeypatch.setattr(loop, "kernel_for", kernel_for)
+    monkeypatch.setattr(calling, "kernel_for", kernel_for)
     monkeypatch.setattr(plan.Team, "__init__", lambda self, *_, **__: vars(self).update(
         n_threads=2, shares=False, listens=False))  # fmt: skip
     model = ensemble(2, n_threads=2)

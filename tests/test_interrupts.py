@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from test_training import QUICK, Watcher, assert_same_fit
 
 from fastbp import BackpropEnsembleRegressor, attributes, estimator, inputs
-from fastbp.fitting import fullbatch, interrupts, lbfgs, loop, plan, predicting, solvers
+from fastbp.fitting import calling, fullbatch, interrupts, lbfgs, loop, plan, predicting, solvers
 from fastbp.fitting.interrupts import CtrlC
 from fastbp.kernels.machine.threads import CALLED_OFF
 from fastbp.kernels.machine.vectors import INTERPRETED
@@ -61,7 +61,7 @@ def listening(monkeypatch, ctrl_c_is_heard):
 @deaf
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_ctrl_c_ends_a_long_call_of_fit(n_threads, table, listening, calls, monkeypatch):
-    real, numbers = loop.kernel_for, iter(range(100))
+    real, numbers = calling.kernel_for, iter(range(100))
 
     def kernel_for(*arguments):
         kernel = real(*arguments)
@@ -69,7 +69,7 @@ def test_ctrl_c_ends_a_long_call_of_fit(n_threads, table, listening, calls, monk
 
     params = QUICK | {"batch_size": 30, "n_threads": n_threads}
     whole = founding(**params, max_iter=2).fit(*table)
-    monkeypatch.setattr(loop, "kernel_for", kernel_for)
+    monkeypatch.setattr(calling, "kernel_for", kernel_for)
     calls.of_steps(1)  # two an epoch, after a call that compiles
     with pytest.warns(ConvergenceWarning, match="Interrupted after 2 epochs"):
         model = founding(**params).fit(*table)
@@ -234,7 +234,7 @@ def test_ctrl_c_while_a_kernel_begins_is_no_error_of_numpys(table, in_records):
 def clock(monkeypatch):
     """A second goes by whenever somebody looks at the clock."""
     seconds = iter(range(10**6))
-    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: next(seconds)))
+    monkeypatch.setattr(calling, "time", SimpleNamespace(perf_counter=lambda: next(seconds)))
 
 
 def test_a_time_limit_leaves_out_the_epoch_that_is_not_whole(table, calls, clock):
@@ -260,7 +260,7 @@ def test_of_a_first_epoch_without_time_its_steps_are_kept_and_scored(table, call
 @deaf
 def test_scoring_that_takes_too_long_is_of_some_of_the_rows(table, listening, clock, monkeypatch):
     X, y = table
-    real, numbers = loop.kernel_for, iter(range(100))
+    real, numbers = calling.kernel_for, iter(range(100))
 
     def kernel_for(*arguments):
         kernel = real(*arguments)
@@ -280,8 +280,8 @@ def test_scoring_that_takes_too_long_is_of_some_of_the_rows(table, listening, cl
         return kernel._replace(train=train)
 
     whole = founding(**QUICK, max_iter=1).fit(X, y, X_val=X[::10], y_val=y[::10])
-    monkeypatch.setattr(loop, "kernel_for", kernel_for)
-    monkeypatch.setattr(loop, "LISTENS_FLOPS", 6 * 21 * 6.5)  # six rows of 60
+    monkeypatch.setattr(calling, "kernel_for", kernel_for)
+    monkeypatch.setattr(calling, "LISTENS_FLOPS", 6 * 21 * 6.5)  # six rows of 60
     model = founding(**QUICK | {"batch_size": 60}, max_time=1).fit(X, y, X_val=X, y_val=y)
     assert model.n_iter_ == 1
     assert len(model.validation_scores_) == 1

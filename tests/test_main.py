@@ -21,7 +21,7 @@ from fastbp.__main__ import main
 from fastbp.app import tables
 from fastbp.app.job import SAME_WORK, peer, same_settings
 from fastbp.app.progress import Lines, prepare_kernels, step_of
-from fastbp.fitting import loop
+from fastbp.fitting import calling
 
 pd = pytest.importorskip("pandas")
 
@@ -665,13 +665,13 @@ def test_too_little_memory_is_told_in_one_line(monkeypatch, capsys):
 )
 def test_the_kernel_is_prepared_that_training_uses(params, monkeypatch):
     """Else the time of training that is told would hold a compilation."""
-    used, kernel_for = [], loop.kernel_for
+    used, kernel_for = [], calling.kernel_for
 
     def noting(*arguments):
         used.append(kernel_for(*arguments))
         return used[-1]
 
-    monkeypatch.setattr(loop, "kernel_for", noting)
+    monkeypatch.setattr(calling, "kernel_for", noting)
     X, y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60.0)
     model = BackpropRegressor(**params, max_iter=1, early_stopping=False)
     prepare_kernels(step_of(model, X.shape[1], len(X)))

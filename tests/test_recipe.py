@@ -582,7 +582,7 @@ def test_however_a_smaller_step_ends_what_was_best_is_kept(ending, short_table, 
         if ending == "interrupted":
             raise KeyboardInterrupt
         if ending == "late":
-            self.settings.max_time, self.start = 1e-9, -1e9
+            self.settings.max_time, self.calls.start = 1e-9, -1e9
 
     def diverged(self, done):
         return has_diverged(self, done) or (ending == "diverged" and self.history.restarts > 0)

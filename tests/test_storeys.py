@@ -65,6 +65,7 @@ WINGS = [
             {"survey", "state", "predicting"},
             {"windows"},
             {"divergence", "fullbatch", "committee"},
+            {"calling"},
             {"loop", "lbfgs"},
             {"solvers"},
             {"trials"},

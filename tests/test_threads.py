@@ -15,7 +15,7 @@ from founding import founding
 from joblib import Parallel, delayed
 from numpy.testing import assert_array_equal
 
-from fastbp.fitting import headcount, loop, plan, predicting, team
+from fastbp.fitting import calling, headcount, plan, predicting, team
 from fastbp.fitting.headcount import Headcount
 from fastbp.fitting.team import Team
 from fastbp.kernels.machine.threads import CALLED_OFF, CROWDED
@@ -158,13 +158,13 @@ def failing_in_helpers(kernel):
 
 
 def test_an_exception_in_a_helper_of_a_fit_is_the_callers(monkeypatch, no_thread_is_left):
-    real = loop.kernel_for
+    real = calling.kernel_for
 
     def kernel_for(*arguments):
         kernel = real(*arguments)
         return kernel._replace(train=failing_in_helpers(kernel.train))
 
-    monkeypatch.setattr(loop, "kernel_for", kernel_for)
+    monkeypatch.setattr(calling, "kernel_for", kernel_for)
     with pytest.raises(OSError, match="No space"):
         weights(3)
 
@@ -189,9 +189,9 @@ def test_kernels_are_compiled_before_threads_start(monkeypatch):
 
         return note
 
-    real = loop.kernel_for
+    real = calling.kernel_for
     monkeypatch.setattr(
-        loop, "kernel_for", lambda *_: real(*_)._replace(train=noting(real(*_).train))
+        calling, "kernel_for", lambda *_: real(*_)._replace(train=noting(real(*_).train))
     )
     monkeypatch.setattr(predicting, "predict", noting(predicting.predict))
     model = founding(**BUSY | {"max_iter": 1}, n_threads=2).fit(X, X[:, 0])

@@ -13,8 +13,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import BackpropRegressor
 from fastbp.fitting import plan
+from fastbp.fitting.calling import Calls
 from fastbp.fitting.history import History
-from fastbp.fitting.loop import _Loop
 
 QUICK = {"hidden_layer_sizes": (4,), "n_iter_no_change": np.inf, "random_state": 0}
 
@@ -108,7 +108,7 @@ def test_a_training_that_begins_again_is_one_with_the_smaller_step(
     with pytest.warns(ConvergenceWarning, match="begun again"):
         stepwise = model.fit(X, y, **rows)
     smaller = founding(**params, learning_rate_init=model.learning_rate_init_)
-    monkeypatch.setattr(_Loop, "share_of_call", lambda *_, **__: (20, 10))
+    monkeypatch.setattr(Calls, "share", lambda *_, **__: (20, 10))
     assert_same_fit(stepwise, smaller.fit(X, y, **rows))
     with pytest.warns(ConvergenceWarning, match="begun again"):
         assert_same_fit(stepwise, founding(**params, learning_rate_init=1.0).fit(X, y, **rows))

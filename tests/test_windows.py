@@ -15,7 +15,7 @@ from reference import OPTIMIZERS, PRECISIONS, assert_same_weights
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import BackpropRegressor
-from fastbp.fitting import fit, loop, survey, windows
+from fastbp.fitting import calling, fit, loop, survey, windows
 from fastbp.fitting.settings import settings_of
 from fastbp.fitting.table import Table
 from fastbp.fitting.team import Team
@@ -309,15 +309,15 @@ def test_ctrl_c_in_a_window_leaves_the_last_whole_epoch(cut, calls):
     cut()
     whole = founding(4, **QUICK | {"max_iter": 1}).fit(X, y[:, 0])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop._Loop, "share_of_call", lambda *_, **__: (3, 1))
-        pressed = loop._Loop.go_through_windows
+        patch.setattr(calling.Calls, "share", lambda *_, **__: (3, 1))
+        pressed = calling.Calls.go_through_windows
 
         def press(self, *arguments):
             if self.history.losses and self.state.position > ROWS:
                 self.ctrl_c.pressed = True
             return pressed(self, *arguments)
 
-        patch.setattr(loop._Loop, "go_through_windows", press)
+        patch.setattr(calling.Calls, "go_through_windows", press)
         with pytest.warns(ConvergenceWarning, match="Interrupted"):
             model = founding(4, **QUICK | {"max_iter": 9}).fit(X, y[:, 0])
     assert model.n_iter_ == 1
@@ -356,7 +356,7 @@ def test_trials_and_held_out_rows_are_capped(monkeypatch, cut):
     trained, run = [], loop._Loop.run
 
     def note(self, *arguments):
-        trained.append((self.n_samples, len(self.held_out.y)))
+        trained.append((self.calls.n_samples, len(self.calls.held_out.y)))
         return run(self, *arguments)
 
     monkeypatch.setattr(loop._Loop, "run", note)

@@ -1,5 +1,6 @@
 """Trainings that lead nowhere: how they are told, and what comes of them."""
 
+from copy import deepcopy
 from typing import NamedTuple
 
 import numpy as np
@@ -44,38 +45,81 @@ class Vain(NamedTuple):
     what: object  # else there is to go back to
 
 
+class Attempts:
+    """The trainings of a fit: when one leads nowhere, the next begins with a smaller step.
+
+    Parameters
+    ----------
+    history : History
+        Of the one that goes on.
+    settings : see `settings_of`
+    eta : float
+        The first's step size.
+
+    Attributes
+    ----------
+    vain : Vain or None
+        The best of those that learnt nothing.
+    """
+
+    def __init__(self, history, settings, eta):
+        self.history, self.settings, self.eta_at_first, self.vain = history, settings, eta, None
+
+    def may_be_in_vain(self):
+        """Whether this one is over, with a step that nobody asked for: hinges that a first long
+        one has moved off the data never come back. (Or training was too short.)"""
+        settings = self.settings
+        return len(self.history.losses) >= settings.max_iter and settings.finds_step
+
+    def is_vain(self, loss):
+        """Whether one that ends so has learnt nothing."""
+        return loss > loss_with_left(NOTHING, self.settings)
+
+    def note(self, loss, eta, what):
+        """Remember this one if it is the best that learnt nothing; returns whether a smaller step
+        may do better. Where it left clearly more than a larger one, it is too small already."""
+        vain, settings = self.vain, self.settings
+        if vain is None or loss < vain.loss:
+            self.vain = Vain(loss, eta, deepcopy(self.history), what)
+        slack = loss_with_left(1.0, settings) - loss_with_left(NOTHING, settings)
+        return self.may_be_smaller() and (vain is None or loss <= vain.loss + slack)
+
+    def is_left_after_diverging(self):
+        """Whether to try a smaller step (or to raise, if there is none)."""
+        return self.vain is None or self.may_be_smaller()
+
+    def may_be_smaller(self):
+        """Whether the step is one that nobody asked for, and smaller ones are left."""
+        return self.settings.finds_step and self.history.restarts < RESTARTS
+
+    def smaller_step(self, eta, advice=""):
+        """The step size to begin again with, after a training with `eta`; or an error, if there
+        have been enough. Nothing has happened then."""
+        history = self.history
+        if history.restarts == RESTARTS:
+            words = (
+                f"Training diverged: the loss is {history.losses[-1]:.4g} in epoch "
+                f"{len(history.losses)}, with learning_rate_init={self.eta_at_first:g} and with "
+                f"{RESTARTS} smaller step sizes, the last {eta:.3g}. {NON_FINITE} {advice}"
+            )
+            raise ValueError(words.rstrip())
+        history.restarts += 1
+        history.forget_after(0)
+        return self.eta_at_first / RESTART_DIVISOR**history.restarts
+
+    def best(self, last_loss):
+        """The one to end as, which is the history's from now on; None if this is better, by what
+        ``last_loss()`` says, or if all have learnt something."""
+        vain, self.vain = self.vain, None
+        if vain is None or (self.history.losses and last_loss() < vain.loss):
+            return None
+        self.history.becomes(vain.history)
+        return vain
+
+
 def keeps_the_best(settings):
     """Whether a training that diverges ends with the best weights, as MLPRegressor's."""
     return settings.init == "glorot" and settings.holds_out
-
-
-def smaller_step(history, eta_at_first, eta, advice=""):
-    """The step size to begin again with, after a training with `eta`; or an error, if there have
-    been enough. Nothing has happened then."""
-    if history.restarts == RESTARTS:
-        words = (
-            f"Training diverged: the loss is {history.losses[-1]:.4g} in epoch "
-            f"{len(history.losses)}, with learning_rate_init={eta_at_first:g} and with "
-            f"{RESTARTS} smaller step sizes, the last {eta:.3g}. {NON_FINITE} {advice}"
-        )
-        raise ValueError(words.rstrip())
-    history.restarts += 1
-    history.forget_after(0)
-    return eta_at_first / RESTART_DIVISOR**history.restarts
-
-
-def may_be_smaller(history, settings):
-    """Whether the step is one that nobody asked for, and smaller ones are left."""
-    return settings.finds_step and history.restarts < RESTARTS
-
-
-def is_worth_another(history, loss, vain, settings):
-    """Whether a step smaller than one that learnt nothing may do better. Where it has left clearly
-    more than a larger one, it is too small already."""
-    if not may_be_smaller(history, settings):
-        return False
-    slack = loss_with_left(1.0, settings) - loss_with_left(NOTHING, settings)
-    return vain is None or loss <= vain.loss + slack
 
 
 def advice(settings):

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from fastbp.fitting import fit, lbfgs, loop
+from fastbp.fitting import calling, fit, lbfgs
 from fastbp.fitting.beginning import glorot
 from fastbp.fitting.interrupts import CtrlC
 from fastbp.fitting.team import Helpers, processors
@@ -55,7 +55,7 @@ def compile_for(prepared, n_samples):
         return
     settings.learning_rate_init = 1.0  # of no step
     batch_size = min(settings.batch_size, n_samples)
-    loop.prepare(kernel_for(prepared.task.net, batch_size, dtype.itemsize), settings, dtype)
+    calling.prepare(kernel_for(prepared.task.net, batch_size, dtype.itemsize), settings, dtype)
 
 
 def train_one(prepared, number, order, seed, done):

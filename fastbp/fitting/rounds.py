@@ -7,7 +7,6 @@ the numbers of the part and of the round, never by who computes it.
 """
 
 import time
-from copy import deepcopy
 from functools import reduce
 
 import numpy as np
@@ -15,14 +14,7 @@ from sklearn.utils import check_random_state
 
 from fastbp.fitting import fit, lbfgs
 from fastbp.fitting.begun import begin, samples_in
-from fastbp.fitting.divergence import (
-    HOPELESS,
-    NOTHING,
-    Vain,
-    is_worth_another,
-    may_be_smaller,
-    smaller_step,
-)
+from fastbp.fitting.divergence import HOPELESS, Attempts
 from fastbp.fitting.ground import alpha_for
 from fastbp.fitting.history import History
 from fastbp.fitting.parts import as_is, facts_in, known, measured, parted, reduced
@@ -99,7 +91,7 @@ def train(settings, tables, held_out, places, *, before=None, seen=0, watch=None
     else:
         rounds = _Rounds(places, begun, handle, parts, facts.sizes, score, observer, seen)
         rounds.run()
-        rounds.return_to_vain()
+        rounds.end_as_the_best()
         theta, optimizer, history = rounds.theta, rounds.optimizer(), rounds.history
     rest = history, settings, facts.n, begun.pilot, observer
     return fit.Fitted(begun.learnt(theta), optimizer, *rest)
@@ -140,9 +132,9 @@ class _Rounds:
         )
         batch_size = min(settings.batch_size, max(sizes))
         self.kernel = kernel_for(begun.net, batch_size, begun.theta.itemsize).name
-        self.eta_at_first, self.start = settings.learning_rate_init, time.perf_counter()
-        self.history, self.vain = History(kernel=self.kernel), None
-        self.begin(self.eta_at_first)
+        self.history, self.start = History(kernel=self.kernel), time.perf_counter()
+        self.attempts = Attempts(self.history, settings, settings.learning_rate_init)
+        self.begin(settings.learning_rate_init)
 
     def begin(self, eta):
         """From the first weights."""
@@ -240,30 +232,25 @@ class _Rounds:
 
     def leads_nowhere(self):
         """Whether a smaller step is to be tried: as `loop.fit` does it."""
-        history, settings, vain = self.history, self.settings, self.vain
-        loss, is_over = history.losses[-1], len(history.losses) >= settings.max_iter
+        attempts, loss = self.attempts, self.history.losses[-1]
         if self.has_diverged():
-            is_left = vain is None or may_be_smaller(history, settings)
-        elif is_over and settings.finds_step and loss > loss_with_left(NOTHING, settings):
-            if vain is None or loss < vain.loss:
-                self.vain = Vain(loss, self.eta, deepcopy(history), (self.state, self.theta))
-            is_left = is_worth_another(history, loss, vain, settings)
+            is_left = attempts.is_left_after_diverging()
+        elif attempts.may_be_in_vain() and attempts.is_vain(loss):
+            is_left = attempts.note(loss, self.eta, (self.state, self.theta))
         else:
             return False
         if not is_left:
-            self.return_to_vain()
+            self.end_as_the_best()
         return is_left
 
-    def return_to_vain(self):
-        """End as the best of the trainings that learnt nothing did, if this one is no better."""
-        vain, self.vain = self.vain, None
-        if vain is None or (self.history.losses and self.history.losses[-1] < vain.loss):
-            return
-        self.history.becomes(vain.history)
-        self.eta, (self.state, self.theta) = vain.eta, vain.what
+    def end_as_the_best(self):
+        """Of the trainings that learnt nothing, if this one is no better."""
+        best = self.attempts.best(lambda: self.history.losses[-1])
+        if best is not None:
+            self.eta, (self.state, self.theta) = best.eta, best.what
 
     def begin_again(self):
-        self.begin(smaller_step(self.history, self.eta_at_first, self.eta))
+        self.begin(self.attempts.smaller_step(self.eta))
         if self.observer is not None:
             self.observer.training_begins_again(self.eta)
 
