@@ -214,6 +214,45 @@ def test_what_is_given_is_obeyed_by_all_trials(params, monkeypatch):
         assert max(plan.max_iter for plan in tried) == 30  # half of it
 
 
+def wave(length):
+    X = np.arange(0, length, 0.1)[:, None]
+    return X, np.sin(X[:, 0])
+
+
+def test_what_is_learnt_late_is_trained_for_longer(monkeypatch):
+    X, y = wave(40)
+    params = {"hidden_layer_sizes": (32, 32), "activation": "softplus", "random_state": 0}
+    late = BackpropRegressor(**params).fit(X, y)
+    assert late.score(X, y) > 0.98
+    assert BackpropRegressor(**params, max_iter=300).fit(X, y).max_iter_ <= 300
+    monkeypatch.setattr(recipe, "LONGEST", 1)
+    plain = BackpropRegressor(**params).fit(X, y)
+    assert plain.score(X, y) < 0.5 and late.max_iter_ > 4 * plain.max_iter_
+
+
+def test_plain_descent_that_still_gains_is_trained_for_longer(monkeypatch):
+    X = np.random.default_rng(0).uniform(-1, 1, (700, 3))
+    y = np.sin(6 * X[:, 0]) + X[:, 1] * X[:, 2]
+    params = {"solver": "sgd", "activation": "softplus", "random_state": 2}
+    longer = BackpropRegressor(60, **params).fit(X[:300], y[:300])
+    monkeypatch.setattr(recipe, "LONGEST", 1)
+    plain = BackpropRegressor(60, **params).fit(X[:300], y[:300])
+    assert longer.max_iter_ == 4 * plain.max_iter_
+    assert 1 - longer.score(X[300:], y[300:]) < 0.5 * (1 - plain.score(X[300:], y[300:]))
+
+
+@pytest.mark.parametrize("n", [100, 300])
+def test_noise_is_not_trained_on_for_longer(n):
+    """It is learnt by heart."""
+    X, y = np.random.default_rng(0).normal(size=(n, 4)), np.random.default_rng(1).normal(size=n)
+    model = BackpropRegressor(64, random_state=0).fit(X, y)
+    assert model.max_iter_ <= recipe.epochs(n, 64, "adam", n_parameters_of(model))
+
+
+def n_parameters_of(model):
+    return sum(W.size for W in (*model.coefs_, *model.intercepts_))
+
+
 def test_what_a_pilot_is_scored_on_it_has_not_seen():
     X, y = np.random.default_rng(0).normal(size=(200, 4)), np.random.default_rng(1).normal(size=200)
     model = BackpropRegressor((128, 128), **RECIPE).fit(X, y)

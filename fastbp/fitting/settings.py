@@ -31,8 +31,9 @@ def settings_of(params, *, is_partial=False):
         `encoding` is a tuple of names; of "auto" an empty one, and `tries_encoding` is set.
         `dropout` is one number for each hidden layer, or none at all if all are 0. Also with
         `hidden` and `activations`, the units and the activation of each hidden layer,
-        `holds_out` and `refits`, the two kinds of early stopping; `finds_step`, whether the step
-        size is "auto"; `full_batch`, whether each step takes all samples, and no step size;
+        `holds_out` and `refits`, the two kinds of early stopping; `finds_length` and `finds_step`,
+        whether max_iter and the step size are "auto"; `full_batch`, whether each step takes all
+        samples, and no step size;
         `searches`, whether trials may scale columns, and `search_decay`, with which decay;
         `by_loss`, whether the loss judges rows that are held out; and what is known later: `model`,
         the estimator, for scorers; `constant_loss`, that of the best constant prediction,
@@ -71,6 +72,7 @@ def settings_of(params, *, is_partial=False):
     of_sgd = SCHEDULES[settings.learning_rate].is_sgds
     if settings.full_batch or (settings.solver != "sgd" and of_sgd):
         settings.learning_rate = "constant"
+    settings.finds_length = settings.max_iter == "auto" and not is_partial
     settings.finds_step = settings.learning_rate_init == "auto" and not is_partial
     settings.searches = settings.init == "auto" and settings.standardize and not settings.full_batch
     settings.search_decay = settings.weight_decay

@@ -264,13 +264,24 @@ class Search:
         steps = -(-len(self.parts[0][0]) // settings.batch_size)
         if not (self.is_planned and settings.searches) or pilot.history.ended_by == "max_time":
             return pilot
-        if pilot.loss < recipe.CLEAN * to_learn:
+        clean = recipe.CLEAN * to_learn
+        if pilot.loss < clean:
             return pilot
+        if self.has_hardly_begun(pilot):
+            before, pilot = pilot, self.longer(pilot, 4, clean)
+            if pilot is not before:
+                return pilot
         plan = Plan(recipe.short_length(settings.max_iter, steps), settings.search_decay)
-        best = first = self.trial(plan)
+        first = self.trial(plan)
         if first.loss > recipe.TOO_FAR * pilot.loss:
-            return pilot
-        best = self.better(best, best.plan._replace(looks=False))
+            is_short = settings.solver == "sgd" and pilot.plan.max_iter == settings.max_iter
+            return self.longer(pilot, 2, clean) if is_short else pilot
+        return self.of_columns(pilot, first, to_learn)
+
+    def of_columns(self, pilot, first, to_learn):
+        """The best of trials in which units look at no column by itself, columns are scaled by what
+        they are worth, and training is short or as long as planned."""
+        best = self.better(first, first.plan._replace(looks=False))
         for _ in range(2):
             before, scale = best, self.scale_of(best)
             if scale is not None:
@@ -281,8 +292,29 @@ class Search:
         if min(pilot.loss, best.loss) < recipe.NOISY * to_learn and (
             best is not first or best.loss < pilot.loss
         ):
-            rivals.append(self.pilot(best.plan._replace(max_iter=settings.max_iter)))
+            rivals.append(self.pilot(best.plan._replace(max_iter=self.task.settings.max_iter)))
         return min(rivals, key=lambda trial: trial.loss)
+
+    def has_hardly_begun(self, pilot):
+        """Whether a network knows its own rows hardly better than those held out."""
+        left = pilot.history.last_loss - self.task.settings.perfect_loss
+        return left > recipe.BY_HEART * pilot.loss
+
+    def longer(self, pilot, times, clean):
+        """The pilot of a plan so many times as long, and of ever longer ones, as long as each is
+        clearly better, not `clean`, and its curve doesn't say that it was too long."""
+        settings, length = self.task.settings, self.task.settings.max_iter
+        is_cheap = settings.finds_length and len(self.task.rows) <= recipe.FEW_ROWS
+        most = recipe.LONGEST * length if is_cheap else length
+        while pilot.loss > clean and length < most:
+            length *= times
+            other = self.pilot(self.task.plan._replace(max_iter=length))
+            if not other.loss < recipe.WORTH_LONGER * pilot.loss:
+                break
+            pilot = other
+            if pilot.plan.max_iter < length:
+                break
+        return pilot
 
     def better(self, best, plan):
         """The trial of this plan, if it is better."""
