@@ -627,8 +627,9 @@ def test_a_full_disk_is_told_in_one_line(table):
         command = [sys.executable, "-m", "fastbp", "predict", "m.npz", "table.csv"]
         root = str(Path(fastbp.__file__).parents[1])
         run = subprocess.run(
-            command, stdout=full, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": root}
-        )
+            command, stdout=full, stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": root, "PYTHONUNBUFFERED": ""},
+        )  # fmt: skip
     assert (run.returncode, run.stderr) == (
         2,
         b"fastbp: error: No space left on device\n",

@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import BackpropRegressor
-from fastbp.fitting import plan
+from fastbp.fitting import loop, plan
 from fastbp.fitting.history import History
 from fastbp.fitting.loop import _Loop
 
@@ -112,6 +112,29 @@ def test_a_training_that_begins_again_is_one_with_the_smaller_step(
     assert_same_fit(stepwise, smaller.fit(X, y, **rows))
     with pytest.warns(ConvergenceWarning, match="begun again"):
         assert_same_fit(stepwise, founding(**params, learning_rate_init=1.0).fit(X, y, **rows))
+
+
+@pytest.mark.parametrize("epoch", [0, 4, 9])
+def test_an_infinite_loss_in_any_epoch_of_a_call_is_seen(epoch, table, monkeypatch):
+    real, trainings = loop.kernel_for, []
+
+    def kernel_for(*arguments):
+        kernel = real(*arguments)
+
+        def train(threads, training, samples, held_out, course):
+            done = kernel.train(threads, training, samples, held_out, course)
+            if done and not trainings:
+                trainings.append(done)
+                course.losses[epoch] = np.inf
+            return done
+
+        return kernel._replace(train=train)
+
+    monkeypatch.setattr(loop, "kernel_for", kernel_for)
+    monkeypatch.setattr(_Loop, "share_of_call", lambda *_, **__: (20, 10))
+    with pytest.warns(ConvergenceWarning, match="begun again"):
+        model = founding(**QUICK, max_iter=10, n_threads=1).fit(*table)
+    assert trainings == [10] and np.isfinite(model.loss_curve_).all()
 
 
 def test_verbose_changes_nothing_but_the_terminal(table, capsys):
@@ -217,16 +240,24 @@ def test_a_diverging_fit_names_the_epoch_and_the_step_size(verbose, dtype, table
     assert not hasattr(model, "coefs_")
 
 
-def test_a_training_that_is_too_short_to_learn_has_not_diverged():
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"max_iter": 8, "random_state": 1},
+        {"max_iter": 1, "random_state": 2, "learning_rate_init": 0.003},
+    ],
+    ids=str,
+)
+def test_a_training_that_is_too_short_to_learn_has_not_diverged(asked):
     """The rows that are looked at after it have a greater loss than all, and had at first."""
     random = np.random.default_rng(0)
     X = random.normal(size=(300, 3))
     y = np.abs(np.sin(X[:, 0]) + 0.1 * random.normal(size=300))
     params = {"loss": "quantile", "loss_parameter": (0.1, 0.5, 0.9), "early_stopping": False}
-    model = BackpropRegressor(6, max_iter=8, batch_size=64, random_state=1, **params)
+    model = BackpropRegressor(6, batch_size=64, **params | asked)
     with pytest.warns(ConvergenceWarning, match="learnt nothing"):
         model.fit(X, y)
-    assert model.loss_ < model.loss_curve_[0]
+    assert model.loss_ <= model.loss_curve_[0]
 
 
 def test_a_diverging_partial_fit_leaves_the_model_as_it_was(standard_table):
