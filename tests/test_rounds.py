@@ -15,6 +15,7 @@ from fastbp import BackpropRegressor, scaling
 from fastbp.dask import DaskBackpropRegressor, table_of, tables_in
 from fastbp.fitting import begun, rounds
 from fastbp.fitting.parts import Here, all_merged, every, joined, known, measured, split
+from fastbp.fitting.settings import settings_of
 from fastbp.fitting.table import Table
 
 RANDOM = np.random.default_rng(0)
@@ -243,6 +244,19 @@ def test_each_part_sets_its_own_rows_aside():
     assert model.t_ == model.n_iter_ * (230 - 20 - 2 - 24)
     with pytest.raises(ValueError, match="The validation set is too small"):
         fit_in([2, 4], X[:6], Y[:6], **params)
+
+
+@pytest.mark.parametrize(
+    ("asked", "n_parts", "batch_size"), [("auto", 4, 64), ("auto", 1000, 16), (256, 4, 256)]
+)
+def test_smaller_batches_of_more_parts_share_one_penalty(asked, n_parts, batch_size):
+    """Each step divides it by the samples of its batch."""
+    model = BackpropRegressor(alpha=0.1, learning_rate_init=0.1, solver="sgd")
+    settings = settings_of(model._params())
+    settings.batch_size = 256
+    assert begun.adapt(settings, n_parts, asked) == 1.0
+    assert settings.batch_size == batch_size
+    assert_allclose(settings.alpha / settings.batch_size, 0.1 / 256)
 
 
 def test_a_large_table_is_not_searched_and_its_sample_is_not_all_of_it(monkeypatch):
