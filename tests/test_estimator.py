@@ -390,8 +390,9 @@ def test_a_warm_start_goes_on_from_the_present_weights(standard_table):
     assert (model.n_iter_, model.t_) == (5, 10 * 60)
 
 
-def test_without_a_warm_start_fit_begins_anew(table):
-    model = founding(**QUICK).fit(*table)
+@pytest.mark.parametrize("learning_rate", ["adaptive", "invscaling"])
+def test_without_a_warm_start_fit_begins_anew(learning_rate, table):
+    model = founding(**QUICK | {"learning_rate": learning_rate}).fit(*table)
     before = weights_of(model)
     model.partial_fit(*table).fit(*table)
     assert_array_equal(weights_of(model), before)
