@@ -275,6 +275,17 @@ def test_what_is_no_number_is_so_in_scikit_learns_words(wrong, row, cut):
             assert message(founding(**QUICK).partial_fit, X, y[:, 0]) == said
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_not_drawn_in_either(wrong):
+    """Where bounds were found by other rows."""
+    A = np.random.default_rng(0).normal(size=(300, 2))
+    bounds = Bounds(np.full(2, -2.0), np.full(2, 2.0))
+    assert np.isfinite(survey.measured(A, bounds=bounds).deviation).all()
+    A[200, 1] = wrong
+    with pytest.raises(survey.NotFinite):
+        survey.measured(A, bounds=bounds)
+
+
 def test_values_beyond_float32_are_an_error_before_training(cut, monkeypatch):
     """Also where they are in none of the rows that first weights are drawn by."""
     monkeypatch.setattr(survey, "ROWS_LOOKED_AT", 10)
