@@ -133,8 +133,9 @@ def test_gradients_are_central_differences_and_their_ways_multiply(params, n):
     assert_allclose(step.prediction.T.squeeze(), model.predict(X[:n]).squeeze(), rtol=2e-5)
 
 
-def test_raw_units_are_those_of_loss_gradient():
-    model = trained()
+@pytest.mark.parametrize("given", [{}, {"loss": "huber", "loss_parameter": 0.1}], ids=str)
+def test_raw_units_are_those_of_loss_gradient(given):
+    model = trained(**given)
     step = explain_step(model, X, Y, learning_rate=1e-9, raw_units=True).step
     loss, *gradient = model.loss_gradient(X, Y)
     assert_allclose(step.loss, loss, rtol=1e-12)

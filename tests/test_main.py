@@ -152,6 +152,9 @@ def test_text_and_holes_are_told_and_predicted_from(tmp_path, capsys, samples):
     model = BackpropRegressor.load("m.npz")
     assert model.feature_names_in_.tolist() == ["a=high", "a=low", "b", "b is missing"]
 
+    (tmp_path / "later.csv").write_text("b,c,a\n0.5,x,low\n,x,\n")
+    assert main(["predict", "m.npz", "later.csv"]) == 0
+    assert capsys.readouterr().err == ("Note: 1 hole in 'a', which had none: taken for no level.\n")
     (tmp_path / "later.csv").write_text("b,c,a\n0.5,x,low\n,x,new\n")
     assert main(["predict", "m.npz", "later.csv"]) == 0
     out, err = capsys.readouterr()

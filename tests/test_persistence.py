@@ -70,6 +70,12 @@ def test_a_loaded_model_predicts_the_same_bits(kind, n_outputs, table, tmp_path)
     assert loaded.predict(X).dtype == model.predict(X).dtype
 
 
+def test_a_loaded_model_predicts_in_single_precision_still(table):
+    X, y = (array.astype(np.float32) for array in table)
+    model = founding(**QUICK, random_state=0).fit(X, y)
+    assert filed(model).predict(X).dtype == model.predict(X).dtype == np.float32
+
+
 def test_a_loaded_model_has_the_same_parameters_and_attributes(saved):
     model, path = saved
     loaded = BackpropRegressor.load(path)
@@ -567,6 +573,10 @@ WEIGHTS = "estimator_weights_"
         ("NaN", lambda _, arrays: arrays["residuals_"].fill(np.nan)),
         ("few weights", lambda _, arrays: arrays.update(residual_weights_=np.ones(2))),
         ("no weights of members", lambda header, arrays: header["arrays"].remove(WEIGHTS)),
+        (
+            "weights in a column",
+            lambda _, arrays: arrays.update({WEIGHTS: arrays[WEIGHTS][:, None]}),
+        ),
         ("a weight more", lambda _, arrays: arrays.update({WEIGHTS: np.ones(3) / 3})),
         ("weights that sum to 2", lambda _, arrays: arrays[WEIGHTS].fill(1)),
         ("weights below 0", lambda _, arrays: arrays.update({WEIGHTS: np.array([1.5, -0.5])})),

@@ -154,6 +154,12 @@ def test_training_that_did_not_finish_warns(table):
     assert model.n_iter_ == 2
 
 
+@pytest.mark.filterwarnings("error")
+def test_partial_fit_says_nothing_of_its_end(table):
+    """It is one epoch of many."""
+    founding(**QUICK).partial_fit(*table).partial_fit(*table)
+
+
 def test_training_that_stalled_does_not_warn(table):
     model = founding(4, max_iter=500, tol=0.1, n_iter_no_change=3).fit(*table)
     assert 3 < model.n_iter_ < 500
@@ -225,6 +231,18 @@ def test_ctrl_c_restores_the_optimizer_too(table):
 
 
 # -------------------------------------------------------------------------- divergence
+
+
+def test_of_a_training_that_diverged_the_best_score_is_kept_and_that_is_said(standard_table):
+    """As MLPRegressor has it."""
+    params = {
+        "early_stopping": True, "activation": "identity", "standardize": False, "max_iter": 20,
+        "learning_rate": "cosine", "learning_rate_init": 1e3, "random_state": 0,
+    }  # fmt: skip
+    model = founding(4, **params)
+    with pytest.warns(ConvergenceWarning, match=r"the loss is (nan|inf).*best validation"):
+        model.fit(*standard_table)
+    assert np.isfinite(model.predict(standard_table[0])).all()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
