@@ -43,7 +43,7 @@ class Learned:
         Another thread may be predicting: whoever reads `_learnt`, and finds it there afterwards,
         has read in between what goes with it.
         """
-        history, before = fitted.history, vars(self) if go_on else {}
+        history, before = fitted.history, dict(vars(self)) if go_on else {}
         settings, pilot = fitted.settings, fitted.pilot
         self.max_iter_, self.batch_size_ = settings.max_iter, settings.batch_size
         self.weight_decay_ = settings.weight_decay
@@ -73,6 +73,8 @@ class Learned:
         self.validation_scores_ = self.validation_loss_curve_ = self.best_validation_score_ = None
         if validated:
             scores, best = history.validation_scores, before.get("best_validation_score_")
+            if best is None:  # what there was, if anything, is a pilot's
+                before = {}
             losses = before.get("validation_loss_curve_")
             self.validation_scores_ = _longer(before.get("validation_scores_"), scores)
             self.validation_loss_curve_ = _longer(losses, history.validation_losses)

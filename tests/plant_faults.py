@@ -159,6 +159,7 @@ def record_of(folder):
         _, out = run_tests([f"--record={path}", *ALL], folder, os.environ)
         if not path.with_suffix(".json").exists():
             raise RuntimeError(out)
+        print(out.splitlines()[-1], flush=True)  # those that don't pass are asked nothing
     return Record(path)
 
 

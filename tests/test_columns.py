@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from fastbp.app import tables
@@ -117,6 +118,12 @@ def test_a_comma_between_semicolons_stays_in_doubt(tmp_path):
     (tmp_path / "t.csv").write_text("c;y\n8,174;2\n9,200;3\n")
     with pytest.raises(tables.TableError, match="write thousands without separators"):
         learnt(tables.read(tmp_path / "t.csv"))
+
+
+def test_of_many_rows_a_level_is_in_a_hundredth():
+    cells = np.array(["a"] * 890 + ["b"] * 10 + ["c"] * 9 + ["a"] * 91, object)
+    (column,) = columns.learn(Frame(cells[:, None]), ".", True)
+    assert (column.levels, column.has_others) == (("a", "b"), True)
 
 
 def test_codes_keep_their_zeros_whatever_rows_are_read_together(tmp_path):

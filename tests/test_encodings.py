@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from test_persistence import rewritten
 
-from fastbp import BackpropEnsembleRegressor, BackpropRegressor, encodings
+from fastbp import BackpropEnsembleRegressor, BackpropRegressor, encodings, scaling
 
 BOTH = ("piecewise_linear", "periodic")
 
@@ -88,6 +88,17 @@ def test_the_columns_are_those_of_the_formulas(mixed):
     assert encoding.n_columns == expected.shape[1] == 5 + 32 + 32 + 5 + 2 * 48
     got = encodings.converted(beyond, np.float64, encoding, precision=np.float32)
     assert_allclose(got, expected, rtol=1e-9, atol=1e-7)
+
+
+def test_each_column_is_divided_by_its_own_scale(mixed):
+    """Trials may have made some smaller, encoded ones, too."""
+    X, y = mixed
+    encoding = encodings.measure(BOTH, X, np.random.RandomState(0))
+    units = encodings.widened(scaling.measure(X, y[:, None]), encoding)
+    larger = 1.0 + encoding.column_of
+    scaled = units._replace(X_scale=units.X_scale * larger)
+    expected = encodings.converted(X, np.float64, encoding, units) / larger
+    assert_allclose(encodings.converted(X, np.float64, encoding, scaled), expected, rtol=1e-12)
 
 
 def test_columns_of_two_values_or_one_have_no_others(mixed):

@@ -322,6 +322,8 @@ def test_column_names_are_remembered_and_checked(table):
         model.predict(frame.rename(columns={"chord": "span"}))
     with pytest.warns(UserWarning, match="does not have valid feature names"):
         model.predict(table[0])
+    assert not hasattr(model.fit(*table), "feature_names_in_")
+    model.predict(table[0])  # without a warning
 
 
 @pytest.mark.parametrize("form", [sparse.csr_array, sparse.csc_array, sparse.csr_matrix])
@@ -390,8 +392,25 @@ def test_a_warm_start_goes_on_from_the_present_weights(standard_table):
     assert (model.n_iter_, model.t_) == (5, 10 * 60)
 
 
-def test_without_a_warm_start_fit_begins_anew(table):
-    model = founding(**QUICK).fit(*table)
+def test_a_warm_start_knows_the_best_of_all_epochs(table):
+    """What comes later is worse: another table."""
+    X, y = table
+    model = founding(**QUICK, warm_start=True).fit(X, y).fit(X, -y)
+    assert model.best_loss_ == min(model.loss_curve_[:5]) < min(model.loss_curve_[5:])
+    assert model.partial_fit(X, -y).best_loss_ == min(model.loss_curve_[:5])
+    model = founding(**QUICK, warm_start=True, early_stopping=True).fit(X, y).fit(X, -y)
+    scores = model.validation_scores_
+    assert len(scores) == len(model.validation_loss_curve_) == len(model.loss_curve_) == 10
+    assert model.best_validation_score_ == max(scores[:5]) > max(scores[5:])
+    model = founding(**QUICK, warm_start=True).fit(X, y)
+    model.validation_scores_, model.validation_loss_curve_ = [0.5], [0.5]  # as a pilot leaves them
+    model.fit(X, y, X_val=X, y_val=y)
+    assert len(model.validation_scores_) == len(model.validation_loss_curve_) == model.n_iter_
+
+
+@pytest.mark.parametrize("learning_rate", ["adaptive", "invscaling"])
+def test_without_a_warm_start_fit_begins_anew(learning_rate, table):
+    model = founding(**QUICK | {"learning_rate": learning_rate}).fit(*table)
     before = weights_of(model)
     model.partial_fit(*table).fit(*table)
     assert_array_equal(weights_of(model), before)

@@ -10,6 +10,7 @@ from copy import copy
 import numpy as np
 import pytest
 from founding import founding
+from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor
 from fastbp.export import c, integers, onnx
@@ -116,6 +117,24 @@ def test_what_is_not_known_is_told(exporter, monkeypatch, tmp_path):
     monkeypatch.delitem(exporter.ACTIVATIONS, "tanh")
     with pytest.raises(NotImplementedError, match=r"'tanh' is not known in .*relu"):
         exporter.write(trained(), tmp_path / "model.c")
+
+
+def test_several_quantiles_are_not_exported(tmp_path):
+    """They would not be sorted."""
+    model = trained(loss="quantile", loss_parameter=(0.1, 0.9))
+    with pytest.raises(NotImplementedError, match="quantiles"):
+        model.to_c(tmp_path / "model.c")
+
+
+def test_members_of_other_encodings_are_not_exported_as_one(tmp_path):
+    params = {"encoding": "periodic", "init": "auto", "max_iter": 1}
+    params["n_iter_no_change"] = np.inf
+    members = founding(4, random_state=0, **params), founding(4, random_state=1, **params)
+    with pytest.warns(ConvergenceWarning, match="max_iter=1"):
+        model = BackpropEnsembleRegressor(members[0], 2, random_state=0).fit(X, Y[1])
+        model.estimators_[1] = members[1].fit(X, Y[1])
+    with pytest.raises(ValueError, match="encodings can't be exported as one"):
+        model.to_c(tmp_path / "model.c")
 
 
 # ---------------------------------------------------------------------------------- C
@@ -278,6 +297,17 @@ def test_the_file_tells_what_to_call_and_with_what(tmp_path):
     assert "void network_9_lives_predict(const float x[3], float y[1]);" in head
     assert "3-2-1, tanh" in head and "x: power __ evil, weight, x_." in head
     assert head.count("*/") == 1
+
+
+@pytest.mark.parametrize("encoding", [None, "piecewise_linear"])
+def test_the_file_tells_how_large_a_stack_it_takes(encoding, tmp_path):
+    model = trained(encoding=encoding, dtype="float32")
+    model.to_c(tmp_path / "model.c")
+    head, *body = (tmp_path / "model.c").read_text(encoding="utf-8").partition("#include")
+    told = int(re.search(r"Stack: ([\d,]+) bytes", head)[1].replace(",", ""))
+    declared = re.findall(r"^ +float ((?:\w+\[\d+\](?:, )?)+);$", "".join(body), re.MULTILINE)
+    assert declared
+    assert told == 4 * sum(int(n) for names in declared for n in re.findall(r"\[(\d+)\]", names))
 
 
 @pytest.mark.parametrize("wrong", [{"name": "two words"}, {"name": "float"}, {"dtype": "half"}])

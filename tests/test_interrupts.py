@@ -451,6 +451,16 @@ def test_numpys_warnings_and_settings_stay_outside(params, table):
                 assert "diverged" in str(error)
 
 
+def test_a_weight_next_to_nothing_is_no_error_of_numpys(table):
+    X, y = table
+    model = founding(**QUICK, max_iter=1, dtype="float32").fit(X, y)
+    model.coefs_[0][0, 0] = 0.0
+    without = model.predict(X)
+    model.coefs_[0][0, 0] = 1e-60  # which float32 has no number for
+    with np.errstate(all="raise"):
+        assert_array_equal(model.predict(X), without)
+
+
 def test_the_very_last_step_that_diverges_is_noticed(standard_table):
     """It comes after the last loss: weights that are finite may be good for nothing."""
     X, y = standard_table

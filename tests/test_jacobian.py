@@ -72,6 +72,14 @@ def test_it_goes_through_encodings(encoding, table):
     assert_is_the_derivative(model, np.vstack([between, 3 * X[:2]]))
 
 
+def test_at_an_edge_it_is_that_of_the_bin_above(table):
+    """Edges of bins are values of the table: here every row is at some."""
+    X, y = table
+    model = founding(5, encoding="piecewise_linear", **QUICK).fit(X, y)
+    above = model.predict_jacobian(np.nextafter(X, np.inf))
+    assert_allclose(model.predict_jacobian(X), above, rtol=1e-9)
+
+
 def test_rows_are_those_of_the_sorted_quantiles(table):
     X, y = table
     levels = [0.2, 0.5, 0.8]

@@ -15,7 +15,7 @@ from founding import founding
 from numpy.testing import assert_allclose
 
 import fastbp
-from fastbp import BackpropEnsembleRegressor
+from fastbp import BackpropEnsembleRegressor, hidden
 from fastbp.explain import diagnose, explain_step
 from fastbp.kernels.formulas import activations, losses
 from fastbp.lessons import diagnosis, lines, mathml, names
@@ -133,8 +133,9 @@ def test_gradients_are_central_differences_and_their_ways_multiply(params, n):
     assert_allclose(step.prediction.T.squeeze(), model.predict(X[:n]).squeeze(), rtol=2e-5)
 
 
-def test_raw_units_are_those_of_loss_gradient():
-    model = trained()
+@pytest.mark.parametrize("given", [{}, {"loss": "huber", "loss_parameter": 0.1}], ids=str)
+def test_raw_units_are_those_of_loss_gradient(given):
+    model = trained(**given)
     step = explain_step(model, X, Y, learning_rate=1e-9, raw_units=True).step
     loss, *gradient = model.loss_gradient(X, Y)
     assert_allclose(step.loss, loss, rtol=1e-12)
@@ -358,6 +359,15 @@ def test_units_with_tiny_outputs_are_compared():
 
     found = {finding.kind: finding.units for finding in spoilt("softplus", change).findings}
     assert found["duplicate"] == (6,)
+
+
+def test_units_are_told_once_and_steps_are_dead():
+    """A unit that is a step of the rows has another output there, and nowhere a slope."""
+    rows = np.linspace(-1, 1, 50)
+    outputs = np.column_stack([rows, rows > 0, rows**3, rows**3]).astype(float)
+    slopes = np.tile([0.25, 0.0, 0.001, 0.001], (50, 1))
+    found = {finding.kind: finding.units for finding in hidden.findings_of(1, slopes, outputs)}
+    assert found == {"dead": (2,), "saturated": (3, 4)}
 
 
 def test_saturated_units_are_found():

@@ -10,6 +10,7 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ from fastbp.__main__ import main
 from fastbp.app import tables
 from fastbp.app.job import SAME_WORK, peer, same_settings
 from fastbp.app.progress import Lines, prepare_kernels, step_of
+from fastbp.app.report import Report
+from fastbp.app.training import report_intervals
 from fastbp.fitting import calling
 
 pd = pytest.importorskip("pandas")
@@ -149,6 +152,9 @@ def test_text_and_holes_are_told_and_predicted_from(tmp_path, capsys, samples):
     model = BackpropRegressor.load("m.npz")
     assert model.feature_names_in_.tolist() == ["a=high", "a=low", "b", "b is missing"]
 
+    (tmp_path / "later.csv").write_text("b,c,a\n0.5,x,low\n,x,\n")
+    assert main(["predict", "m.npz", "later.csv"]) == 0
+    assert capsys.readouterr().err == ("Note: 1 hole in 'a', which had none: taken for no level.\n")
     (tmp_path / "later.csv").write_text("b,c,a\n0.5,x,low\n,x,new\n")
     assert main(["predict", "m.npz", "later.csv"]) == 0
     out, err = capsys.readouterr()
@@ -329,7 +335,8 @@ def test_json_is_all_there_is_on_standard_output(capsys):
     told = json.loads(out)
     assert err == "" and out.count("\n") == 1
     assert told["columns"] == {"a": "numbers", "b": "numbers"} and told["model"] == "m.npz"
-    assert len(told["cross_validation"]["rmse"]) == 2 and told["target"] == "y"
+    errors = told["cross_validation"]["rmse"]
+    assert len(errors) == 2 and min(errors) > 0 and told["target"] == "y"
     assert [each["column"] for each in told["importance"]] == ["b", "a"]
     assert set(told["test"]) == {"the mean", "LinearRegression", "BackpropRegressor"}
     assert main(["predict", "m.npz", "table.csv", "--json"]) == 0
@@ -337,6 +344,14 @@ def test_json_is_all_there_is_on_standard_output(capsys):
     assert predicted["rows"] == len(predicted["prediction"]) == 50
     assert main(["predict", "m.npz", "table.csv", "--json", "--out", "p.csv"]) == 0
     assert json.loads(capsys.readouterr().out) == {"rows": 50, "notes": [], "out": "p.csv"}
+
+
+def test_rows_within_their_intervals_are_counted():
+    model = SimpleNamespace(predict_interval=lambda X, _: (X - 1.0, X + 1.0))
+    split = SimpleNamespace(X_test=np.zeros(5), y_test=np.array([-2.0, -1.0, 0.0, 1.0, 1.5]))
+    report = Report(as_json=True)
+    report_intervals(report, model, split)
+    assert report.facts["intervals"] == {"coverage": 0.9, "half": 1.0, "within": 3, "of": 5}
 
 
 def test_a_dash_is_standard_input_or_output(table, capsysbinary, monkeypatch):
@@ -627,8 +642,9 @@ def test_a_full_disk_is_told_in_one_line(table):
         command = [sys.executable, "-m", "fastbp", "predict", "m.npz", "table.csv"]
         root = str(Path(fastbp.__file__).parents[1])
         run = subprocess.run(
-            command, stdout=full, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": root}
-        )
+            command, stdout=full, stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": root, "PYTHONUNBUFFERED": ""},
+        )  # fmt: skip
     assert (run.returncode, run.stderr) == (
         2,
         b"fastbp: error: No space left on device\n",

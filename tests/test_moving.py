@@ -107,6 +107,10 @@ def test_a_moved_model_lives_its_own_life(standard_table):
     go_on(ours.to_sklearn(), *standard_table)
     assert_the_same(ours, after, rtol=0)
     assert ours.loss_curve_ == after.loss_curve_
+    moved = BackpropRegressor.from_sklearn(peer)
+    for array in (*moved.coefs_, *moved.intercepts_):  # a user may write to the weights
+        array[:] = 0.0
+    assert_the_same(peer, before, rtol=0)
 
 
 def test_a_moved_model_can_be_saved(standard_table, tmp_path):

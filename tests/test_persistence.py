@@ -70,6 +70,12 @@ def test_a_loaded_model_predicts_the_same_bits(kind, n_outputs, table, tmp_path)
     assert loaded.predict(X).dtype == model.predict(X).dtype
 
 
+def test_a_loaded_model_predicts_in_single_precision_still(table):
+    X, y = (array.astype(np.float32) for array in table)
+    model = founding(**QUICK, random_state=0).fit(X, y)
+    assert filed(model).predict(X).dtype == model.predict(X).dtype == np.float32
+
+
 def test_a_loaded_model_has_the_same_parameters_and_attributes(saved):
     model, path = saved
     loaded = BackpropRegressor.load(path)
@@ -508,6 +514,19 @@ def test_compressed_zeros_are_refused_before_they_are_read(saved):
     assert refused_at_the_cost_of(path) < 2**20
 
 
+def test_a_small_compressed_array_is_refused_too(saved):
+    """One that is no larger than the file has room for."""
+    _, path = saved
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in members.items():
+            is_first = name == "coefs_0.npy"
+            file.writestr(name, content, zipfile.ZIP_DEFLATED if is_first else zipfile.ZIP_STORED)
+    with pytest.raises(ValueError, match="compressed"):
+        BackpropRegressor.load(path)
+
+
 @pytest.mark.parametrize("n", [2**15, 70_000])
 def test_many_members_are_refused_before_they_are_listed(n, tmp_path):
     entry = b"PK\1\2" + bytes(42)
@@ -554,6 +573,10 @@ WEIGHTS = "estimator_weights_"
         ("NaN", lambda _, arrays: arrays["residuals_"].fill(np.nan)),
         ("few weights", lambda _, arrays: arrays.update(residual_weights_=np.ones(2))),
         ("no weights of members", lambda header, arrays: header["arrays"].remove(WEIGHTS)),
+        (
+            "weights in a column",
+            lambda _, arrays: arrays.update({WEIGHTS: arrays[WEIGHTS][:, None]}),
+        ),
         ("a weight more", lambda _, arrays: arrays.update({WEIGHTS: np.ones(3) / 3})),
         ("weights that sum to 2", lambda _, arrays: arrays[WEIGHTS].fill(1)),
         ("weights below 0", lambda _, arrays: arrays.update({WEIGHTS: np.array([1.5, -0.5])})),
@@ -611,7 +634,7 @@ def test_a_save_that_fails_leaves_what_there_was(error, saved, monkeypatch, besi
 
 def test_links_and_modes_stay_and_new_files_obey_the_umask(saved, beside):
     model, path = saved
-    path.chmod(0o640)
+    path.chmod(0o604)
     link, dangling = path.with_name("link"), path.with_name("dangling")
     link.symlink_to(path.name)
     dangling.symlink_to("new")
@@ -623,7 +646,7 @@ def test_links_and_modes_stay_and_new_files_obey_the_umask(saved, beside):
             assert name.is_symlink()
     finally:
         os.umask(umask)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert stat.S_IMODE(path.stat().st_mode) == 0o604
     assert stat.S_IMODE(path.with_name("new").stat().st_mode) == 0o640
     assert len(list(path.parent.iterdir())) == 4
     assert BackpropRegressor.load(path).t_ == BackpropRegressor.load(dangling).t_ == model.t_

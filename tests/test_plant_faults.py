@@ -114,6 +114,14 @@ def test_those_are_asked_that_run_a_line(run, tmp_path):
     assert told["starting"] == [elsewhere]
 
 
+def test_what_was_cut_off_is_no_record(run, tmp_path):
+    pytest.importorskip("coverage")
+    Path(tmp_path, "test_later.py").write_text("def test_later():\n    raise KeyboardInterrupt\n")
+    path = tmp_path / "record"
+    assert run(f"--record={path}").returncode == pytest.ExitCode.INTERRUPTED
+    assert not path.with_suffix(".json").exists()
+
+
 def test_tests_run_in_the_order_that_is_asked_for(run, tmp_path):
     these, current = tmp_path / "these", tmp_path / "current"
     wrong, half, third = (

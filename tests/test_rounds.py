@@ -5,6 +5,7 @@
 
 import warnings
 from copy import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,19 @@ from numpy.testing import assert_allclose, assert_array_equal
 from fastbp import BackpropRegressor, scaling
 from fastbp.dask import DaskBackpropRegressor, table_of, tables_in
 from fastbp.fitting import begun, rounds
-from fastbp.fitting.parts import Here, all_merged, every, joined, known, measured, split
+from fastbp.fitting.history import History
+from fastbp.fitting.parts import (
+    Here,
+    all_merged,
+    every,
+    facts_of,
+    joined,
+    known,
+    measured,
+    merged_facts,
+    split,
+)
+from fastbp.fitting.settings import settings_of
 from fastbp.fitting.table import Table
 
 RANDOM = np.random.default_rng(0)
@@ -243,6 +256,45 @@ def test_each_part_sets_its_own_rows_aside():
     assert model.t_ == model.n_iter_ * (230 - 20 - 2 - 24)
     with pytest.raises(ValueError, match="The validation set is too small"):
         fit_in([2, 4], X[:6], Y[:6], **params)
+
+
+def test_what_is_known_of_parts_is_of_all():
+    y, weight = Y[:, None], np.arange(1.0, 231.0)
+    one = Table(X[:9].astype(np.float32), y[:9].astype(np.float32), weight[:9])
+    other = Table(X[9:], y[9:], weight[9:])
+    for parts in ((one, other), (other, one)):
+        facts = merged_facts(*map(facts_of, parts))
+        assert (facts.n, facts.heaviest, facts.y_dtype) == (230, 230.0, np.float64)
+
+
+def test_a_planned_training_in_rounds_lasts_as_long_as_planned():
+    params = QUICK | {"learning_rate": "cosine", "max_iter": 8, "tol": 10.0, "n_iter_no_change": 1}
+    assert fit_in(CUTS["three"], **params).n_iter_ == 8
+
+
+def test_of_rounds_with_equal_scores_the_first_is_kept():
+    judging = rounds._Rounds.__new__(rounds._Rounds)
+    vars(judging).update(
+        history=History(), score=lambda theta: (1.0, 0.5), best=np.inf, best_apart=np.inf,
+        stalled=0, settings=SimpleNamespace(by_loss=False, holds_out=True, tol=0.0),
+    )  # fmt: skip
+    for theta in ("first", "second"):
+        judging.state = SimpleNamespace(theta=theta)
+        judging.judge(1.0)
+    assert judging.theta == "first"
+
+
+@pytest.mark.parametrize(
+    ("asked", "n_parts", "batch_size"), [("auto", 4, 64), ("auto", 1000, 16), (256, 4, 256)]
+)
+def test_smaller_batches_of_more_parts_share_one_penalty(asked, n_parts, batch_size):
+    """Each step divides it by the samples of its batch."""
+    model = BackpropRegressor(alpha=0.1, learning_rate_init=0.1, solver="sgd")
+    settings = settings_of(model._params())
+    settings.batch_size = 256
+    assert begun.adapt(settings, n_parts, asked) == 1.0
+    assert settings.batch_size == batch_size
+    assert_allclose(settings.alpha / settings.batch_size, 0.1 / 256)
 
 
 def test_a_large_table_is_not_searched_and_its_sample_is_not_all_of_it(monkeypatch):

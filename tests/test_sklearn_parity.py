@@ -54,6 +54,7 @@ def assert_same_course(ours, peer, rtol=1e-9):
     assert ours.n_iter_ == peer.n_iter_
     assert ours.t_ == peer.t_
     assert_allclose(ours.loss_curve_, peer.loss_curve_, rtol=rtol)
+    assert_allclose(ours.best_loss_, peer.best_loss_, rtol=rtol)
     assert_same_model(ours, peer, rtol)
 
 

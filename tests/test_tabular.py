@@ -42,6 +42,7 @@ COLUMNS = [
     ("decimals", [Decimal("1.5"), Decimal("2"), None], [[1.5, 2, 1.75], [0, 0, 1]]),
     ("text", ["a", "b", None] * 3, [[1, 0, 0] * 3, [0, 1, 0] * 3, [0, 0, 1] * 3]),
     ("names", pd.array(["a", pd.NA, "a"], dtype="string"), None),
+    ("NA", pd.array(["a", pd.NA] * 3, dtype="string"), [[1, 0] * 3, [0, 1] * 3]),
     ("category", pd.Categorical([1, 2, 1] * 3), [[1, 0, 1] * 3, [0, 1, 0] * 3]),
     ("percent", ["5%", "7.5 %", ""], [[5, 7.5, 6.25], [0, 0, 1]]),
     ("moments", DAYS, [[2, 1.25, 0.5], [0, 1, 0]]),

@@ -110,15 +110,19 @@ def until_called_off(threads):
 def test_an_exception_in_any_thread_ends_all_and_is_the_callers(
     error, failing, listens, no_thread_is_left
 ):
+    called_off = []
+
     def kernel(threads):
         if threads.thread == failing:
             raise error
         until_called_off(threads)
+        called_off.append(threads.thread)
         return "rubbish"
 
     with pytest.raises(error):
         Team(3, listens=listens).run(kernel)
     assert n_running() == 0
+    assert {failing, *called_off} == {0, 1, 2}  # none has waited in vain
 
 
 def test_after_an_exception_the_team_works_as_before(no_thread_is_left):

@@ -18,6 +18,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from test_estimator import QUICK, weights_of
 
 from fastbp import BackpropRegressor
+from fastbp.fitting import observer
+from fastbp.fitting.history import History
 
 # ---------------------------------------------------------------- scikit-learn's checks
 
@@ -147,6 +149,13 @@ def test_verbose_tells_of_validation_only_where_there_is_one(fraction, table, ca
     assert "validation" not in capsys.readouterr().out
     founding(**params).fit(*table, X_val=table[0], y_val=table[1])
     assert capsys.readouterr().out.count("validation R²") == 5
+
+
+def test_a_pilots_best_epoch_is_counted_from_1():
+    assert observer.words_of_pilot(History(validation_losses=[3.0, 0.5, 0.25, 1.0]), 70) == (
+        "pilot: of 4 epochs, number 3 had the least validation loss, 0.25; "
+        "all samples are trained on for 70"
+    )
 
 
 def test_a_silent_fit_prints_nothing(table, capfd):

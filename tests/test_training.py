@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import BackpropRegressor
-from fastbp.fitting import plan
+from fastbp.fitting import calling, plan
 from fastbp.fitting.calling import Calls
 from fastbp.fitting.history import History
 
@@ -114,6 +114,29 @@ def test_a_training_that_begins_again_is_one_with_the_smaller_step(
         assert_same_fit(stepwise, founding(**params, learning_rate_init=1.0).fit(X, y, **rows))
 
 
+@pytest.mark.parametrize("epoch", [0, 4, 9])
+def test_an_infinite_loss_in_any_epoch_of_a_call_is_seen(epoch, table, monkeypatch):
+    real, trainings = calling.kernel_for, []
+
+    def kernel_for(*arguments):
+        kernel = real(*arguments)
+
+        def train(threads, training, samples, held_out, course):
+            done = kernel.train(threads, training, samples, held_out, course)
+            if done and not trainings:
+                trainings.append(done)
+                course.losses[epoch] = np.inf
+            return done
+
+        return kernel._replace(train=train)
+
+    monkeypatch.setattr(calling, "kernel_for", kernel_for)
+    monkeypatch.setattr(Calls, "share", lambda *_, **__: (20, 10))
+    with pytest.warns(ConvergenceWarning, match="begun again"):
+        model = founding(**QUICK, max_iter=10, n_threads=1).fit(*table)
+    assert trainings == [10] and np.isfinite(model.loss_curve_).all()
+
+
 def test_verbose_changes_nothing_but_the_terminal(table, capsys):
     alone = founding(**QUICK, max_iter=30).fit(*table)
     verbose = founding(**QUICK, max_iter=30, verbose=True).fit(*table)
@@ -129,6 +152,12 @@ def test_training_that_did_not_finish_warns(table):
     with pytest.warns(ConvergenceWarning, match="max_iter=2"):
         model.fit(*table)
     assert model.n_iter_ == 2
+
+
+@pytest.mark.filterwarnings("error")
+def test_partial_fit_says_nothing_of_its_end(table):
+    """It is one epoch of many."""
+    founding(**QUICK).partial_fit(*table).partial_fit(*table)
 
 
 def test_training_that_stalled_does_not_warn(table):
@@ -204,6 +233,18 @@ def test_ctrl_c_restores_the_optimizer_too(table):
 # -------------------------------------------------------------------------- divergence
 
 
+def test_of_a_training_that_diverged_the_best_score_is_kept_and_that_is_said(standard_table):
+    """As MLPRegressor has it."""
+    params = {
+        "early_stopping": True, "activation": "identity", "standardize": False, "max_iter": 20,
+        "learning_rate": "cosine", "learning_rate_init": 1e3, "random_state": 0,
+    }  # fmt: skip
+    model = founding(4, **params)
+    with pytest.warns(ConvergenceWarning, match=r"the loss is (nan|inf).*best validation"):
+        model.fit(*standard_table)
+    assert np.isfinite(model.predict(standard_table[0])).all()
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("verbose", [False, True])
 def test_a_diverging_fit_names_the_epoch_and_the_step_size(verbose, dtype, table):
@@ -217,16 +258,24 @@ def test_a_diverging_fit_names_the_epoch_and_the_step_size(verbose, dtype, table
     assert not hasattr(model, "coefs_")
 
 
-def test_a_training_that_is_too_short_to_learn_has_not_diverged():
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"max_iter": 8, "random_state": 1},
+        {"max_iter": 1, "random_state": 2, "learning_rate_init": 0.003},
+    ],
+    ids=str,
+)
+def test_a_training_that_is_too_short_to_learn_has_not_diverged(asked):
     """The rows that are looked at after it have a greater loss than all, and had at first."""
     random = np.random.default_rng(0)
     X = random.normal(size=(300, 3))
     y = np.abs(np.sin(X[:, 0]) + 0.1 * random.normal(size=300))
     params = {"loss": "quantile", "loss_parameter": (0.1, 0.5, 0.9), "early_stopping": False}
-    model = BackpropRegressor(6, max_iter=8, batch_size=64, random_state=1, **params)
+    model = BackpropRegressor(6, batch_size=64, **params | asked)
     with pytest.warns(ConvergenceWarning, match="learnt nothing"):
         model.fit(X, y)
-    assert model.loss_ < model.loss_curve_[0]
+    assert model.loss_ <= model.loss_curve_[0]
 
 
 def test_a_diverging_partial_fit_leaves_the_model_as_it_was(standard_table):

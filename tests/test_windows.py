@@ -275,7 +275,30 @@ def test_what_is_no_number_is_so_in_scikit_learns_words(wrong, row, cut):
             assert message(founding(**QUICK).partial_fit, X, y[:, 0]) == said
 
 
-def test_values_beyond_float32_are_an_error_before_training(cut):
+def test_bounds_are_those_of_rows_that_are_trained_on():
+    A = np.random.default_rng(0).normal(size=(300, 2))
+    apart = np.arange(1, 300, 3)
+    A[apart] *= 1e6
+    A[0] = 50.0  # so that there is something to be drawn in
+    settings = settings_of(BackpropRegressor()._params())
+    _, _, bounds, _ = survey.measured_table(Table(A, A[:, :1], None), apart, settings, True)
+    assert (bounds.high < 50).all()
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_not_drawn_in_either(wrong):
+    """Where bounds were found by other rows."""
+    A = np.random.default_rng(0).normal(size=(300, 2))
+    bounds = Bounds(np.full(2, -2.0), np.full(2, 2.0))
+    assert np.isfinite(survey.measured(A, bounds=bounds).deviation).all()
+    A[200, 1] = wrong
+    with pytest.raises(survey.NotFinite):
+        survey.measured(A, bounds=bounds)
+
+
+def test_values_beyond_float32_are_an_error_before_training(cut, monkeypatch):
+    """Also where they are in none of the rows that first weights are drawn by."""
+    monkeypatch.setattr(survey, "ROWS_LOOKED_AT", 10)
     X, y = samples()
     X[40, 1] = 1e300
     cut()

@@ -64,9 +64,11 @@ class Recorder:
         if not report.passed:
             self.not_passed.add(report.nodeid)
 
-    def pytest_sessionfinish(self):
+    def pytest_sessionfinish(self, exitstatus):
         self.coverage.stop()
         self.coverage.save()
+        if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            return  # it was cut off, and says nothing of the tests that were left
         seconds = {test: s for test, s in self.seconds.items() if test not in self.not_passed}
         told = {"package": str(self.package), "seconds": seconds, "starting": sorted(self.starting)}
         self.path.with_suffix(".json").write_text(json.dumps(told), encoding="utf-8")
