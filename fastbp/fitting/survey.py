@@ -65,6 +65,11 @@ def source_of(A):
     return Source(numbers, *steps)
 
 
+def readable(A):
+    """The same numbers as kernels can read them: a copy, if they can't."""
+    return A if source_of(A) is not None else np.array(A, np.result_type(A, np.float32), order="C")
+
+
 def side_by_side(vector):
     """A number for each column, again and again: see `SIDE_BY_SIDE`."""
     return np.tile(np.asarray(vector, np.float64), -(-SIDE_BY_SIDE // len(vector)))
