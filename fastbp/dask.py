@@ -141,7 +141,9 @@ class DaskBackpropRegressor(BackpropRegressor):
         blocks, held_out = blocks_of(X, y, sample_weight), None
         if X_val is not None:
             columns_of(columns, X_val, reset=False)
-            held_out = blocks_of(X_val, y_val, sample_weight_val)
+            held_out = blocks_of(X_val, y_val, sample_weight_val, "_val")
+            if held_out[1] != blocks[1]:
+                raise ValueError(f"y_val has {held_out[1]} outputs, y has {blocks[1]}.")
         places = Cluster(client_of(self))
         tables = places.tables(columns, blocks)
         if held_out is not None:
@@ -263,24 +265,55 @@ def is_collection(A):
     return hasattr(A, "__dask_graph__")
 
 
+def is_table(A):
+    """Whether it is an array, a dataframe or a series. (What is delayed has every attribute.)"""
+    return is_collection(A) and hasattr(type(A), "shape")
+
+
+def n_rows(A):
+    """How many there are, or None: nobody knows before it is computed."""
+    n = A.shape[0] if hasattr(A, "rechunk") else np.nan
+    return None if np.isnan(n) else n
+
+
+def dtypes_of(frame):
+    """Of the columns of a dataframe, by name; of an array none."""
+    return frame.dtypes.items() if hasattr(frame, "columns") else ()
+
+
 def client_of(model):
-    if model.client is not None:
-        return model.client
-    try:
-        return imported("distributed").default_client()
-    except ValueError as error:
-        raise ValueError(
-            "There is no Dask client. Two workers on this machine are one line: "
-            "client = distributed.Client(distributed.LocalCluster(n_workers=2))"
-        ) from error
+    """The client that computes, or an error that says how to come by one."""
+    distributed, client = imported("distributed"), model.client
+    if client is None:
+        try:
+            client = distributed.default_client()
+        except ValueError as error:
+            raise ValueError(
+                "There is no Dask client. Two workers on this machine are one line: "
+                "client = distributed.Client(distributed.LocalCluster(n_workers=2))"
+            ) from error
+    if not isinstance(client, distributed.Client):
+        raise TypeError(f"client must be a distributed.Client, got {type(client).__name__}.")
+    if client.asynchronous:
+        raise ValueError("The client is asynchronous: a fit waits for what it asks.")
+    if client.status != "running":
+        raise ValueError(f"The client is {client.status}: make a new one.")
+    return client
+
+
+#: Of columns that are no numbers, nor anything that holds some.
+NO_NUMBERS = "category", "string", "str"
 
 
 def columns_of(model, X, reset):
     """A copy of the model that knows the columns of X; an error, if they aren't those it knows."""
-    if not is_collection(X):
+    if not is_table(X):
+        what = (
+            "make one of it" if is_collection(X) else "BackpropRegressor is for what is in memory"
+        )
         raise TypeError(
             f"DaskBackpropRegressor trains on dask arrays and dataframes, got {type(X).__name__}: "
-            "BackpropRegressor is for what is in memory."
+            f"{what}."
         )
     if len(X.shape) != 2:
         raise ValueError(f"Expected 2D array, got {len(X.shape)}D instead: X.reshape(-1, 1)?")
@@ -288,7 +321,13 @@ def columns_of(model, X, reset):
         raise ValueError("X has columns of unknown number: X.compute_chunk_sizes() counts them.")
     columns, like = copy(model), X._meta
     if not hasattr(like, "columns"):
-        like = np.empty((0, X.shape[1]))
+        like = np.empty((0, X.shape[1]), X.dtype)
+    inputs.check_values(like, "X")
+    if text := [name for name, dtype in dtypes_of(like) if str(dtype) in NO_NUMBERS]:
+        raise ValueError(
+            f"X has columns of text or categories: {', '.join(map(repr, text))}. Make numbers of "
+            "them, a column for each level, say (dask.dataframe.get_dummies), or leave them out."
+        )
     _check_feature_names(columns, like, reset=reset)
     _check_n_features(columns, like, reset=reset)
     return columns
@@ -299,24 +338,34 @@ def in_rows(A):
     return A.rechunk({1: -1}) if A.ndim == 2 and A.numblocks[1] > 1 else A
 
 
-def blocks_of(X, y, sample_weight):
-    """The partitions of each, as delayed objects or None: lists of equal length."""
+def blocks_of(X, y, sample_weight, suffix=""):
+    """The partitions of each, as delayed objects or None: lists of equal length; and how many
+    outputs y has. Of what is known before it is computed, an error says what doesn't go together.
+    """
     blocks = []
     for A, name in ((X, "X"), (y, "y"), (sample_weight, "sample_weight")):
-        if A is None:
+        if A is None and name == "sample_weight":
             blocks.append([None] * len(blocks[0]))
             continue
-        if not is_collection(A):
+        name += suffix
+        if not is_table(A):
             raise TypeError(f"{name} must be a dask collection as X is, got {type(A).__name__}.")
+        if len(A.shape) not in (1, 2):
+            raise ValueError(f"{name} has {len(A.shape)} dimensions, one or two are expected.")
+        if len(A.shape) == 2 and not isinstance(A.shape[1], int):
+            raise ValueError(f"{name} has columns of unknown number.")
+        n, known = n_rows(X), n_rows(A)
+        if None not in (n, known) and n != known:
+            raise ValueError(f"X{suffix} has {n} rows, {name} has {known}.")
         if hasattr(A, "rechunk"):
             A = in_rows(A)
-            if hasattr(X, "rechunk") and len(A) == len(X) and A.chunks[0] != X.chunks[0]:
+            if None not in (n, known) and A.chunks[0] != X.chunks[0]:
                 A = A.rechunk({0: X.chunks[0]})
         blocks.append(np.ravel(A.to_delayed()).tolist())
         if len(blocks[-1]) != len(blocks[0]):
             raise ValueError(
-                f"X has {len(blocks[0])} partitions, {name} has {len(blocks[-1])}: they must have "
-                "the same rows in each. Repartition one of them."
+                f"X{suffix} has {len(blocks[0])} partitions, {name} has {len(blocks[-1])}: they "
+                "must have the same rows in each. Repartition one of them."
             )
     n_outputs = y.shape[1] if len(y.shape) == 2 else 1
     return blocks, n_outputs
@@ -358,7 +407,7 @@ def table_of(columns, number, n_outputs, X, y, sample_weight):
     n_outputs = max(n_outputs, np.size(columns.loss_parameter))  # of levels, one for each
     try:
         is_weightless = sample_weight is not None and not np.any(sample_weight)
-        if len(X) == len(y) and (len(X) == 0 or is_weightless):
+        if X.shape[0] == len(y) and (len(y) == 0 or is_weightless):
             weight = None if sample_weight is None else np.empty(0)
             shape = 0, columns.n_features_in_
             return Table(np.empty(shape, np.float32), np.empty((0, n_outputs)), weight)

@@ -7,10 +7,12 @@ import doctest
 import os
 import pickle
 import signal
+from importlib import import_module
 
 import joblib
 import numpy as np
 import pytest
+from conftest import as_cut
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from test_readme import blocks, section
@@ -19,6 +21,7 @@ from test_rounds import HELD_OUT, QUICK, WEIGHT, X, Y, assert_equal, fit_in
 import fastbp.dask
 from fastbp import BackpropRegressor
 from fastbp.dask import DaskBackpropRegressor
+from fastbp.fitting import rounds
 
 distributed = pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
@@ -211,8 +214,40 @@ def test_the_example_of_the_docstring_runs(client, request):
     assert results.failed == 0 and results.attempted > 8
 
 
-def test_a_worker_that_is_killed_in_a_fit_changes_no_bit(client, monkeypatch):
-    params, killed = QUICK | {"max_iter": 4, "verbose": True}, []
+@pytest.fixture
+def cut_everywhere(client, cut):
+    """Tables are trained on in windows here and on all workers, those to come included."""
+    names = [(module.__name__, name, value) for module, name, value in as_cut(itemsize=4)]
+
+    class Cut(distributed.WorkerPlugin):
+        def __init__(self, names):
+            self.names, self.before = names, []
+
+        def setup(self, worker):
+            for module, name, value in self.names:
+                module = import_module(module)
+                self.before.append((module, name, getattr(module, name)))
+                setattr(module, name, value)
+
+        def teardown(self, worker):
+            for place in self.before:
+                setattr(*place)
+
+    cut(itemsize=4)
+    client.register_plugin(Cut(names), name="cut")
+    yield
+    client.unregister_worker_plugin("cut")
+
+
+@pytest.mark.parametrize("in_windows", [True, False], ids=["windows", "whole"])
+def test_a_worker_that_is_killed_in_a_fit_changes_no_bit(in_windows, client, monkeypatch, request):
+    if not (in_windows or request.config.getoption("--campaigns")):
+        pytest.skip("waits for a new worker: --campaigns")
+    params, killed = QUICK | {"max_iter": 4, "batch_size": 7}, []
+    whole = fit_in([100], **params)
+    if in_windows:
+        request.getfixturevalue("cut_everywhere")
+        monkeypatch.setattr(rounds, "ROUND_FLOPS", 6 * 21 * 130 / 3)  # parts of epochs
 
     class Killer:
         def __init__(self, planned):
@@ -226,9 +261,10 @@ def test_a_worker_that_is_killed_in_a_fit_changes_no_bit(client, monkeypatch):
             return False
 
     monkeypatch.setattr(fastbp.dask, "Lines", Killer)
-    model = DaskBackpropRegressor(**params).fit(*arrays(X, Y))
+    model = DaskBackpropRegressor(**params, verbose=True).fit(*arrays(X, Y))
     assert len(killed) == 1
     assert_equal(model, fit_in([100], **params))
+    assert np.array_equal(model.coefs_[0], whole.coefs_[0]) != in_windows
 
 
 def test_a_worker_that_joins_is_used(request, monkeypatch):

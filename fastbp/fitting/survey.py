@@ -38,12 +38,12 @@ class NotFinite(ValueError):
 
 def is_large(X):
     """Whether an array is so large that it is looked at once only, and not copied."""
-    return (
-        isinstance(X, np.ndarray)
-        and X.ndim == 2
-        and source_of(X) is not None
-        and X.size * 4 + len(X) * 4 > WHOLE_BYTES
-    )
+    return isinstance(X, np.ndarray) and X.ndim == 2 and source_of(X) is not None and is_long(X)
+
+
+def is_long(X):
+    """Whether an array has so many values, wherever they lie."""
+    return X.size * 4 + len(X) * 4 > WHOLE_BYTES
 
 
 def row_bytes(table, dtype):

@@ -8,7 +8,6 @@ from fastbp.fitting.fullbatch import FullBatch
 from fastbp.fitting.plan import aligned, nothing_held_out, samples_of
 from fastbp.fitting.state import OptimizerState
 from fastbp.fitting.table import Table
-from fastbp.fitting.team import Team
 from fastbp.kernels.training.records import Course
 
 #: Names in `records.STATE`.
@@ -68,6 +67,8 @@ class Turn(NamedTuple):
 
     order: np.ndarray
     random: int
+    #: Of blocks that are in order: what drew the orders of the windows, from the first on.
+    random_within: int = 0
 
 
 def first_turn(begun, part, number):
@@ -90,8 +91,8 @@ def next_turn(begun, part, turn, epochs):
     if isinstance(part, Table):
         windows, state = begun.windows(part, turn.order.copy()), record_of(optimizer)
         for _ in range(epochs):
-            windows.skip_to(windows.n_samples, state, Team(1))
-        return Turn(windows.blocks, int(state.random))
+            within = windows.skip_epoch(state)
+        return Turn(windows.blocks, int(state.random), within)
     X, y = (np.empty((0, begun.net["width"][end]), theta.dtype) for end in (0, -1))
     X.flags.writeable = y.flags.writeable = False
     samples = samples_of(X, y, order=turn.order.copy())
@@ -117,13 +118,15 @@ def trained(begun, part, turn, state, share):
     if steps == 0:
         return Mean(0.0, (*state, np.zeros(n_epochs)))
     theta = aligned(state.theta, state.theta.dtype)
-    optimizer = state.optimizer(begun.settings, turn.random)
+    random = turn.random_within if is_large and first > 0 else turn.random
+    optimizer = state.optimizer(begun.settings, random)
     optimizer.state["position"] = first * batch_size
     kernel, training, team = begun.layout(samples, theta, optimizer)
     record, losses = training.state, np.zeros(n_epochs)
     course = Course(steps, share.etas, losses, *np.zeros((2, n_epochs)), 0, size)
     if is_large:
-        samples.skip_to(int(record.position), record, team)
+        if first > 0:
+            samples.go_on_at(int(record.position), record, team)
         done = train_in_windows(kernel, training, samples, course, team)
     else:
         done = team.run(kernel.train, training, samples, nothing_held_out(samples), course)

@@ -144,6 +144,10 @@ class Windows:
     def shuffle_blocks(self, state):
         """Into the order of the next epoch."""
         shuffle_stretches(self.blocks, self.stretches, state)
+        self.find_last()
+
+    def find_last(self):
+        """Where in the order of an epoch the last block is."""
         last = self.stretches[-2]
         found = np.flatnonzero(self.blocks[last:] == self.n_blocks - 1)
         self.at_last = self.place_of(len(self.stretches) - 2, int(found[0]))
@@ -159,21 +163,31 @@ class Windows:
         """Rows of the window that begins there."""
         return min(self.rows, self.n_samples - position)
 
-    def skip_to(self, position, state, team):
-        """Go on within an epoch, or at its end, as if it had been trained on up to there: with the
-        same order, and the same random numbers to come."""
-        if position == 0:
-            return
-        firsts = range(0, position, self.rows)
+    def skip_epoch(self, state):
+        """Be where an epoch ends, without training; returns where in it the generator was when the
+        first window began."""
+        self.shuffle_blocks(state)
+        random = int(state.random)
+        skip_shuffles([self.size_of(first) for first in self.firsts()], state)
+        return random
+
+    def go_on_at(self, position, state, team):
+        """Within an epoch whose blocks are in order, and whose first window begins where the
+        generator is: as if it had been trained on up to this position."""
+        firsts = self.firsts(position)
         sizes = [self.size_of(first) for first in firsts]
         is_within = sum(sizes) > position
         if self.shuffles:
-            self.shuffle_blocks(state)
+            self.find_last()
             skip_shuffles(sizes[:-1] if is_within else sizes, state)
         if is_within:
             self.begin_window(firsts[-1], team)
             if self.shuffles:
                 shuffle_stretches(self.samples.order, np.array([0, sizes[-1]]), state)
+
+    def firsts(self, position=None):
+        """Where windows begin, before a position."""
+        return range(0, self.n_samples if position is None else position, self.rows)
 
     def place_of(self, stretch, j):
         """Where in the order a stretch's j-th block is."""
