@@ -276,6 +276,15 @@ def n_rows(A):
     return None if np.isnan(n) else n
 
 
+def is_text(dtype):
+    """Whether a column of pandas' holds text, or levels that are: as far as is known."""
+    levels = getattr(dtype, "categories", None)
+    if levels is None:
+        return str(dtype) in ("string", "str")
+    is_known = "__UNKNOWN_CATEGORIES__" not in levels
+    return is_known and (levels.dtype == object or is_text(levels.dtype))
+
+
 def dtypes_of(frame):
     """Of the columns of a dataframe, by name; of an array none."""
     return frame.dtypes.items() if hasattr(frame, "columns") else ()
@@ -301,16 +310,11 @@ def client_of(model):
     return client
 
 
-#: Of columns that are no numbers, nor anything that holds some.
-NO_NUMBERS = "category", "string", "str"
-
-
 def columns_of(model, X, reset):
     """A copy of the model that knows the columns of X; an error, if they aren't those it knows."""
     if not is_table(X):
-        what = (
-            "make one of it" if is_collection(X) else "BackpropRegressor is for what is in memory"
-        )
+        what = "BackpropRegressor is for what is in memory"
+        what = "make one of it" if is_collection(X) else what
         raise TypeError(
             f"DaskBackpropRegressor trains on dask arrays and dataframes, got {type(X).__name__}: "
             f"{what}."
@@ -323,13 +327,13 @@ def columns_of(model, X, reset):
     if not hasattr(like, "columns"):
         like = np.empty((0, X.shape[1]), X.dtype)
     inputs.check_values(like, "X")
-    if text := [name for name, dtype in dtypes_of(like) if str(dtype) in NO_NUMBERS]:
+    _check_feature_names(columns, like, reset=reset)
+    _check_n_features(columns, like, reset=reset)
+    if text := [name for name, dtype in dtypes_of(like) if is_text(dtype)]:
         raise ValueError(
             f"X has columns of text or categories: {', '.join(map(repr, text))}. Make numbers of "
             "them, a column for each level, say (dask.dataframe.get_dummies), or leave them out."
         )
-    _check_feature_names(columns, like, reset=reset)
-    _check_n_features(columns, like, reset=reset)
     return columns
 
 

@@ -4,6 +4,7 @@
 """
 
 import doctest
+import gc
 import os
 import pickle
 import signal
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from conftest import as_cut
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn.base import clone
 from test_readme import blocks, section
 from test_rounds import HELD_OUT, QUICK, WEIGHT, X, Y, assert_equal, fit_in
@@ -25,6 +27,7 @@ from fastbp.fitting import rounds
 
 distributed = pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
+delayed = pytest.importorskip("dask").delayed
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::DeprecationWarning",
@@ -151,7 +154,7 @@ def test_what_is_wrong_is_said_before_any_work(client):
     with pytest.raises(TypeError, match="y must be a dask collection"):
         model.fit(dX, Y)
     with pytest.raises(ValueError, match="X has 2 partitions, y has 3"):
-        model.fit(dX, da.from_array(np.arange(9.0), chunks=3))
+        model.fit(dX, da.from_array(np.arange(9.0), chunks=3)[dX[:9, 0] > 0])
     with pytest.raises(ValueError, match="Expected 2D array"):
         model.fit(dy, dy)
     with pytest.raises(ValueError, match="X_val and y_val"):
@@ -160,10 +163,107 @@ def test_what_is_wrong_is_said_before_any_work(client):
         model.fit(dX, dy, sample_weight_val=dy)
     with pytest.raises(ValueError, match="X has 2 features, but DaskBackpropRegressor"):
         model.fit(dX, dy, X_val=dX[:, :2], y_val=dy)
-    wrong = da.where(dX > 15, np.nan, dX)
-    with pytest.raises(ValueError, match=r"Partition \d: Input X contains NaN."):
-        model.fit(wrong, dy)
+    for wrong, message in (
+        (da.where(dX > 15, np.nan, dX), "Input X contains NaN."),
+        (dX.map_blocks(sparse.csr_array), "Sparse blocks are not for"),
+        (dX.map_blocks(lambda block: block[1:]), "inconsistent numbers of samples"),
+    ):
+        with pytest.raises(ValueError, match=rf"(Partition \d: )?{message}"):
+            model.fit(wrong, dy)
+    with pytest.raises(ZeroDivisionError):
+        model.fit(dX.map_blocks(lambda block: 1 // 0, meta=np.empty((0, 0))), dy)
     assert not hasattr(model, "n_features_in_")
+
+
+def test_what_is_known_not_to_go_together_is_said_by_its_name(client):
+    dX, dy, weight = arrays(X, Y, WEIGHT)
+    model, two = DaskBackpropRegressor(**QUICK), arrays(np.c_[Y, Y])[0]
+    unknown = two[:, da.from_array(np.array([True, False]))]
+    for given, message in (
+        ((dX, dy[:200]), "X has 230 rows, y has 200"),
+        ((dX, dy, weight[:200]), "X has 230 rows, sample_weight has 200"),
+        ((dX, dy.sum()), "y has 0 dimensions"),
+        ((dX, two[:, :, None]), "y has 3 dimensions"),
+        ((dX, unknown), "y has columns of unknown number"),
+        ((dX, dy, None, dX, dy[:9]), "X_val has 230 rows, y_val has 9"),
+        ((dX, dy, None, dX, two), "y_val has 2 outputs, y has 1"),
+        ((dX.astype("M8[s]"), dy), "X holds dates"),
+    ):
+        X_val, y_val = given[3:] or (None, None)
+        with pytest.raises(ValueError, match=message):
+            model.fit(*given[:3], X_val=X_val, y_val=y_val)
+    for given, message in (
+        ((dX, None), "y must be a dask collection"),
+        ((delayed(X), dy), "got Delayed.*: make one of it"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            model.fit(*given)
+
+
+def test_columns_of_text_are_named_before_any_work(client):
+    pd, dd = pytest.importorskip("pandas"), pytest.importorskip("dask.dataframe")
+    text = np.where(X[:, 0] > 10, "u", "v")
+    frame = pd.DataFrame({"a": X[:, 0], "k": text, "l": pd.Categorical(text)})
+    frame["levels"] = pd.Categorical(np.where(X[:, 0] > 10, 1, 2))
+    dX, dy = (dd.from_pandas(A, npartitions=2) for A in (frame, pd.Series(Y)))
+    with pytest.raises(ValueError, match="columns of text or categories: 'k', 'l'"):
+        DaskBackpropRegressor(**QUICK).fit(dX, dy)
+    numbers = dX[["a", "levels"]].assign(levels=dX["levels"].cat.as_unknown())
+    for given in (dX[["a", "levels"]], numbers):
+        assert fastbp.dask.columns_of(DaskBackpropRegressor(), given, True).n_features_in_ == 2
+
+
+def test_rows_of_unknown_number_are_trained_on_and_scored(client):
+    dX, dy, weight = arrays(X, Y, WEIGHT)
+    chosen = dX[:, 0] > 10
+    some = dX[chosen], dy[chosen], weight[chosen]
+    kept = X[:, 0] > 10
+    model = DaskBackpropRegressor(**QUICK).fit(*some, X_val=dX[chosen], y_val=dy[chosen])
+    local = X[kept], Y[kept], WEIGHT[kept]
+    cuts = [np.count_nonzero(kept[:100])]
+    assert_equal(model, fit_in(cuts, *local, local[:2], cuts, **QUICK))
+    assert_allclose(model.score(*some), model.score(*local), rtol=1e-9)
+    assert_array_equal(model.predict(some[0]).compute(), model.predict(local[0]))
+    with pytest.raises(ValueError, match=r"Partition \d: .*inconsistent numbers"):
+        model.fit(some[0], dy)
+
+
+def test_a_client_that_can_not_be_asked_is_refused():
+    model = DaskBackpropRegressor(**QUICK)
+    with pytest.raises(TypeError, match=r"client must be a distributed.Client, got str"):
+        model.set_params(client="tcp://127.0.0.1:8786").fit(*arrays(X, Y))
+    for status, is_asynchronous, message in (
+        ("closed", False, "The client is closed"), ("running", True, "is asynchronous"),
+    ):  # fmt: skip
+
+        class Client(distributed.Client):
+            def __init__(self):
+                pass
+
+            def __del__(self):
+                pass
+
+        Client.status, Client.asynchronous = status, is_asynchronous
+        with pytest.raises(ValueError, match=message):
+            fastbp.dask.client_of(DaskBackpropRegressor(client=Client()))
+
+
+def test_ctrl_c_leaves_the_model_as_it_was_and_nothing_on_the_workers(client, monkeypatch):
+    class Presses:
+        def __init__(self, planned):
+            pass
+
+        def epoch_ends(self, history, theta):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fastbp.dask, "Lines", Presses)
+    model = DaskBackpropRegressor(**QUICK, verbose=True)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*arrays(X, Y))
+    assert not hasattr(model, "coefs_")
+    model.set_params(verbose=False).fit(*arrays(X, Y))
+    gc.collect()
+    assert not client.futures
 
 
 def test_without_a_client_or_dask_it_says_what_to_do(monkeypatch):
