@@ -8,6 +8,7 @@ import gc
 import os
 import pickle
 import signal
+import sys
 from importlib import import_module
 
 import joblib
@@ -294,12 +295,43 @@ def test_the_example_of_the_readme_runs(client, tmp_path, monkeypatch):
 @pytest.mark.parametrize("backend", ["threading", "loky", "dask"])
 def test_many_fits_run_on_each_of_joblibs_backends(backend, client):
     assert f'"{backend}"' in SECOND
+    search_on(backend)
+
+
+def search_on(backend):
+    """The example of the README, on another of joblib's backends."""
     program = SECOND.replace('backend="threading"', f'backend="{backend}"')
     names = {"X": X, "y": Y, "BackpropRegressor": BackpropRegressor}
     exec(program, names)
     assert joblib.parallel.DEFAULT_BACKEND == "loky"  # as before
     scores = names["search"].cv_results_["mean_test_score"]
     assert np.isfinite(scores).all() and scores[0] != scores[1]
+
+
+@pytest.mark.filterwarnings("ignore")  # they have much to say
+@pytest.mark.parametrize("backend", ["ray", "spark"])
+def test_many_fits_run_on_ray_and_on_spark(backend, request, monkeypatch):
+    if not request.config.getoption("--campaigns"):
+        pytest.skip("takes a minute: --campaigns")
+    assert f"register_{backend}()" in section("Many rows, many machines")
+    if backend == "ray":
+        register = pytest.importorskip("ray.util.joblib").register_ray
+        ray = pytest.importorskip("ray")
+        monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        stop = ray.shutdown
+    else:
+        register = pytest.importorskip("joblibspark").register_spark
+        monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
+        builder = pytest.importorskip("pyspark.sql").SparkSession.builder.master("local[2]")
+        for key, value in {"ui.enabled": "false", "driver.host": "127.0.0.1"}.items():
+            builder = builder.config(f"spark.{key}", value)
+        stop = builder.getOrCreate().stop
+    try:
+        register()
+        search_on(backend)
+    finally:
+        stop()
 
 
 def test_the_example_of_the_docstring_runs(client, request):
