@@ -46,7 +46,9 @@ class DaskBackpropRegressor(BackpropRegressor):
       `rounds.LEAST_ROUNDS` at least. Fewer steps are made one after the other than on one machine:
       where partitions are small, the fit is worse at equal epochs (`bench/dask_rounds.py` measures
       it). So a `batch_size` and, of "adam", a `learning_rate_init` that are "auto" go by the number
-      of partitions, too (`begun.LEAST_BATCH`, `begun.MOST_TIMES`).
+      of partitions, too (`begun.LEAST_BATCH`, `begun.MOST_TIMES`). A partition whose working copy
+      would be larger than `survey.WHOLE_BYTES` is not copied, but trained on in windows, as a table
+      in one place.
 
     The result depends on the partitioning, not on workers (if their processors are alike), of which
     some may join or be lost. A table in one partition that is looked at as a whole (below) has that
@@ -114,7 +116,8 @@ class DaskBackpropRegressor(BackpropRegressor):
         X : dask array or dataframe of shape (n_samples, n_features)
         y : dask array, series or dataframe of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : dask array or series of shape (n_samples,), default=None
-            All in equal partitions; arrays of known chunks are partitioned as X is.
+            All in equal partitions, which may be of unknown numbers of rows; arrays of known chunks
+            are partitioned as X is.
         X_val, y_val, sample_weight_val : as X, y, sample_weight, default=None
             Held-out samples, as `BackpropRegressor.fit` has them.
 
