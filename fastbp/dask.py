@@ -5,6 +5,7 @@ Whatever is computed is a pure task of Dask's, where the data lie: `fitting/part
 """
 
 import inspect
+import weakref
 from copy import copy, deepcopy
 from importlib import import_module
 from typing import ClassVar
@@ -147,11 +148,11 @@ class DaskBackpropRegressor(BackpropRegressor):
             held_out = blocks_of(X_val, y_val, sample_weight_val, "_val")
             if held_out[1] != blocks[1]:
                 raise ValueError(f"y_val has {held_out[1]} outputs, y has {blocks[1]}.")
-        places = Cluster(client_of(self))
-        tables = places.tables(columns, blocks)
-        if held_out is not None:
-            held_out = places.tables(columns, held_out)
-        return self._train_in(places, columns, tables, held_out, go_on=go_on)
+        with Cluster(client_of(self)) as places:
+            tables = places.tables(columns, blocks)
+            if held_out is not None:
+                held_out = places.tables(columns, held_out)
+            return self._train_in(places, columns, tables, held_out, go_on=go_on)
 
     def _train_in(self, places, columns, tables, held_out, *, go_on=False):
         """Train on handles of tables: see `rounds.train`."""
@@ -210,12 +211,13 @@ class DaskBackpropRegressor(BackpropRegressor):
                 "The score of several quantiles goes by quantiles of all y: to_local().score "
                 "takes them in one place."
             )
-        places, columns = Cluster(client_of(self)), columns_of(self, X, reset=False)
-        tables = places.tables(columns, blocks_of(X, y, sample_weight))
-        facts, tables = known(places, tables)
-        model = places.submit(as_is, self._for_tasks())
-        handles = [places.submit(errors_in, table, model) for table in tables]
-        seen = reduced(places, scaling.Seen.merged, handles)
+        columns = columns_of(self, X, reset=False)
+        blocks = blocks_of(X, y, sample_weight)
+        with Cluster(client_of(self)) as places:
+            facts, tables = known(places, places.tables(columns, blocks))
+            model = places.submit(as_is, self._for_tasks())
+            handles = [places.submit(errors_in, table, model) for table in tables]
+            seen = reduced(places, scaling.Seen.merged, handles)
         unexplained = seen.X_mean**2 + seen.X_deviation**2
         spread = np.where(facts.y_least < facts.y_greatest, seen.y_deviation**2, 0.0)
         of_constant = np.where(unexplained > 0, 0.0, 1.0)
@@ -379,13 +381,30 @@ def blocks_of(X, y, sample_weight, suffix=""):
 
 
 class Cluster:
-    """The workers of a client, as `parts` has it: handles are futures."""
+    """The workers of a client, as `parts` has it: handles are futures.
+
+    After an error all are released. The client keeps a failed one's exception, whose traceback has
+    our frames, and these have all others: what lies behind them would stay on the workers.
+    """
 
     def __init__(self, client):
-        self.client = client
+        self.client, self.futures = client, []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        for future in list(self.futures) if kind is not None else ():
+            if (future := future()) is not None:
+                future.release()
 
     def submit(self, function, *arguments):
-        return self.client.submit(function, *arguments, pure=False)
+        return self.noted(self.client.submit(function, *arguments, pure=False))
+
+    def noted(self, future):
+        """The same, of which we know as long as somebody else does."""
+        self.futures.append(weakref.ref(future, self.futures.remove))
+        return future
 
     def result(self, future):
         return future.result()
@@ -394,6 +413,9 @@ class Cluster:
         """Handles of Table, validated where the blocks lie, and kept there."""
         (Xs, ys, weights), n_outputs = blocks
         futures, n = self.client.compute([*Xs, *ys, *weights]), len(Xs)
+        for future in futures:
+            if future is not None:
+                self.noted(future)
         parts = zip(futures[:n], futures[n : 2 * n], futures[2 * n :], strict=True)
         return tables_in(self, columns, parts, n_outputs)
 

@@ -9,6 +9,7 @@ import os
 import pickle
 import signal
 import sys
+import time
 from importlib import import_module
 
 import joblib
@@ -258,13 +259,31 @@ def test_ctrl_c_leaves_the_model_as_it_was_and_nothing_on_the_workers(client, mo
             raise KeyboardInterrupt
 
     monkeypatch.setattr(fastbp.dask, "Lines", Presses)
-    model = DaskBackpropRegressor(**QUICK, verbose=True)
+    model, before = DaskBackpropRegressor(**QUICK, verbose=True), set(client.futures)
     with pytest.raises(KeyboardInterrupt):
         model.fit(*arrays(X, Y))
     assert not hasattr(model, "coefs_")
+    assert_nothing_is_left(client, before)
     model.set_params(verbose=False).fit(*arrays(X, Y))
+    assert_nothing_is_left(client, before)
+
+
+def test_a_fit_that_fails_leaves_nothing_on_the_workers(client):
+    dX, dy = arrays(X, Y)
+    before = set(client.futures)
+    with pytest.raises(ValueError, match="NaN"):
+        DaskBackpropRegressor(**QUICK).fit(da.where(dX > 15, np.nan, dX), dy)
+    assert_nothing_is_left(client, before)
+
+
+def assert_nothing_is_left(client, before):
+    """Nobody holds futures but those who did before."""
     gc.collect()
-    assert not client.futures
+    for _ in range(50):  # they are released in another thread
+        if not (left := set(client.futures) - before):
+            return
+        time.sleep(0.02)
+    raise AssertionError(left)
 
 
 def test_without_a_client_or_dask_it_says_what_to_do(monkeypatch):
