@@ -42,7 +42,7 @@ NAMES = ["a", "b", "c"]
 @pytest.fixture(scope="module")
 def client():
     """Of two workers, processes of one thread each."""
-    cluster = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    cluster = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with distributed.LocalCluster(**cluster) as workers, distributed.Client(workers) as client:
         yield client
 
@@ -423,7 +423,7 @@ def test_a_worker_that_joins_is_used(request, monkeypatch):
         pytest.skip("takes a minute: --campaigns")
     many = np.random.default_rng(0).normal(size=(200_000, 3))
     y, params = np.sin(many[:, 0]), QUICK | {"hidden_layer_sizes": (128, 128), "max_iter": 4}
-    cluster = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    cluster = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": ":0"}
     with distributed.LocalCluster(**cluster) as workers, distributed.Client(workers) as client:
 
         class Joiner:
