@@ -60,30 +60,30 @@ def accuracy(options):
 
 
 def seconds(options):
+    for n_workers in (1, *options.workers):
+        epoch, fit = seconds_of(options.seconds, n_workers, options.params)
+        print(f"{n_workers} workers: {epoch:.2f} s an epoch, {fit:.2f} s a fit of one", flush=True)
+    print(description())
+
+
+def seconds_of(n, n_workers, params):
+    """Of an epoch, and of a fit of one, on n rows in so many workers, each of one thread."""
     import dask.array as da
     from distributed import Client, LocalCluster
 
-    n, rounds = options.seconds, {}
-    for n_workers in (1, *options.workers):
-        cluster = {"n_workers": n_workers, "threads_per_worker": 1, "dashboard_address": ":0"}
-        with LocalCluster(**cluster) as workers, Client(workers) as client:
-            X = (
-                da.random.default_rng(0)
-                .normal(size=(n, 8), chunks=(n // (4 * n_workers), 8))
-                .astype("f4")
-            )
-            X = client.persist(X)
-            y = client.persist(da.sin(X[:, 0]) + X[:, 1] * X[:, 2])
-            params = {"early_stopping": False, "max_iter": 1, "random_state": 0, **options.params}
-            DaskBackpropRegressor(**params).fit(X, y)  # loads kernels
-            for epochs in (1, 3):
-                start = time.perf_counter()
-                DaskBackpropRegressor(**params | {"max_iter": epochs}).fit(X, y)
-                rounds[n_workers, epochs] = time.perf_counter() - start
-            epoch = (rounds[n_workers, 3] - rounds[n_workers, 1]) / 2
-            print(f"{n_workers} workers: {epoch:.2f} s an epoch, {rounds[n_workers, 1]:.2f} s a fit"
-                  " of one", flush=True)  # fmt: skip
-    print(description())
+    cluster = {"n_workers": n_workers, "threads_per_worker": 1, "dashboard_address": ":0"}
+    with LocalCluster(**cluster) as workers, Client(workers) as client:
+        random, chunks = da.random.default_rng(0), (n // (4 * n_workers), 8)
+        X = client.persist(random.normal(size=(n, 8), chunks=chunks).astype("f4"))
+        y = client.persist(da.sin(X[:, 0]) + X[:, 1] * X[:, 2])
+        params = {"early_stopping": False, "max_iter": 1, "random_state": 0, **params}
+        DaskBackpropRegressor(**params).fit(X, y)  # loads kernels
+        times = {}
+        for epochs in (1, 3):
+            start = time.perf_counter()
+            DaskBackpropRegressor(**params | {"max_iter": epochs}).fit(X, y)
+            times[epochs] = time.perf_counter() - start
+    return (times[3] - times[1]) / 2, times[1]
 
 
 def main():

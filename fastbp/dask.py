@@ -5,6 +5,7 @@ Whatever is computed is a pure task of Dask's, where the data lie: `fitting/part
 """
 
 import inspect
+import weakref
 from copy import copy, deepcopy
 from importlib import import_module
 from typing import ClassVar
@@ -46,7 +47,9 @@ class DaskBackpropRegressor(BackpropRegressor):
       `rounds.LEAST_ROUNDS` at least. Fewer steps are made one after the other than on one machine:
       where partitions are small, the fit is worse at equal epochs (`bench/dask_rounds.py` measures
       it). So a `batch_size` and, of "adam", a `learning_rate_init` that are "auto" go by the number
-      of partitions, too (`begun.LEAST_BATCH`, `begun.MOST_TIMES`).
+      of partitions, too (`begun.LEAST_BATCH`, `begun.MOST_TIMES`). A partition whose working copy
+      would be larger than `survey.WHOLE_BYTES` is not copied, but trained on in windows, as a table
+      in one place.
 
     The result depends on the partitioning, not on workers (if their processors are alike), of which
     some may join or be lost. A table in one partition that is looked at as a whole (below) has that
@@ -114,7 +117,8 @@ class DaskBackpropRegressor(BackpropRegressor):
         X : dask array or dataframe of shape (n_samples, n_features)
         y : dask array, series or dataframe of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : dask array or series of shape (n_samples,), default=None
-            All in equal partitions; arrays of known chunks are partitioned as X is.
+            All in equal partitions, which may be of unknown numbers of rows; arrays of known chunks
+            are partitioned as X is.
         X_val, y_val, sample_weight_val : as X, y, sample_weight, default=None
             Held-out samples, as `BackpropRegressor.fit` has them.
 
@@ -141,12 +145,14 @@ class DaskBackpropRegressor(BackpropRegressor):
         blocks, held_out = blocks_of(X, y, sample_weight), None
         if X_val is not None:
             columns_of(columns, X_val, reset=False)
-            held_out = blocks_of(X_val, y_val, sample_weight_val)
-        places = Cluster(client_of(self))
-        tables = places.tables(columns, blocks)
-        if held_out is not None:
-            held_out = places.tables(columns, held_out)
-        return self._train_in(places, columns, tables, held_out, go_on=go_on)
+            held_out = blocks_of(X_val, y_val, sample_weight_val, "_val")
+            if held_out[1] != blocks[1]:
+                raise ValueError(f"y_val has {held_out[1]} outputs, y has {blocks[1]}.")
+        with Cluster(client_of(self)) as places:
+            tables = places.tables(columns, blocks)
+            if held_out is not None:
+                held_out = places.tables(columns, held_out)
+            return self._train_in(places, columns, tables, held_out, go_on=go_on)
 
     def _train_in(self, places, columns, tables, held_out, *, go_on=False):
         """Train on handles of tables: see `rounds.train`."""
@@ -205,12 +211,13 @@ class DaskBackpropRegressor(BackpropRegressor):
                 "The score of several quantiles goes by quantiles of all y: to_local().score "
                 "takes them in one place."
             )
-        places, columns = Cluster(client_of(self)), columns_of(self, X, reset=False)
-        tables = places.tables(columns, blocks_of(X, y, sample_weight))
-        facts, tables = known(places, tables)
-        model = places.submit(as_is, self._for_tasks())
-        handles = [places.submit(errors_in, table, model) for table in tables]
-        seen = reduced(places, scaling.Seen.merged, handles)
+        columns = columns_of(self, X, reset=False)
+        blocks = blocks_of(X, y, sample_weight)
+        with Cluster(client_of(self)) as places:
+            facts, tables = known(places, places.tables(columns, blocks))
+            model = places.submit(as_is, self._for_tasks())
+            handles = [places.submit(errors_in, table, model) for table in tables]
+            seen = reduced(places, scaling.Seen.merged, handles)
         unexplained = seen.X_mean**2 + seen.X_deviation**2
         spread = np.where(facts.y_least < facts.y_greatest, seen.y_deviation**2, 0.0)
         of_constant = np.where(unexplained > 0, 0.0, 1.0)
@@ -263,24 +270,59 @@ def is_collection(A):
     return hasattr(A, "__dask_graph__")
 
 
+def is_table(A):
+    """Whether it is an array, a dataframe or a series. (What is delayed has every attribute.)"""
+    return is_collection(A) and hasattr(type(A), "shape")
+
+
+def n_rows(A):
+    """How many there are, or None: nobody knows before it is computed."""
+    n = A.shape[0] if hasattr(A, "rechunk") else np.nan
+    return None if np.isnan(n) else n
+
+
+def is_text(dtype):
+    """Whether a column of pandas' holds text, or levels that are: as far as is known."""
+    levels = getattr(dtype, "categories", None)
+    if levels is None:
+        return str(dtype) in ("string", "str")
+    is_known = "__UNKNOWN_CATEGORIES__" not in levels
+    return is_known and (levels.dtype == object or is_text(levels.dtype))
+
+
+def dtypes_of(frame):
+    """Of the columns of a dataframe, by name; of an array none."""
+    return frame.dtypes.items() if hasattr(frame, "columns") else ()
+
+
 def client_of(model):
-    if model.client is not None:
-        return model.client
-    try:
-        return imported("distributed").default_client()
-    except ValueError as error:
-        raise ValueError(
-            "There is no Dask client. Two workers on this machine are one line: "
-            "client = distributed.Client(distributed.LocalCluster(n_workers=2))"
-        ) from error
+    """The client that computes, or an error that says how to come by one."""
+    distributed, client = imported("distributed"), model.client
+    if client is None:
+        try:
+            client = distributed.default_client()
+        except ValueError as error:
+            raise ValueError(
+                "There is no Dask client. Two workers on this machine are one line: "
+                "client = distributed.Client(distributed.LocalCluster(n_workers=2))"
+            ) from error
+    if not isinstance(client, distributed.Client):
+        raise TypeError(f"client must be a distributed.Client, got {type(client).__name__}.")
+    if client.asynchronous:
+        raise ValueError("The client is asynchronous: a fit waits for what it asks.")
+    if client.status != "running":
+        raise ValueError(f"The client is {client.status}: make a new one.")
+    return client
 
 
 def columns_of(model, X, reset):
     """A copy of the model that knows the columns of X; an error, if they aren't those it knows."""
-    if not is_collection(X):
+    if not is_table(X):
+        what = "BackpropRegressor is for what is in memory"
+        what = "make one of it" if is_collection(X) else what
         raise TypeError(
             f"DaskBackpropRegressor trains on dask arrays and dataframes, got {type(X).__name__}: "
-            "BackpropRegressor is for what is in memory."
+            f"{what}."
         )
     if len(X.shape) != 2:
         raise ValueError(f"Expected 2D array, got {len(X.shape)}D instead: X.reshape(-1, 1)?")
@@ -288,9 +330,15 @@ def columns_of(model, X, reset):
         raise ValueError("X has columns of unknown number: X.compute_chunk_sizes() counts them.")
     columns, like = copy(model), X._meta
     if not hasattr(like, "columns"):
-        like = np.empty((0, X.shape[1]))
+        like = np.empty((0, X.shape[1]), X.dtype)
+    inputs.check_values(like, "X")
     _check_feature_names(columns, like, reset=reset)
     _check_n_features(columns, like, reset=reset)
+    if text := [name for name, dtype in dtypes_of(like) if is_text(dtype)]:
+        raise ValueError(
+            f"X has columns of text or categories: {', '.join(map(repr, text))}. Make numbers of "
+            "them, a column for each level, say (dask.dataframe.get_dummies), or leave them out."
+        )
     return columns
 
 
@@ -299,37 +347,64 @@ def in_rows(A):
     return A.rechunk({1: -1}) if A.ndim == 2 and A.numblocks[1] > 1 else A
 
 
-def blocks_of(X, y, sample_weight):
-    """The partitions of each, as delayed objects or None: lists of equal length."""
+def blocks_of(X, y, sample_weight, suffix=""):
+    """The partitions of each, as delayed objects or None: lists of equal length; and how many
+    outputs y has. Of what is known before it is computed, an error says what doesn't go together.
+    """
     blocks = []
     for A, name in ((X, "X"), (y, "y"), (sample_weight, "sample_weight")):
-        if A is None:
+        if A is None and name == "sample_weight":
             blocks.append([None] * len(blocks[0]))
             continue
-        if not is_collection(A):
+        name += suffix
+        if not is_table(A):
             raise TypeError(f"{name} must be a dask collection as X is, got {type(A).__name__}.")
+        if len(A.shape) not in (1, 2):
+            raise ValueError(f"{name} has {len(A.shape)} dimensions, one or two are expected.")
+        if len(A.shape) == 2 and not isinstance(A.shape[1], int):
+            raise ValueError(f"{name} has columns of unknown number.")
+        n, known = n_rows(X), n_rows(A)
+        if None not in (n, known) and n != known:
+            raise ValueError(f"X{suffix} has {n} rows, {name} has {known}.")
         if hasattr(A, "rechunk"):
             A = in_rows(A)
-            if hasattr(X, "rechunk") and len(A) == len(X) and A.chunks[0] != X.chunks[0]:
+            if None not in (n, known) and A.chunks[0] != X.chunks[0]:
                 A = A.rechunk({0: X.chunks[0]})
         blocks.append(np.ravel(A.to_delayed()).tolist())
         if len(blocks[-1]) != len(blocks[0]):
             raise ValueError(
-                f"X has {len(blocks[0])} partitions, {name} has {len(blocks[-1])}: they must have "
-                "the same rows in each. Repartition one of them."
+                f"X{suffix} has {len(blocks[0])} partitions, {name} has {len(blocks[-1])}: they "
+                "must have the same rows in each. Repartition one of them."
             )
     n_outputs = y.shape[1] if len(y.shape) == 2 else 1
     return blocks, n_outputs
 
 
 class Cluster:
-    """The workers of a client, as `parts` has it: handles are futures."""
+    """The workers of a client, as `parts` has it: handles are futures.
+
+    After an error all are released. The client keeps a failed one's exception, whose traceback has
+    our frames, and these have all others: what lies behind them would stay on the workers.
+    """
 
     def __init__(self, client):
-        self.client = client
+        self.client, self.futures = client, []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        for future in list(self.futures) if kind is not None else ():
+            if (future := future()) is not None:
+                future.release()
 
     def submit(self, function, *arguments):
-        return self.client.submit(function, *arguments, pure=False)
+        return self.noted(self.client.submit(function, *arguments, pure=False))
+
+    def noted(self, future):
+        """The same, of which we know as long as somebody else does."""
+        self.futures.append(weakref.ref(future, self.futures.remove))
+        return future
 
     def result(self, future):
         return future.result()
@@ -338,6 +413,9 @@ class Cluster:
         """Handles of Table, validated where the blocks lie, and kept there."""
         (Xs, ys, weights), n_outputs = blocks
         futures, n = self.client.compute([*Xs, *ys, *weights]), len(Xs)
+        for future in futures:
+            if future is not None:
+                self.noted(future)
         parts = zip(futures[:n], futures[n : 2 * n], futures[2 * n :], strict=True)
         return tables_in(self, columns, parts, n_outputs)
 
@@ -358,7 +436,7 @@ def table_of(columns, number, n_outputs, X, y, sample_weight):
     n_outputs = max(n_outputs, np.size(columns.loss_parameter))  # of levels, one for each
     try:
         is_weightless = sample_weight is not None and not np.any(sample_weight)
-        if len(X) == len(y) and (len(X) == 0 or is_weightless):
+        if X.shape[0] == len(y) and (len(y) == 0 or is_weightless):
             weight = None if sample_weight is None else np.empty(0)
             shape = 0, columns.n_features_in_
             return Table(np.empty(shape, np.float32), np.empty((0, n_outputs)), weight)

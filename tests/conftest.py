@@ -26,7 +26,7 @@ from founding import founding  # noqa: E402
 from scipy import sparse  # noqa: E402
 
 from fastbp import entries, inputs  # noqa: E402
-from fastbp.fitting import calling, plan, team  # noqa: E402
+from fastbp.fitting import calling, plan, survey, team, windows  # noqa: E402
 from fastbp.kernels.formulas import losses  # noqa: E402
 from fastbp.kernels.machine.compile import from_python  # noqa: E402
 from fastbp.kernels.machine.vectors import INTERPRETED, LANES  # noqa: E402
@@ -180,6 +180,28 @@ def orders():
         return tuple(shuffled)
 
     return orders
+
+
+def as_cut(rows=28, block=5, columns=3, outputs=1, itemsize=8, source=8, weighs=False):
+    """What makes tables be trained on in windows of so many rows, and blocks of so many, of rows in
+    these many float64 and float32 numbers: names in modules, and their values."""
+    window, block = rows * ((columns + outputs + weighs) * itemsize + 4), block * columns * source
+    return [
+        (survey, "WHOLE_BYTES", 0),
+        *((windows, name, window) for name in ("WINDOW_BYTES", "MAPPED_WINDOW_BYTES")),
+        *((windows, name, block) for name in ("BLOCK_BYTES", "MAPPED_BLOCK_BYTES")),
+    ]
+
+
+@pytest.fixture
+def cut(monkeypatch):
+    """``cut(…)``: every table from here on is trained on in windows, see `as_cut`."""
+
+    def cut(**of):
+        for place in as_cut(**of):
+            monkeypatch.setattr(*place)
+
+    return cut
 
 
 @pytest.fixture

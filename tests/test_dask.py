@@ -4,14 +4,20 @@
 """
 
 import doctest
+import gc
 import os
 import pickle
 import signal
+import sys
+import time
+from importlib import import_module
 
 import joblib
 import numpy as np
 import pytest
+from conftest import as_cut
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn.base import clone
 from test_readme import blocks, section
 from test_rounds import HELD_OUT, QUICK, WEIGHT, X, Y, assert_equal, fit_in
@@ -19,9 +25,11 @@ from test_rounds import HELD_OUT, QUICK, WEIGHT, X, Y, assert_equal, fit_in
 import fastbp.dask
 from fastbp import BackpropRegressor
 from fastbp.dask import DaskBackpropRegressor
+from fastbp.fitting import rounds
 
 distributed = pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
+delayed = pytest.importorskip("dask").delayed
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::DeprecationWarning",
@@ -34,7 +42,7 @@ NAMES = ["a", "b", "c"]
 @pytest.fixture(scope="module")
 def client():
     """Of two workers, processes of one thread each."""
-    cluster = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    cluster = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with distributed.LocalCluster(**cluster) as workers, distributed.Client(workers) as client:
         yield client
 
@@ -148,7 +156,7 @@ def test_what_is_wrong_is_said_before_any_work(client):
     with pytest.raises(TypeError, match="y must be a dask collection"):
         model.fit(dX, Y)
     with pytest.raises(ValueError, match="X has 2 partitions, y has 3"):
-        model.fit(dX, da.from_array(np.arange(9.0), chunks=3))
+        model.fit(dX, da.from_array(np.arange(9.0), chunks=3)[dX[:9, 0] > 0])
     with pytest.raises(ValueError, match="Expected 2D array"):
         model.fit(dy, dy)
     with pytest.raises(ValueError, match="X_val and y_val"):
@@ -157,10 +165,125 @@ def test_what_is_wrong_is_said_before_any_work(client):
         model.fit(dX, dy, sample_weight_val=dy)
     with pytest.raises(ValueError, match="X has 2 features, but DaskBackpropRegressor"):
         model.fit(dX, dy, X_val=dX[:, :2], y_val=dy)
-    wrong = da.where(dX > 15, np.nan, dX)
-    with pytest.raises(ValueError, match=r"Partition \d: Input X contains NaN."):
-        model.fit(wrong, dy)
+    for wrong, message in (
+        (da.where(dX > 15, np.nan, dX), "Input X contains NaN."),
+        (dX.map_blocks(sparse.csr_array), "Sparse blocks are not for"),
+        (dX.map_blocks(lambda block: block[1:]), "inconsistent numbers of samples"),
+    ):
+        with pytest.raises(ValueError, match=rf"(Partition \d: )?{message}"):
+            model.fit(wrong, dy)
+    with pytest.raises(ZeroDivisionError):
+        model.fit(dX.map_blocks(lambda block: 1 // 0, meta=np.empty((0, 0))), dy)
     assert not hasattr(model, "n_features_in_")
+
+
+def test_what_is_known_not_to_go_together_is_said_by_its_name(client):
+    dX, dy, weight = arrays(X, Y, WEIGHT)
+    model, two = DaskBackpropRegressor(**QUICK), arrays(np.c_[Y, Y])[0]
+    unknown = two[:, da.from_array(np.array([True, False]))]
+    for given, message in (
+        ((dX, dy[:200]), "X has 230 rows, y has 200"),
+        ((dX, dy, weight[:200]), "X has 230 rows, sample_weight has 200"),
+        ((dX, dy.sum()), "y has 0 dimensions"),
+        ((dX, two[:, :, None]), "y has 3 dimensions"),
+        ((dX, unknown), "y has columns of unknown number"),
+        ((dX, dy, None, dX, dy[:9]), "X_val has 230 rows, y_val has 9"),
+        ((dX, dy, None, dX, two), "y_val has 2 outputs, y has 1"),
+        ((dX.astype("M8[s]"), dy), "X holds dates"),
+    ):
+        X_val, y_val = given[3:] or (None, None)
+        with pytest.raises(ValueError, match=message):
+            model.fit(*given[:3], X_val=X_val, y_val=y_val)
+    for given, message in (
+        ((dX, None), "y must be a dask collection"),
+        ((delayed(X), dy), "got Delayed.*: make one of it"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            model.fit(*given)
+
+
+def test_columns_of_text_are_named_before_any_work(client):
+    pd, dd = pytest.importorskip("pandas"), pytest.importorskip("dask.dataframe")
+    text = np.where(X[:, 0] > 10, "u", "v")
+    frame = pd.DataFrame({"a": X[:, 0], "k": text, "l": pd.Categorical(text)})
+    frame["levels"] = pd.Categorical(np.where(X[:, 0] > 10, 1, 2))
+    dX, dy = (dd.from_pandas(A, npartitions=2) for A in (frame, pd.Series(Y)))
+    with pytest.raises(ValueError, match="columns of text or categories: 'k', 'l'"):
+        DaskBackpropRegressor(**QUICK).fit(dX, dy)
+    numbers = dX[["a", "levels"]].assign(levels=dX["levels"].cat.as_unknown())
+    for given in (dX[["a", "levels"]], numbers):
+        assert fastbp.dask.columns_of(DaskBackpropRegressor(), given, True).n_features_in_ == 2
+
+
+def test_rows_of_unknown_number_are_trained_on_and_scored(client):
+    dX, dy, weight = arrays(X, Y, WEIGHT)
+    chosen = dX[:, 0] > 10
+    some = dX[chosen], dy[chosen], weight[chosen]
+    kept = X[:, 0] > 10
+    model = DaskBackpropRegressor(**QUICK).fit(*some, X_val=dX[chosen], y_val=dy[chosen])
+    local = X[kept], Y[kept], WEIGHT[kept]
+    cuts = [np.count_nonzero(kept[:100])]
+    assert_equal(model, fit_in(cuts, *local, local[:2], cuts, **QUICK))
+    assert_allclose(model.score(*some), model.score(*local), rtol=1e-9)
+    assert_array_equal(model.predict(some[0]).compute(), model.predict(local[0]))
+    with pytest.raises(ValueError, match=r"Partition \d: .*inconsistent numbers"):
+        model.fit(some[0], dy)
+
+
+def test_a_client_that_can_not_be_asked_is_refused():
+    model = DaskBackpropRegressor(**QUICK)
+    with pytest.raises(TypeError, match=r"client must be a distributed.Client, got str"):
+        model.set_params(client="tcp://127.0.0.1:8786").fit(*arrays(X, Y))
+    for status, is_asynchronous, message in (
+        ("closed", False, "The client is closed"), ("running", True, "is asynchronous"),
+    ):  # fmt: skip
+
+        class Client(distributed.Client):
+            def __init__(self):
+                pass
+
+            def __del__(self):
+                pass
+
+        Client.status, Client.asynchronous = status, is_asynchronous
+        with pytest.raises(ValueError, match=message):
+            fastbp.dask.client_of(DaskBackpropRegressor(client=Client()))
+
+
+def test_ctrl_c_leaves_the_model_as_it_was_and_nothing_on_the_workers(client, monkeypatch):
+    class Presses:
+        def __init__(self, planned):
+            pass
+
+        def epoch_ends(self, history, theta):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fastbp.dask, "Lines", Presses)
+    model, before = DaskBackpropRegressor(**QUICK, verbose=True), set(client.futures)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*arrays(X, Y))
+    assert not hasattr(model, "coefs_")
+    assert_nothing_is_left(client, before)
+    model.set_params(verbose=False).fit(*arrays(X, Y))
+    assert_nothing_is_left(client, before)
+
+
+def test_a_fit_that_fails_leaves_nothing_on_the_workers(client):
+    dX, dy = arrays(X, Y)
+    before = set(client.futures)
+    with pytest.raises(ValueError, match="NaN"):
+        DaskBackpropRegressor(**QUICK).fit(da.where(dX > 15, np.nan, dX), dy)
+    assert_nothing_is_left(client, before)
+
+
+def assert_nothing_is_left(client, before):
+    """Nobody holds futures but those who did before."""
+    gc.collect()
+    for _ in range(50):  # they are released in another thread
+        if not (left := set(client.futures) - before):
+            return
+        time.sleep(0.02)
+    raise AssertionError(left)
 
 
 def test_without_a_client_or_dask_it_says_what_to_do(monkeypatch):
@@ -191,12 +314,43 @@ def test_the_example_of_the_readme_runs(client, tmp_path, monkeypatch):
 @pytest.mark.parametrize("backend", ["threading", "loky", "dask"])
 def test_many_fits_run_on_each_of_joblibs_backends(backend, client):
     assert f'"{backend}"' in SECOND
+    search_on(backend)
+
+
+def search_on(backend):
+    """The example of the README, on another of joblib's backends."""
     program = SECOND.replace('backend="threading"', f'backend="{backend}"')
     names = {"X": X, "y": Y, "BackpropRegressor": BackpropRegressor}
     exec(program, names)
     assert joblib.parallel.DEFAULT_BACKEND == "loky"  # as before
     scores = names["search"].cv_results_["mean_test_score"]
     assert np.isfinite(scores).all() and scores[0] != scores[1]
+
+
+@pytest.mark.filterwarnings("ignore")  # they have much to say
+@pytest.mark.parametrize("backend", ["ray", "spark"])
+def test_many_fits_run_on_ray_and_on_spark(backend, request, monkeypatch):
+    if not request.config.getoption("--campaigns"):
+        pytest.skip("takes a minute: --campaigns")
+    assert f"register_{backend}()" in section("Many rows, many machines")
+    if backend == "ray":
+        register = pytest.importorskip("ray.util.joblib").register_ray
+        ray = pytest.importorskip("ray")
+        monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        stop = ray.shutdown
+    else:
+        register = pytest.importorskip("joblibspark").register_spark
+        monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
+        builder = pytest.importorskip("pyspark.sql").SparkSession.builder.master("local[2]")
+        for key, value in {"ui.enabled": "false", "driver.host": "127.0.0.1"}.items():
+            builder = builder.config(f"spark.{key}", value)
+        stop = builder.getOrCreate().stop
+    try:
+        register()
+        search_on(backend)
+    finally:
+        stop()
 
 
 def test_the_example_of_the_docstring_runs(client, request):
@@ -211,8 +365,40 @@ def test_the_example_of_the_docstring_runs(client, request):
     assert results.failed == 0 and results.attempted > 8
 
 
-def test_a_worker_that_is_killed_in_a_fit_changes_no_bit(client, monkeypatch):
-    params, killed = QUICK | {"max_iter": 4, "verbose": True}, []
+@pytest.fixture
+def cut_everywhere(client, cut):
+    """Tables are trained on in windows here and on all workers, those to come included."""
+    names = [(module.__name__, name, value) for module, name, value in as_cut(itemsize=4)]
+
+    class Cut(distributed.WorkerPlugin):
+        def __init__(self, names):
+            self.names, self.before = names, []
+
+        def setup(self, worker):
+            for module, name, value in self.names:
+                module = import_module(module)
+                self.before.append((module, name, getattr(module, name)))
+                setattr(module, name, value)
+
+        def teardown(self, worker):
+            for place in self.before:
+                setattr(*place)
+
+    cut(itemsize=4)
+    client.register_plugin(Cut(names), name="cut")
+    yield
+    client.unregister_worker_plugin("cut")
+
+
+@pytest.mark.parametrize("in_windows", [True, False], ids=["windows", "whole"])
+def test_a_worker_that_is_killed_in_a_fit_changes_no_bit(in_windows, client, monkeypatch, request):
+    if not (in_windows or request.config.getoption("--campaigns")):
+        pytest.skip("waits for a new worker: --campaigns")
+    params, killed = QUICK | {"max_iter": 4, "batch_size": 7}, []
+    whole = fit_in([100], **params)
+    if in_windows:
+        request.getfixturevalue("cut_everywhere")
+        monkeypatch.setattr(rounds, "ROUND_FLOPS", 6 * 21 * 130 / 3)  # parts of epochs
 
     class Killer:
         def __init__(self, planned):
@@ -226,9 +412,10 @@ def test_a_worker_that_is_killed_in_a_fit_changes_no_bit(client, monkeypatch):
             return False
 
     monkeypatch.setattr(fastbp.dask, "Lines", Killer)
-    model = DaskBackpropRegressor(**params).fit(*arrays(X, Y))
+    model = DaskBackpropRegressor(**params, verbose=True).fit(*arrays(X, Y))
     assert len(killed) == 1
     assert_equal(model, fit_in([100], **params))
+    assert np.array_equal(model.coefs_[0], whole.coefs_[0]) != in_windows
 
 
 def test_a_worker_that_joins_is_used(request, monkeypatch):
@@ -236,7 +423,7 @@ def test_a_worker_that_joins_is_used(request, monkeypatch):
         pytest.skip("takes a minute: --campaigns")
     many = np.random.default_rng(0).normal(size=(200_000, 3))
     y, params = np.sin(many[:, 0]), QUICK | {"hidden_layer_sizes": (128, 128), "max_iter": 4}
-    cluster = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    cluster = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": ":0"}
     with distributed.LocalCluster(**cluster) as workers, distributed.Client(workers) as client:
 
         class Joiner:

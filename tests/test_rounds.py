@@ -14,17 +14,19 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fastbp import BackpropRegressor, scaling
 from fastbp.dask import DaskBackpropRegressor, table_of, tables_in
-from fastbp.fitting import begun, rounds
+from fastbp.fitting import begun, rounds, survey, windows
 from fastbp.fitting.history import History
 from fastbp.fitting.parts import (
     Here,
     all_merged,
     every,
+    extremes,
     facts_of,
     joined,
     known,
     measured,
     merged_facts,
+    seen_of,
     split,
 )
 from fastbp.fitting.settings import settings_of
@@ -61,13 +63,18 @@ def fit_in(cuts, X=X, y=Y, weight=None, held_out=None, cuts_of_held_out=(), **pa
 
 
 def assert_equal(model, other):
+    """To the bit, and the course of training."""
+    assert_same_weights(model, other)
+    assert model.loss_curve_ == other.loss_curve_
+    assert model.validation_scores_ == other.validation_scores_
+
+
+def assert_same_weights(model, other):
     """To the bit."""
     for a, b in zip(
         model.coefs_ + model.intercepts_, other.coefs_ + other.intercepts_, strict=True
     ):
         assert_array_equal(a, b)
-    assert model.loss_curve_ == other.loss_curve_
-    assert model.validation_scores_ == other.validation_scores_
 
 
 def assert_near(model, other, rtol=1e-6):
@@ -213,6 +220,90 @@ def test_parts_of_an_epoch_and_several_epochs_make_rounds(cuts, monkeypatch):
         assert_array_equal(of_two.loss_curve_, model.loss_curve_)
     assert_allclose(in_parts.loss_curve_, model.loss_curve_, rtol=1e-9 if not cuts else 0.3)
     assert len(of_two.loss_curve_) == len(in_parts.loss_curve_) == 5
+
+
+IN_WINDOWS = {
+    "adam": {},
+    "in the order of the table": {"solver": "sgd", "shuffle": False},
+    "weights": {"weight": WEIGHT, "alpha": 1.0},
+    "begun again": {"solver": "sgd", "learning_rate_init": 30.0},
+}
+
+
+@pytest.mark.parametrize("flops", [1e18, 6 * 21 * 230 / 5])
+@pytest.mark.parametrize("case", IN_WINDOWS)
+def test_one_part_in_windows_is_the_fit_in_one_place_at_any_length_of_a_round(
+    case, flops, cut, monkeypatch
+):
+    params = QUICK | {"init": "glorot", "batch_size": 7, "max_iter": 5} | IN_WINDOWS[case]
+    weight = params.pop("weight", None)
+    cut(itemsize=4, weighs=weight is not None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        local = BackpropRegressor(**params).fit(X, Y, weight)
+    monkeypatch.setattr(rounds, "ROUND_FLOPS", flops)
+    monkeypatch.setattr(rounds, "LEAST_ROUNDS", 2)
+    positions, begun_at = [], windows.Windows.samples_at
+
+    def samples_at(self, position, state, team):
+        positions.append(position % self.rows)
+        return begun_at(self, position, state, team)
+
+    monkeypatch.setattr(windows.Windows, "samples_at", samples_at)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a training that began again
+        model = fit_in([], weight=weight, **params)
+    assert any(positions) == (flops < 1e18)  # rounds of a part of an epoch end within windows
+    assert_same_weights(model, local)
+    assert_allclose(model.loss_curve_, local.loss_curve_, rtol=0 if flops == 1e18 else 1e-9)
+    assert len(model.loss_curve_) == 5
+
+
+@pytest.mark.parametrize("kind", ["f4", "i8", "Fortran", "mapped", "backwards"])
+def test_parts_in_windows_train_alike_however_their_numbers_lie(kind, cut, monkeypatch, tmp_path):
+    A, y = np.floor(9 * X).astype("f4"), np.floor(Y).astype("f4")
+    cut(itemsize=4, source=4)
+    params = QUICK | {"batch_size": 7, "n_threads": 2}
+    model = fit_in([100], A, y, **QUICK | {"batch_size": 7})
+    if kind == "i8":  # X is converted to float64, of which blocks have half as many rows
+        cut(itemsize=4, source=8)
+        A, y = A.astype("i8"), y.astype("i8")
+    elif kind == "Fortran":
+        A = np.asfortranarray(A)
+    elif kind == "mapped":
+        np.save(tmp_path / "X.npy", A)
+        A = np.load(tmp_path / "X.npy", mmap_mode="r")
+        for name in ("MAPPED_WINDOW_BYTES", "MAPPED_BLOCK_BYTES"):
+            monkeypatch.setattr(windows, name, 99)  # it may be in memory on another worker
+    elif kind == "backwards":
+        A = np.ascontiguousarray(A[::-1])[::-1]
+    other = fit_in([100], A, y, **params)
+    if kind in ("i8", "Fortran"):  # whose units are rounded otherwise
+        return assert_near(other, model, 1e-5)
+    assert_same_weights(other, model)
+
+
+@pytest.mark.parametrize("n_threads", [2, 17])
+def test_any_number_of_threads_trains_a_part_in_windows_alike(n_threads, cut):
+    A = np.random.default_rng(0).normal(size=(3000, 3)).astype("f4")
+    cut(rows=1200, block=40, itemsize=4, source=4)
+    params = QUICK | {"batch_size": 1200, "hidden_layer_sizes": (32,)}
+    one, other = (fit_in([1700], A, np.sin(A[:, 0]), **params, n_threads=n) for n in (1, n_threads))
+    assert_equal(other, one)
+
+
+def test_a_large_part_is_measured_as_a_small_one(monkeypatch):
+    found = []
+    for whole in (np.inf, 0):
+        monkeypatch.setattr(survey, "WHOLE_BYTES", whole)
+        for columns in (X, np.asfortranarray(X), X[:9], np.tile(X, 100)):
+            table = Table(columns, Y[: len(columns), None], WEIGHT[: len(columns)])
+            bounds = scaling.Bounds(columns.min(axis=0) + 1, columns.max(axis=0))
+            found.append([*seen_of(table, bounds)[:-1], *extremes(columns)])
+            assert_array_equal(extremes(columns), [columns.min(axis=0), columns.max(axis=0)])
+    for one, other in zip(found[:4], found[4:], strict=True):
+        for a, b in zip(one, other, strict=True):
+            assert_allclose(a, b, rtol=1e-12)
 
 
 def test_each_part_has_orders_of_its_own_and_new_ones_in_each_round(monkeypatch):

@@ -20,27 +20,12 @@ from fastbp.fitting.settings import settings_of
 from fastbp.fitting.table import Table
 from fastbp.fitting.team import Team
 from fastbp.kernels.training.records import STATE
-from fastbp.kernels.training.windows import PIECE
+from fastbp.kernels.training.windows import PIECE, shuffle_stretches
 from fastbp.scaling import Bounds
 
+#: Rows of tables, batches, windows and blocks: see `conftest.as_cut`.
 N, BATCH, ROWS, BLOCK = 103, 7, 28, 5
 QUICK = {"batch_size": BATCH, "max_iter": 3, "random_state": 0, "n_iter_no_change": np.inf}
-
-
-@pytest.fixture
-def cut(monkeypatch):
-    """``cut(rows, block, of)``: every table from here on is trained on in windows of so many rows,
-    and blocks of so many, of rows in these many float64 and float32 numbers."""
-
-    def cut(rows=ROWS, block=BLOCK, columns=3, outputs=1, itemsize=8, source=8, weighs=False):
-        monkeypatch.setattr(survey, "WHOLE_BYTES", 0)
-        row_bytes = (columns + outputs + weighs) * itemsize + 4
-        for name in ("WINDOW_BYTES", "MAPPED_WINDOW_BYTES"):
-            monkeypatch.setattr(windows, name, rows * row_bytes)
-        for name in ("BLOCK_BYTES", "MAPPED_BLOCK_BYTES"):
-            monkeypatch.setattr(windows, name, block * columns * source)
-
-    return cut
 
 
 def samples(n=N, outputs=1):
@@ -97,6 +82,31 @@ def test_an_epoch_takes_every_row_once_and_none_that_is_set_apart(n, every, cut)
             found, position = [*found, *rows], position + len(rows)
             assert len(rows) % BATCH == 0 or position == of.n_samples
         assert_array_equal(np.sort(found), there)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("position", [1, 7, 27, 28, 55, 84, 90])
+def test_who_skips_to_a_position_goes_on_as_who_has_been_there(position, shuffle, cut):
+    cut()
+    X, y = np.random.default_rng(0).normal(size=(N, 3)), np.arange(float(N))[:, None]
+    settings, found = settings_of(founding(batch_size=BATCH, shuffle=shuffle).get_params()), []
+    of_all = Table(X, y, None), "f8", None, None, None, np.empty(0, np.int64), settings
+    for skips in (False, True):
+        of, state = windows.Windows(*of_all), np.zeros(1, STATE).view(np.recarray)[0]
+        if skips:
+            if shuffle:
+                state.random = of.skip_epoch(state)
+            of.go_on_at(position, state, Team(1))
+        else:
+            for first in range(0, position, ROWS):
+                window, _ = of.samples_at(first, state, Team(1))
+                if shuffle:  # as a kernel does
+                    shuffle_stretches(window.order, np.array([0, window.order.size]), state)
+        window, first = of.samples_at(position, state, Team(1))
+        rows = window.y[window.order, 0].tolist()
+        found.append((first, rows, of.blocks.tolist(), state.random))
+    assert found[0] == found[1]
+    assert (found[0][-1] > 0) == shuffle
 
 
 def test_a_window_is_a_sample_of_the_whole_table_however_it_is_sorted(cut):

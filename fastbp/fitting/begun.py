@@ -7,12 +7,13 @@ import numpy as np
 
 from fastbp import encodings, scaling
 from fastbp.encodings import Encoding
-from fastbp.fitting import fit, trials
+from fastbp.fitting import fit, survey, trials
 from fastbp.fitting.ground import Ground
 from fastbp.fitting.history import History
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.plan import aligned, layout, row_numbers, samples_of
-from fastbp.fitting.prepared import scaled_units
+from fastbp.fitting.prepared import is_too_large, scaled_units
+from fastbp.fitting.windows import Windows
 from fastbp.kernels.training.kernels import kernel_for
 
 #: A part's batches are smaller by the number of parts, so that all together are as large as those
@@ -42,8 +43,8 @@ class Begun(NamedTuple):
 
     @property
     def trained_units(self):
-        """Those of the columns as they are planned to be scaled."""
-        return scaled_units(self.units, self.plan)
+        """Those of the columns as they are planned to be scaled; None: they are the table's."""
+        return self.units and scaled_units(self.units, self.plan)
 
     def learnt(self, theta):
         return Learnt.of(theta, self.net, self.settings, self.trained_units, self.encoding)
@@ -53,11 +54,19 @@ class Begun(NamedTuple):
         X, y, weight = table.converted(self.theta.dtype, self.units, bounds, self.encoding)
         return trials.scaled(X, self.plan), y, weight
 
+    def windows(self, table, blocks=None):
+        """A part that is trained on where it lies, with its blocks in this order."""
+        X, y = (survey.readable(A) for A in table[:2])
+        table, none, units = table._replace(X=X, y=y), np.empty(0, np.int64), self.trained_units
+        given = {"exponent": self.exponent, "blocks": blocks, "may_move": True}
+        of_all = self.theta.dtype, units, self.bounds, None, none, self.settings
+        return Windows(table, *of_all, **given)
+
     def layout(self, samples, theta, optimizer, best_theta=None, n_held_out=0):
         """The kernel for these samples, what it trains with, and its threads."""
         settings = copy(self.settings)
         settings.n_iter_no_change = np.inf  # it is not the part that decides
-        batch_size = min(settings.batch_size, samples.order.size)
+        batch_size = min(settings.batch_size, samples.n_samples)
         kernel = kernel_for(self.net, batch_size, theta.itemsize)
         best_theta = theta[:0] if best_theta is None else best_theta
         rest = batch_size, theta, optimizer, best_theta, n_held_out
@@ -99,6 +108,9 @@ def adapt(settings, n_parts, batch_size):
     return min(np.sqrt(n_parts), MOST_TIMES) if is_longer else 1.0
 
 
-def samples_in(begun, table):
-    """A part as it is trained on."""
+def part_in(begun, table):
+    """A part as it is trained on: Samples, or of one that is too large for a working copy the table
+    itself, for windows."""
+    if is_too_large(table, begun.settings):
+        return table
     return samples_of(*begun.converted(table, begun.bounds), exponent=begun.exponent)

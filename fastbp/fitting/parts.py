@@ -85,9 +85,18 @@ def facts_of(table):
 
 def extremes(A):
     """The least and the greatest value of each column."""
-    if not len(A):
-        return np.full(A.shape[1], np.inf), np.full(A.shape[1], -np.inf)
-    return A.min(axis=0), A.max(axis=0)
+    n, d = A.shape
+    if not n:
+        return np.full(d, np.inf), np.full(d, -np.inf)
+    side = max(1, survey.SIDE_BY_SIDE // d)
+    if not A.flags.c_contiguous or n < side:
+        return A.min(axis=0), A.max(axis=0)
+    # NumPy is ten times as quick with rows side by side.
+    whole, rest = A[: n - n % side].reshape(-1, side * d), A[n - n % side :]
+    return tuple(
+        of(np.concatenate([of(whole, axis=0).reshape(side, d), rest]), axis=0)
+        for of in (np.min, np.max)
+    )
 
 
 def merged_facts(one, other):
@@ -116,7 +125,12 @@ def joined(one, other):
 
 
 def seen_of(table, bounds):
-    return scaling.seen_of(*table[:3], bounds)
+    X, y, weight = table[:3]
+    if survey.is_long(X):  # in one pass, compiled
+        X, y = (survey.readable(A) for A in (X, y))
+        of_X = survey.measured(X, weight, bounds=bounds, n_threads=1)
+        return survey.seen_of(of_X, survey.measured(y, weight, n_threads=1))
+    return scaling.seen_of(X, y, weight, bounds)
 
 
 def split(table, fraction, seed):

@@ -74,12 +74,16 @@ def prepared_on(ground, settings, encoding, before, random_state, first=None):
 
 def takes_windows(table, settings):
     """Whether a table is trained on window by window, since a working copy would be too large."""
-    is_plain = not (settings.full_batch or settings.encoding or sparse.issparse(table.X))
-    if not is_plain or table.output_weight is not None:
+    are_read = not sparse.issparse(table.X) and all(map(survey.source_of, table[:2]))
+    return are_read and is_too_large(table, settings)
+
+
+def is_too_large(table, settings):
+    """Whether a working copy would be, of a table that windows can be made of."""
+    if settings.full_batch or settings.encoding or table.output_weight is not None:
         return False
     n_bytes = len(table.y) * survey.row_bytes(table, settings.dtype or table.X.dtype)
-    are_read = all(survey.source_of(A) is not None for A in (table.X, table.y))
-    return are_read and n_bytes > survey.WHOLE_BYTES
+    return n_bytes > survey.WHOLE_BYTES
 
 
 def prepared_in_windows(settings, table, held_out, before, random_state, first):

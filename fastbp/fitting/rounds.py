@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from fastbp.fitting import fit, lbfgs
-from fastbp.fitting.begun import begin, samples_in
+from fastbp.fitting.begun import begin, part_in
 from fastbp.fitting.divergence import HOPELESS, Attempts
 from fastbp.fitting.ground import alpha_for
 from fastbp.fitting.history import History
@@ -77,7 +77,7 @@ def train(settings, tables, held_out, places, *, before=None, seen=0, watch=None
     begun = places.result(begun)
     handle, settings = places.submit(as_is, begun), begun.settings
     random_state.set_state(settings.random_state.get_state())  # it was drawn from elsewhere
-    parts = [places.submit(samples_in, handle, table) for table in tables]
+    parts = [places.submit(part_in, handle, table) for table in tables]
     score = None
     if held_out is not None:
         score = Scores(places, handle, held_out, facts_apart, spread_of_constant)
@@ -142,7 +142,7 @@ class _Rounds:
         first = OptimizerState.start(self.settings, begun.theta, begun.seed)
         self.state = State.of(begun.theta, first)
         self.turns = [
-            self.places.submit(first_turn, part, begun.seed, number)
+            self.places.submit(first_turn, self.handle, part, number)
             for number, part in enumerate(self.parts)
         ]
         self.best, self.best_apart, self.stalled = np.inf, np.inf, 0
@@ -191,7 +191,10 @@ class _Rounds:
             for part, turn in zip(self.parts, self.turns, strict=True)
         ]
         if self.settings.shuffle and is_first:
-            self.turns = [submit(next_turn, self.handle, turn, self.epochs) for turn in self.turns]
+            self.turns = [
+                submit(next_turn, self.handle, part, turn, self.epochs)
+                for part, turn in zip(self.parts, self.turns, strict=True)
+            ]
         weight, (theta, memory, decays, losses) = reduced(self.places, Mean.merged, handles)
         self.state = State(theta.astype(dtype), memory.astype(dtype), decays)
         return Mean(weight, (losses,))

@@ -43,17 +43,22 @@ def apart(begun, table, exponent, total=1.0):
     return X, y, weight / total
 
 
+def y_apart(begun, table, *rest):
+    """Their y and weights alone."""
+    return apart(begun, table._replace(X=table.X[:0]), *rest)[1:]
+
+
 def weight_apart(begun, table, exponent):
-    return apart(begun, table, exponent)[2].sum()
+    return y_apart(begun, table, exponent)[1].sum()
 
 
 def mean_apart(begun, table, exponent, total):
-    _, y, weight = apart(begun, table, exponent, total)
+    y, weight = y_apart(begun, table, exponent, total)
     return weight @ np.float64(y)
 
 
 def spread_apart(begun, table, exponent, total, mean):
-    _, y, weight = apart(begun, table, exponent, total)
+    y, weight = y_apart(begun, table, exponent, total)
     return weight @ (np.float64(y) - mean) ** 2
 
 

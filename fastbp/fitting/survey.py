@@ -38,12 +38,12 @@ class NotFinite(ValueError):
 
 def is_large(X):
     """Whether an array is so large that it is looked at once only, and not copied."""
-    return (
-        isinstance(X, np.ndarray)
-        and X.ndim == 2
-        and source_of(X) is not None
-        and X.size * 4 + len(X) * 4 > WHOLE_BYTES
-    )
+    return isinstance(X, np.ndarray) and X.ndim == 2 and source_of(X) is not None and is_long(X)
+
+
+def is_long(X):
+    """Whether an array has so many values, wherever they lie."""
+    return X.size * 4 + len(X) * 4 > WHOLE_BYTES
 
 
 def row_bytes(table, dtype):
@@ -63,6 +63,11 @@ def source_of(A):
     size = 1 + sum((n - 1) * step for n, step in zip(A.shape, steps, strict=True))
     numbers = np.lib.stride_tricks.as_strided(A, (size,), (A.itemsize,), writeable=False)
     return Source(numbers, *steps)
+
+
+def readable(A):
+    """The same numbers as kernels can read them: a copy, if they can't."""
+    return A if source_of(A) is not None else np.array(A, np.result_type(A, np.float32), order="C")
 
 
 def side_by_side(vector):

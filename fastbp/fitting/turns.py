@@ -7,6 +7,7 @@ import numpy as np
 from fastbp.fitting.fullbatch import FullBatch
 from fastbp.fitting.plan import aligned, nothing_held_out, samples_of
 from fastbp.fitting.state import OptimizerState
+from fastbp.fitting.table import Table
 from fastbp.kernels.training.records import Course
 
 #: Names in `records.STATE`.
@@ -62,21 +63,24 @@ class Share(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """In which order a part's rows are, and what draws the next order."""
+    """In which order a part's rows are, or its blocks, and what draws the next order."""
 
     order: np.ndarray
     random: int
+    #: Of blocks that are in order: what drew the orders of the windows, from the first on.
+    random_within: int = 0
 
 
-def first_turn(samples, seed, number):
+def first_turn(begun, part, number):
     """That of a part, by its number: as its samples are, also if training begins again. The first
     is that of a fit in one place."""
+    seed = begun.seed
     if number > 0:
         seed = int(np.random.SeedSequence((seed, number)).generate_state(1, np.uint64)[0])
-    return Turn(samples.order, seed)
+    return Turn(begun.windows(part).blocks if isinstance(part, Table) else part.order, seed)
 
 
-def next_turn(begun, turn, epochs):
+def next_turn(begun, part, turn, epochs):
     """After so many epochs: the kernel's own shuffle, without rows and the steps between.
 
     (Training could return it, but then whoever replaces a lost worker would have to train from the
@@ -84,6 +88,11 @@ def next_turn(begun, turn, epochs):
     """
     theta = aligned(begun.theta, begun.theta.dtype)
     optimizer = OptimizerState.start(begun.settings, theta, turn.random)
+    if isinstance(part, Table):
+        windows, state = begun.windows(part, turn.order.copy()), record_of(optimizer)
+        for _ in range(epochs):
+            within = windows.skip_epoch(state)
+        return Turn(windows.blocks, int(state.random), within)
     X, y = (np.empty((0, begun.net["width"][end]), theta.dtype) for end in (0, -1))
     X.flags.writeable = y.flags.writeable = False
     samples = samples_of(X, y, order=turn.order.copy())
@@ -94,25 +103,55 @@ def next_turn(begun, turn, epochs):
     return Turn(samples.order, int(optimizer.state["random"][0]))
 
 
-def trained(begun, samples, turn, state, share):
+def record_of(optimizer):
+    """Its figures, as kernels take them."""
+    return optimizer.state.view(np.recarray)[0]
+
+
+def trained(begun, part, turn, state, share):
     """What a part makes of the state in a round: the mean of θ, memory, decays and losses."""
-    size, n_epochs = samples.order.size, len(share.etas)
+    is_large, order = isinstance(part, Table), turn.order.copy()
+    samples = begun.windows(part, order) if is_large else part._replace(order=order)
+    size, n_epochs = samples.n_samples, len(share.etas)
     batch_size = min(begun.settings.batch_size, size)
     first, steps = share.steps(-(-size // batch_size))
     if steps == 0:
         return Mean(0.0, (*state, np.zeros(n_epochs)))
     theta = aligned(state.theta, state.theta.dtype)
-    optimizer = state.optimizer(begun.settings, turn.random)
+    random = turn.random_within if is_large and first > 0 else turn.random
+    optimizer = state.optimizer(begun.settings, random)
     optimizer.state["position"] = first * batch_size
-    samples = samples._replace(order=turn.order.copy())
     kernel, training, team = begun.layout(samples, theta, optimizer)
-    course = Course(steps, share.etas, *np.zeros((3, n_epochs)), 0, size)
-    done = team.run(kernel.train, training, samples, nothing_held_out(samples), course)
-    record, losses = training.state, course.losses
+    record, losses = training.state, np.zeros(n_epochs)
+    course = Course(steps, share.etas, losses, *np.zeros((2, n_epochs)), 0, size)
+    if is_large:
+        if first > 0:
+            samples.go_on_at(int(record.position), record, team)
+        done = train_in_windows(kernel, training, samples, course, team)
+    else:
+        done = team.run(kernel.train, training, samples, nothing_held_out(samples), course)
     if share.parts > 1:
         losses[:] = record.loss / record.weight
     losses[max(done, 1) :] = losses[done - 1]  # one that isn't finite is the last
     return Mean(float(record.weight), (*State.of(theta, optimizer), losses))
+
+
+def train_in_windows(kernel, training, windows, course, team):
+    """As ``kernel.train``, in one window after the other."""
+    state, steps, epoch = training.state, course.steps, 0
+    batch_size, n_samples = int(training.recipe.batch_size), course.n_samples
+    while epoch < len(course.etas) and steps > 0:
+        before = int(state.position)
+        samples, first = windows.samples_at(before, state, team)
+        of_epoch = (each[epoch : epoch + 1] for each in course[1:5])
+        window = Course(steps, *of_epoch, first, n_samples)
+        done = team.run(kernel.train, training, samples, nothing_held_out(samples), window)
+        after = n_samples if done else int(state.position)
+        steps -= -(-(after - before) // batch_size)
+        epoch += done
+        if done and not np.isfinite(window.losses[0]):
+            break
+    return epoch
 
 
 def gradient_in(begun, samples, theta, n_parts):

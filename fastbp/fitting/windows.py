@@ -21,6 +21,7 @@ from fastbp.fitting.survey import (
     team_of,
 )
 from fastbp.fitting.team import Team
+from fastbp.kernels.machine.counters import GOLDEN
 from fastbp.kernels.training.records import Samples, Units, Window
 from fastbp.kernels.training.windows import fill, shuffle_stretches
 
@@ -46,15 +47,24 @@ class Windows:
     apart : ndarray of int64
         Rows that are not trained on, in rising order.
     settings : see `settings_of`
+    exponent : int, default=None
+        Of all weights, if these are a part of them: see `scaling.relative`.
+    blocks : ndarray, default=None
+        Their order, which is shuffled in place. None is the first order.
+    may_move : bool, default=False
+        What is in a file here may be in memory there: windows are the same.
     """
 
-    def __init__(self, table, dtype, units, bounds, y_bounds, apart, settings):
+    def __init__(
+        self, table, dtype, units, bounds, y_bounds, apart, settings, *,
+        exponent=None, blocks=None, may_move=False,
+    ):  # fmt: skip
         X, y, weight = table[:3]
         weight = None if weight is None else np.require(weight, requirements="CA")
         self.table, self.dtype, self.units = table, np.dtype(dtype), units
         self.bounds, self.y_bounds, self.apart = bounds, y_bounds, frozen(apart)
         self.n_samples, batch_size = len(y) - len(apart), settings.batch_size
-        mapped = is_mapped(X)
+        mapped = is_mapped(X) and not may_move
         window_bytes = MAPPED_WINDOW_BYTES if mapped else WINDOW_BYTES
         rows = max(window_bytes // row_bytes(table, dtype) // batch_size, 1) * batch_size
         self.rows = min(rows, self.n_samples)
@@ -66,10 +76,12 @@ class Windows:
         self.rounds = self.n_blocks // n_stretches
         self.stretches = np.arange(n_stretches + 1) * self.n_blocks // n_stretches
         self.longer = np.flatnonzero(np.diff(self.stretches) > self.rounds)
-        self.blocks, self.shuffles = row_numbers(self.n_blocks), settings.shuffle
+        self.blocks = row_numbers(self.n_blocks) if blocks is None else blocks
+        self.shuffles = settings.shuffle
         self.at_last = self.n_blocks - 1  # where in the order the last block is, which is short
         self.short = self.n_blocks * self.block - self.n_samples
-        exponent = 0 if weight is None else scaling.exponent_of(weight)
+        if weight is not None and exponent is None:
+            exponent = scaling.exponent_of(weight)
         self.exponent = exponent
         X_mean, X_scale, y_mean, y_scale = units or (None,) * 4
         self.parts = [
@@ -124,17 +136,58 @@ class Windows:
             That trains.
         """
         if position == 0 and self.shuffles:
-            shuffle_stretches(self.blocks, self.stretches, state)
-            last = self.stretches[-2]
-            found = np.flatnonzero(self.blocks[last:] == self.n_blocks - 1)
-            self.at_last = self.place_of(len(self.stretches) - 2, int(found[0]))
+            self.shuffle_blocks(state)
         if position % self.rows == 0:
-            self.first = position
-            size = min(self.rows, self.n_samples - position)
-            team = self.team or Team(team.n_threads, shares=team.shares)
-            self.fill_with(team, self.window(position, position + size))
-            self.samples = self.samples_of(size)
+            self.begin_window(position, team)
         return self.samples, self.first
+
+    def shuffle_blocks(self, state):
+        """Into the order of the next epoch."""
+        shuffle_stretches(self.blocks, self.stretches, state)
+        self.find_last()
+
+    def find_last(self):
+        """Where in the order of an epoch the last block is."""
+        last = self.stretches[-2]
+        found = np.flatnonzero(self.blocks[last:] == self.n_blocks - 1)
+        self.at_last = self.place_of(len(self.stretches) - 2, int(found[0]))
+
+    def begin_window(self, position, team):
+        """Fill the one that begins at this position."""
+        self.first, size = position, self.size_of(position)
+        team = self.team or Team(team.n_threads, shares=team.shares)
+        self.fill_with(team, self.window(position, position + size))
+        self.samples = self.samples_of(size)
+
+    def size_of(self, position):
+        """Rows of the window that begins there."""
+        return min(self.rows, self.n_samples - position)
+
+    def skip_epoch(self, state):
+        """Be where an epoch ends, without training; returns where in it the generator was when the
+        first window began."""
+        self.shuffle_blocks(state)
+        random = int(state.random)
+        skip_shuffles([self.size_of(first) for first in self.firsts()], state)
+        return random
+
+    def go_on_at(self, position, state, team):
+        """Within an epoch whose blocks are in order, and whose first window begins where the
+        generator is: as if it had been trained on up to this position."""
+        firsts = self.firsts(position)
+        sizes = [self.size_of(first) for first in firsts]
+        is_within = sum(sizes) > position
+        if self.shuffles:
+            self.find_last()
+            skip_shuffles(sizes[:-1] if is_within else sizes, state)
+        if is_within:
+            self.begin_window(firsts[-1], team)
+            if self.shuffles:
+                shuffle_stretches(self.samples.order, np.array([0, sizes[-1]]), state)
+
+    def firsts(self, position=None):
+        """Where windows begin, before a position."""
+        return range(0, self.n_samples if position is None else position, self.rows)
 
     def place_of(self, stretch, j):
         """Where in the order a stretch's j-th block is."""
@@ -188,6 +241,13 @@ def units_of(d, mean, scale, bounds):
     center, factor = (np.zeros(d), np.ones(d)) if mean is None else (mean, 1 / np.asarray(scale))
     limits = [np.empty(0)] * 2 if bounds is None else [side_by_side(limit) for limit in bounds]
     return Units(side_by_side(center), side_by_side(factor), *limits)
+
+
+def skip_shuffles(sizes, state):
+    """Let the generator be where it is when orders of so many rows have been drawn: each number
+    serves two places, and is the next of an arithmetic series (see `samples.shuffle`)."""
+    numbers = sum(size // 2 for size in sizes)
+    state.random = (int(state.random) + numbers * int(GOLDEN)) % 2**64
 
 
 def is_mapped(A):

@@ -83,7 +83,7 @@ fresh = []
 
 
 def pinned(kernel):
-    return mock.patch.object(loop, "kernel_for", lambda *_: kernel)
+    return mock.patch.object(calling, "kernel_for", lambda *_: kernel)
 
 
 def of_kernel(kernel):

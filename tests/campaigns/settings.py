@@ -6,7 +6,7 @@ from unittest import mock
 import numpy as np
 from conftest import SMALL_PIECES, TRAINING
 
-from fastbp.fitting import loop, plan
+from fastbp.fitting import calling, plan
 from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 
@@ -111,6 +111,6 @@ def pins(name):
     if name == "large":
         kernel = kernel._replace(threads=lambda *_: 3)
         constants.append((plan, "LISTENS_FLOPS", 0))
-    for module, constant, value in [(loop, "kernel_for", lambda *_: kernel), *constants]:
+    for module, constant, value in [(calling, "kernel_for", lambda *_: kernel), *constants]:
         stack.enter_context(mock.patch.object(module, constant, value))
     return stack
