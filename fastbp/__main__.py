@@ -12,6 +12,8 @@ import signal
 import sys
 import unicodedata
 
+import numpy as np
+
 from fastbp import starting
 from fastbp.app.options import parser
 
@@ -46,7 +48,8 @@ def main(argv=None):
     try:
         starting.started()
         args = parser().parse_args(argv)
-        args.run(args)
+        with np.errstate(all="ignore"):  # figures of a wild table may be beyond all numbers
+            args.run(args)
         print(end="", flush=True)
         return 0
     except SystemExit as end:

@@ -4,6 +4,7 @@ A file is replaced as a whole or not at all, and nothing in one is taken on trus
 known, and is no more than the file itself, before any of it is read or allocated.
 """
 
+import io
 import math
 import os
 import secrets
@@ -45,7 +46,9 @@ def write(path, arrays):
     arrays : dict of str to ndarray
     """
     if hasattr(path, "write"):
-        np.savez(path, **arrays)
+        whole = io.BytesIO()  # streams say that they can be gone back in, and some can't
+        np.savez(whole, **arrays)
+        path.write(whole.getbuffer())
     else:
         with replacing(path) as file:  # np.savez would add .npz to the name it is given
             np.savez(file, **arrays)

@@ -43,6 +43,8 @@ ROWS_AT_A_TIME = 2**20
 
 def documented(cls):
     """Fill the names of the tables' rows into the description of a class."""
+    if cls.__doc__ is None:  # Python was asked to leave descriptions out: -OO
+        return cls
     rows = {
         "activations": ACTIVATIONS, "losses": LOSSES, "solvers": SOLVERS, "schedules": SCHEDULES,
         "encodings": encodings.NAMES,

@@ -51,6 +51,28 @@ def unpack(theta, net):
     return coefs, intercepts
 
 
+def limit_of(theta, widths):
+    """How far from 0 inputs count: with larger ones a sum in the network might overflow, and of
+    infinities that are added up comes NaN. No table that can be trained on comes near it.
+
+    Parameters
+    ----------
+    theta : ndarray of shape (n_parameters,)
+    widths : sequence of int
+        Of all layers.
+
+    Returns
+    -------
+    float
+        At least the square root of the largest number.
+    """
+    most = float(np.finfo(theta.dtype).max)
+    largest, limit = float(max(theta.max(), -theta.min())), most
+    for n_in in widths[:-1]:  # no unit's output is more than 2 where its sum is at most 1
+        limit /= max(1.0, 2 * (n_in + 1) * largest)
+    return max(limit, most**0.5)
+
+
 def initialize(net, activations, random_state, output=None):
     """First weights and biases, drawn as `MLPRegressor` draws them.
 

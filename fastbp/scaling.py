@@ -389,6 +389,14 @@ def check_finite(converted):
         raise ValueError(TOO_LARGE.format(converted.dtype.name))
 
 
+def within(columns, limit):
+    """The same, but no further from 0 than the limit: read-only, a copy only if some are."""
+    if columns.size and max(columns.max(), -columns.min()) > limit:
+        columns = np.clip(columns, -limit, limit)
+        columns.flags.writeable = False
+    return columns
+
+
 def to_raw_units(coefs, intercepts, scaling, link="identity"):
     """Weights for standardised X and y → weights for raw X and y, in float64.
 

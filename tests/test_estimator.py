@@ -544,3 +544,9 @@ def test_a_subclass_may_have_other_parameters(table, tmp_path):
     model.alpha = -1
     with pytest.raises(ValueError, match="alpha"):
         model.fit(X, y)
+
+
+def test_without_descriptions_a_class_is_as_it_is():
+    """Python leaves them out with -OO."""
+    Bare = type("Bare", (), {})
+    assert estimator.documented(Bare) is Bare

@@ -148,6 +148,17 @@ def test_c_predicts_as_predict(params, real, tmp_path):
     assert_same(compiled(model, tmp_path, real=real)(ROWS), model, ROWS, real)
 
 
+#: Beyond all rows of float32, once they are standardised, or next to it.
+FAR = np.array([[3e38, -3e38, 3e38], [3e38, 3e38, 0], [-3e38, 1e36, -1e37]], np.float32)
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["logistic", "relu", "raw", "log"])
+def test_c_predicts_rows_far_away_as_predict(name, tmp_path):
+    model = trained(**MODELS[name])
+    assert_same(compiled(model, tmp_path)(FAR), model, FAR, "float", ulps=64)
+
+
 def of_other_activation(name, monkeypatch, exporter):
     """A model whose tanh is exported as another activation, and what it should predict then."""
     monkeypatch.setitem(exporter.ACTIVATIONS, "tanh", exporter.ACTIVATIONS[name])
@@ -348,6 +359,12 @@ def in_onnxruntime(model, folder, real):
 def test_onnx_predicts_as_predict(params, real, tmp_path):
     model = trained(**params, **precision_of(real))
     assert_same(in_onnxruntime(model, tmp_path, real)(ROWS), model, ROWS, real, ulps=32)
+
+
+@pytest.mark.parametrize("name", ["logistic", "relu", "raw", "log"])
+def test_onnx_predicts_rows_far_away_as_predict(name, tmp_path):
+    model = trained(**MODELS[name])
+    assert_same(in_onnxruntime(model, tmp_path, "float")(FAR), model, FAR, "float", ulps=64)
 
 
 @pytest.mark.parametrize("name", onnx.ACTIVATIONS)

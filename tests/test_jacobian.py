@@ -96,6 +96,14 @@ def test_x_may_be_sparse_and_of_float32(table):
     assert_allclose(model.predict_jacobian(X.astype(np.float32)), expected, rtol=1e-3, atol=1e-4)
 
 
+def test_far_away_saturated_units_have_no_slope(table):
+    X, y = table
+    model = founding((4,), **QUICK).fit(X, y)
+    model.coefs_[0] *= 1e8  # of columns with tiny units
+    J = model.predict_jacobian([[1e306, -1e306, 1e306], [1.7e308, 1.7e308, -1.7e308]])
+    assert np.abs(J).max() < 1e-200
+
+
 def test_many_rows_are_no_other_than_few(table):
     X, y = table
     model = founding(4, **QUICK).fit(X, y)

@@ -328,6 +328,16 @@ def test_an_ensemble_predicts_intervals_and_reports_all_that_is_asked_for(tmp_pa
     )
 
 
+def test_of_a_table_whose_errors_are_beyond_all_numbers_figures_say_so(table, capsys):
+    """And nothing else does: warnings are errors here."""
+    with table.open("a") as file:
+        file.write("1,2,1e308\n1,3,-1e308\n2,2,1e307\n")
+    assert train("--importance", "--cv", "2", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["test"]["the mean"]["rmse"] is None  # infinite
+    assert all(each["mean"] is None for each in told["importance"])
+
+
 def test_json_is_all_there_is_on_standard_output(capsys):
     options = ["--json", "--cv", "2", "--model", "m.npz"]
     assert main(["train", "--importance", "table.csv", "--target", "y", *FAST, *options]) == 0

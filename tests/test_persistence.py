@@ -1,5 +1,6 @@
 """Models on disk: what is saved comes back, and what is not ours is refused."""
 
+import gzip
 import io
 import json
 import os
@@ -691,3 +692,13 @@ def test_many_may_save_to_one_path_and_all_may_load_it(saved, beside):
         assert BackpropRegressor.load(path).t_ == model.t_
     assert not errors
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_stream_of_compressed_bytes_takes_a_model(table, tmp_path):
+    """It says that it can go back, and can't; the archive is a whole one in it."""
+    model = founding(**QUICK).partial_fit(*table)
+    with gzip.open(tmp_path / "model.gz", "wb") as file:
+        file.write(b"before it")
+        model.save(file)
+    with gzip.open(tmp_path / "model.gz") as file:
+        assert_array_equal(BackpropRegressor.load(file).predict(table[0]), model.predict(table[0]))

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import reference
+from founding import founding
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
+from fastbp.parameters import limit_of
 from fastbp.scaling import CHUNK, converted, measure, to_raw_units, to_standard_units
 
 
@@ -106,3 +108,34 @@ def test_values_whose_differences_overflow_are_refused_with_advice():
     X = np.array([[1.7e308], [-1.7e308]])
     with pytest.raises(ValueError, match=r"too large to be standardised.*Rescale"):
         measure(X, np.zeros((2, 1)))
+
+
+#: So far from the table that its standardised columns are beyond float32, or that the first sums of
+#: a network are.
+FAR = np.array([[1e39, -2, 0.3], [-1e300, 1e10, 0], [10, -2, 1e308], [10, 1e37, 0]])
+
+
+@pytest.mark.parametrize("activation", ["logistic", "tanh"])
+def test_rows_beyond_float32_are_predicted_from_units_that_saturate(activation, table):
+    model = founding((50,), activation, random_state=0).partial_fit(*table)
+    of_raw = reference.Network(model.coefs_, model.intercepts_, [activation])
+    with np.errstate(over="ignore"):
+        expected = reference.predict(of_raw, FAR).ravel()
+    assert_allclose(model.predict(FAR), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+def test_rows_far_away_are_none_of_them_nan_in_deep_networks_without_bounds(standardize, table):
+    params = {"learning_rate_init": 1e-9, "random_state": 0}
+    model = founding((9, 9, 9), "relu", standardize=standardize, **params)
+    model.partial_fit(*table)
+    model.coefs_ = [100 * W for W in model.coefs_]
+    predicted = model.predict(np.vstack([FAR, 1e19 * table[0]]))
+    assert np.isfinite(predicted).all() and np.abs(predicted).min() > 1e15
+
+
+def test_inputs_count_up_to_where_no_sum_can_overflow():
+    theta, most = np.full(3 * 4 + 5, 2.0, np.float32), float(np.finfo(np.float32).max)
+    assert limit_of(theta, [2, 4, 1]) == most / (2 * 3 * 2) / (2 * 5 * 2)
+    assert limit_of(theta / 100, [2, 4, 1]) == most  # sums are smaller than what they are of
+    assert limit_of(1e30 * theta, [2, 4, 1]) == most**0.5

@@ -103,6 +103,16 @@ def test_predictions_and_gradients_are_those_of_the_dense_rows(table, by_entries
         assert_allclose(one, other, rtol=1e-9, atol=1e-9 * np.abs(other).max())
 
 
+def test_entries_far_away_saturate_units_as_dense_ones_do(table, by_entries):
+    X, y, _ = table
+    model = by_entries(quick(), X, y)
+    model.coefs_[0] *= 1e8  # of columns with tiny units
+    far = X[:9].copy()
+    far.data[:] = np.where(far.data > 0, 1.7e308, -1.7e308)
+    nearer = 1e-50 * far.toarray()  # where no sum overflows
+    assert_allclose(model.predict(far), model.predict(nearer), rtol=1e-9)
+
+
 def test_changed_weights_are_seen_by_the_next_prediction(table):
     X, y, _ = table
     model = quick().fit(X, y)

@@ -55,6 +55,16 @@ def test_units_are_those_of_the_table(table):
     assert_allclose(of_rows(model, X).ravel(), model.predict(X), rtol=1e-5)
 
 
+def test_rows_far_away_are_predicted_as_by_predict(table):
+    X, y = table
+    model = fitted(X, y)
+    rows = np.array([[1e39, 1e39, -1e39], [-1e300, 1e30, 0], [1e37, -1e37, 1e37]])
+    expected = model.predict(rows)
+    assert np.isfinite(expected).all()
+    assert_allclose(of_rows(model, rows).ravel(), expected, rtol=1e-6, atol=1e-4)
+    assert np.isnan(model.as_njit()(np.array([np.nan, 0, 0]))).all()
+
+
 def test_rows_may_be_strided_and_of_other_types(table):
     X, y = table
     model = fitted(X, y)

@@ -4,6 +4,7 @@ import _thread
 import threading
 import time
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -173,6 +174,20 @@ def test_max_time_ends_training_with_an_epoch(table):
     assert time.perf_counter() - start >= 0.3
     assert model.t_ == 60 * model.n_iter_
     assert_same_fit(founding(**QUICK, max_iter=model.n_iter_).fit(*table), model)
+
+
+@pytest.mark.parametrize(
+    ("left", "share"),
+    [(None, (100, 10)), (9.0, (100, 10)), (0.2, (50, 5)), (0.02, (5, 1)), (-1.0, (2, 1))],
+)
+def test_calls_become_shorter_the_less_time_is_left(left, share):
+    """A machine may become slower within a call."""
+    loop = SimpleNamespace(
+        headcount=SimpleNamespace(pace=1000.0, seconds_of_call=lambda most: most),
+        settings=SimpleNamespace(max_iter=1000), history=SimpleNamespace(losses=[]),
+        steps_per_epoch=10,
+    )  # fmt: skip
+    assert Calls.share(loop, left, one_epoch=False) == share
 
 
 def test_max_time_gives_at_least_one_epoch(table):

@@ -307,7 +307,7 @@ def importance(report, pipeline, rows, y, of, args, picture):
     )
     shown = [shortened(name)[1:-1] for name in names[:LISTED]]
     width, largest = max(map(len, shown)), np.abs(means).max()
-    digits = max(0, 2 - int(np.floor(np.log10(largest)))) if largest else 0
+    digits = max(0, 2 - int(np.floor(np.log10(largest)))) if 0 < largest < np.inf else 0
     for name, mean, deviation in zip(shown, means, deviations, strict=False):
         mean = round(mean, digits) + 0.0  # no −0
         report.line(f"   {name:{width}}  {mean:>9.{digits}f} ± {deviation:.{digits}f}")

@@ -89,7 +89,7 @@ class _Source(Constants):
     def text(self):
         """All of it."""
         main = self.function()
-        functions = [self.layer(), *self.activations()]
+        functions = [self.within(), self.layer(), *self.activations()]
         if self.parts.encoding is not None:
             functions.append(self.encoder())
         declared = "" if self.is_header else self.prototype()
@@ -149,6 +149,19 @@ class _Source(Constants):
     def signature(self):
         static = "static " if self.is_header else ""
         return f"{static}void {self.name}_predict(const {self.real} *x, {self.real} *y)"
+
+    def within(self):
+        """No sum in the network overflows."""
+        limit = min(member.limit(self.kind) for member in self.parts.members)
+        real = "double" if self.scaled else self.real
+        limit = self.number(limit, PRECISIONS[real])
+        return f"""\
+/* Larger numbers count as this. */
+static {real} {self.name}_within({real} x)
+{{
+    return x > {limit} ? {limit} : x < -{limit} ? -{limit} : x;
+}}
+"""
 
     def layer(self):
         """One product of a matrix with a vector."""
@@ -297,8 +310,8 @@ static void {name}_encode(const {real} *x, {real} *c)
         first = f"({exact}{columns}[j] - {name}_x_mean{m}[j]) * {name}_x_factor{m}[j]"
         body = [] if self.integers else [f"    const {real} *theta = {name}_theta{m};"]
         body += [f"    for (int j = 0; j < {n_columns}; j++)"]
-        body += [f"        o0[j] = ({real})({first});" if self.scaled else
-                 f"        o0[j] = {columns}[j];"]  # fmt: skip
+        first = first if self.scaled else f"{columns}[j]"
+        body += [f"        o0[j] = ({real}){name}_within({first});"]
         kinds, at = [*parts.activations, "link"], (0, 0)
         plain = ACTIVATIONS | {"link": LINKS.get(parts.link)}
         for l, ((n_in, n_out), kind) in enumerate(zip(pairwise(parts.widths), kinds, strict=True)):

@@ -144,7 +144,10 @@ def predicted(g, parts, member, columns):
     if member.units is not None:
         units = member.units
         o = g("Sub", g.cast(o, "double"), g.double(units.X_mean))
-        o = g.cast(g("Mul", o, g.double(1 / units.X_scale)), g.precision)
+        o = g("Mul", o, g.double(1 / units.X_scale))
+    limit = member.limit(PRECISIONS[g.precision])
+    number = g.real if member.units is None else g.double
+    o = g.cast(g("Min", g("Max", o, number(-limit)), number(limit)), g.precision)
     names = [*parts.activations, None]
     for (W, b), name in zip(member.layers, names, strict=True):
         o = g("Add", g("MatMul", o, g.real(W)), g.real(b))

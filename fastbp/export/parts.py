@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp import encodings, scaling
+from fastbp import encodings, parameters, scaling
 from fastbp.encodings import Encoding
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 
@@ -20,6 +20,11 @@ class Member(NamedTuple):
     share: float  # of its prediction in that of the ensemble
     layers: list  # of (W (n_in, n_out), b), of the precision of training
     units: scaling.Scaling | None  # of the columns that it sees, and of y; None: they are as is
+
+    def limit(self, kind):
+        """Of what its first layer sees, in this precision: see `parameters.limit_of`."""
+        theta = np.concatenate([part.ravel() for layer in self.layers for part in layer])
+        return parameters.limit_of(theta.astype(kind), [len(W) for W, _ in self.layers] + [1])
 
 
 class Parts(NamedTuple):

@@ -30,6 +30,10 @@ from fastbp.kernels.training.sparse import SPARSE
 #: the call itself costs nothing. The epochs of a small table share a call.
 CALL_SECONDS = 0.1
 
+#: The part that one may take of the time that is left of `max_time`, should the machine become so
+#: much slower meanwhile, and seconds that it may take in any case.
+PART_OF_REST, LAST_SECONDS = 0.25, 0.002
+
 
 class Calls:
     """What a training gives its kernel, how much of it in a call, and what comes back.
@@ -87,14 +91,14 @@ class Calls:
 
     def share(self, seconds_left, *, one_epoch):
         """Steps and epochs of the next call, at the pace of the last."""
-        pace = self.headcount.pace
-        steps = max(1, int(pace * self.headcount.seconds_of_call(CALL_SECONDS)))
+        seconds = CALL_SECONDS
+        if seconds_left is not None:
+            seconds = min(seconds, max(PART_OF_REST * seconds_left, LAST_SECONDS))
+        steps = max(1, int(self.headcount.pace * self.headcount.seconds_of_call(seconds)))
         epochs = max(1, steps // self.steps_per_epoch)
         epochs = min(epochs, self.settings.max_iter - len(self.history.losses))
         if one_epoch:
             epochs = 1
-        if seconds_left is not None:
-            epochs = min(epochs, max(1, int(pace * seconds_left / self.steps_per_epoch)))
         return min(steps, epochs * self.steps_per_epoch), epochs
 
     def make(self, steps, epochs, team=None, first=None):

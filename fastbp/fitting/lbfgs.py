@@ -98,7 +98,7 @@ class Score:
     def r2(self, theta):
         X, y, weight, spread = self.held_out[1:]
         units = scaling.no_scaling(X.shape[1], y.shape[1])
-        model = Model(self.net, theta, LOSSES[self.settings.loss], False, *units)
+        model = Model(self.net, theta, LOSSES[self.settings.loss], False, *units, np.inf)
         prediction = np.empty(y.shape)
         predictions(model, X, prediction, self.settings.n_threads)
         squares, weight = (prediction - y) ** 2, weights_at(weight, len(y), slice(None))

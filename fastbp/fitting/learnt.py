@@ -187,7 +187,8 @@ class Learnt(NamedTuple):
         return model
 
     def _model(self, net, theta, units):
-        return Model(net, theta, LOSSES[self.loss], self.rising, *units)
+        limit = parameters.limit_of(theta, net["width"].tolist())
+        return Model(net, theta, LOSSES[self.loss], self.rising, *units, limit)
 
     def units(self):
         """The scaling, if it is one of these columns, or None."""

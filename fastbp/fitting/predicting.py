@@ -33,7 +33,8 @@ def predictions(model, X, y, n_threads):
     n_rows, kernel, rows, nobody = max(len(X), 1), predict, (X,), (X[:0],)
     if isinstance(X, Entries):
         model, kernel = for_entries(model, X), predict_sparse
-        rows, nobody = (row_numbers(len(X)), X.rows), (row_numbers(0), X.rows)
+        entries = X.rows._replace(data=scaling.within(X.rows.data, model.limit))
+        rows, nobody = (row_numbers(len(X)), entries), (row_numbers(0), entries)
     tile, flops, room_of_thread = tiles_of_rows(
         model.net.tobytes(), model.net.dtype, n_rows, model.theta.itemsize
     )
@@ -99,6 +100,7 @@ def jacobian(learnt, X):
     else:
         columns, column_of = encodings.converted(X, np.float64, encoding), encoding.column_of
         slopes = encodings.slopes(columns[:, :n_features], encoding)
+    columns = scaling.within(columns, parameters.limit_of(theta, net["width"].tolist()))
     room, y = np.empty((3, int(net["width"].sum()))), np.empty((n_rows, learnt.n_outputs))
     J = np.zeros((n_rows, learnt.n_outputs, n_features))
     jacobian_of_rows(net, theta, LOSSES[learnt.loss], columns, slopes, column_of, room, y, J)

@@ -21,7 +21,7 @@ from sklearn.model_selection import GridSearchCV
 from campaigns.children import after_a_while
 from campaigns.judgement import demand
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor
-from fastbp.fitting import interrupts, loop, team
+from fastbp.fitting import calling, interrupts, team
 from fastbp.kernels.machine import compile as compilation
 
 LONG = {"max_iter": 10**7, "n_iter_no_change": np.inf, "random_state": 0}

@@ -182,6 +182,7 @@ class Model(NamedTuple):
     X_scale: np.ndarray
     y_mean: np.ndarray  # (n_outputs,)
     y_scale: np.ndarray
+    limit: float  # of standardised columns: what lies beyond counts as that, see `limit_of`
 
 
 class Cut(NamedTuple):

@@ -92,7 +92,7 @@ def function_of_row(*models, encoding=None):
     """
     net, loss, rising = models[0].net, models[0].loss, bool(models[0].rising)
     wide = np.stack([spread(net, model.theta) for model in models])
-    units = [(m.X_mean, 1 / m.X_scale, m.y_mean, m.y_scale) for m in models]
+    units = [(m.X_mean, 1 / m.X_scale, m.y_mean, m.y_scale, [m.limit]) for m in models]
     numbers = [column for of_model in units for column in of_model]
     n_features, n_bins, n_waves, places = models[0].X_mean.size, 0, 0, np.empty(0, np.int64)
     if encoding is not None:
@@ -114,7 +114,8 @@ def row_function(shape):
     n_octets = -(-net["width"] // 8)
     size, last = int(8 * n_octets.sum()), int(8 * n_octets[:-1].sum())
     n_columns, n_outputs = shape.widths[0], shape.widths[-1]
-    behind, is_encoded = 2 * n_models * (n_columns + n_outputs), n_bins + n_waves > 0
+    of_model = 2 * (n_columns + n_outputs) + 1
+    behind, is_encoded = n_models * of_model, n_bins + n_waves > 0
 
     @numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})
     def of_row(wide, numbers, places, x):
@@ -124,15 +125,17 @@ def row_function(shape):
         row, o, at = room[:n_columns], room[n_columns:], 0
         columns = encoded(n_features, n_bins, n_waves, numbers[behind:], places, x)
         for m in range(n_models):
+            limit = numbers[at + of_model - 1]
             for j in range(n_columns):
-                row[j] = (columns[j] - numbers[at + j]) * numbers[at + n_columns + j]
+                z = (columns[j] - numbers[at + j]) * numbers[at + n_columns + j]
+                row[j] = limit if z > limit else -limit if z < -limit else z
             predict_row(net, wide[m], loss, row, o)
             if rising:
                 put_in_order(o[last : last + n_outputs])
             at += 2 * n_columns
             for k in range(n_outputs):
                 y[k] += numbers[at + n_outputs + k] * o[last + k] + numbers[at + k]
-            at += 2 * n_outputs
+            at += 2 * n_outputs + 1
         if n_models > 1:
             for k in range(n_outputs):
                 y[k] /= n_models

@@ -294,7 +294,9 @@ def predict(threads, model, tile, room, X, prediction):
         start, stop = piece * tile, least(piece * tile + tile, X.shape[0])
         n = padded(stop - start)
         O = part_of(room[threads.thread], O_PART, n)
-        gather_standardized(X, model.X_mean, model.X_scale, start, stop, units(O, net, 0))
+        gather_standardized(
+            X, model.X_mean, model.X_scale, model.limit, start, stop, units(O, net, 0)
+        )
         scratch = vector(room[threads.thread], 2 * room.shape[2], room.shape[2])
         forward(outputs, keep_all, model.theta, net, O, NO_MASKS, start, scratch)
         write_predictions(model, units(O, net, net.size - 1), start, stop, prediction)
