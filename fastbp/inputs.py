@@ -55,14 +55,36 @@ def numbers(X):
 
 def is_valid(model, X):
     """Whether there is nothing to say of X; what this says no to may be valid all the same."""
-    if type(X) is not np.ndarray or X.ndim != 2 or "feature_names_in_" in vars(model):
+    if "feature_names_in_" in vars(model) or not is_table(X):
         return False
-    if X.dtype.char not in "df" or not X.dtype.isnative:
+    return X.shape[1] == model.n_features_in_
+
+
+def are_valid(model, X, y, *, reset):
+    """As `is_valid`, of what is to be fitted; a model that is `reset` takes down its columns."""
+    if type(y) is not np.ndarray or y.ndim not in (1, 2) or not are_plain(y):
         return False
-    if X.shape[1] != model.n_features_in_ or X.size == 0:
+    if not (is_table(X) if reset else is_valid(model, X)) or len(X) != len(y):
         return False
+    if reset:
+        vars(model).pop("feature_names_in_", None)
+        model.n_features_in_ = X.shape[1]
+    return True
+
+
+def is_table(X):
+    """Whether it is an array of two dimensions and of numbers as training takes them."""
+    return type(X) is np.ndarray and X.ndim == 2 and X.dtype.char in "df" and are_plain(X)
+
+
+def are_plain(A):
+    """Whether an array's numbers are there, common ones of this machine, and finite."""
+    if A.size == 0 or not A.dtype.isnative:
+        return False
+    if A.dtype.char not in "df":
+        return A.dtype.kind in "iu"
     with np.errstate(all="ignore"):
-        return bool(np.isfinite(np.add.reduce(X, axis=None)))
+        return bool(np.isfinite(np.add.reduce(A, axis=None)))
 
 
 def table_of(model, X, y, sample_weight, reset, n_outputs=None, learnt=None, may_be_later=False):
@@ -114,8 +136,9 @@ def samples(model, X, y, sample_weight, *, reset, omits=False, all_finite=True):
     kinds = {"accept_sparse": "csr", "multi_output": True, "y_numeric": True, "dtype": FLOATS}
     with large_numbers():
         y, is_there = present(y) if omits and y is not None else (y, None)
-        with nullcontext() if all_finite else config_context(assume_finite=True):
-            X, y = validate_data(model, X, y, **kinds, reset=reset)
+        if not (all_finite and are_valid(model, X, y, reset=reset)):
+            with nullcontext() if all_finite else config_context(assume_finite=True):
+                X, y = validate_data(model, X, y, **kinds, reset=reset)
         if np.asarray(sample_weight).ndim == 2:
             sample_weight = weights_by_output(sample_weight, y)
         elif sample_weight is not None:

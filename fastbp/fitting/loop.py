@@ -46,6 +46,9 @@ from fastbp.kernels.training.sparse import SPARSE
 #: the call itself costs nothing. The epochs of a small table share a call.
 CALL_SECONDS = 0.1
 
+#: Kernels, each with a precision, that this process has compiled.
+compiled = set()
+
 
 def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, seen=0, judge=None):
     """Train θ in place.
@@ -149,7 +152,10 @@ class _Loop:
     def compile(self):
         """Compile the kernel, or load what was compiled, before there are threads to wait for it:
         no step is taken."""
-        self.call(0, 0, Team(1))
+        what = self.kernel.train, self.training.theta.dtype
+        if what not in compiled:
+            self.call(0, 0, Team(1))
+            compiled.add(what)
 
     def run(self, observer, ctrl_c):
         """Train until one of the reasons to stop."""

@@ -78,8 +78,9 @@ def takes_windows(table, settings):
     if not is_plain or table.output_weight is not None:
         return False
     n_bytes = len(table.y) * survey.row_bytes(table, settings.dtype or table.X.dtype)
-    are_read = all(survey.source_of(A) is not None for A in (table.X, table.y))
-    return are_read and n_bytes > survey.WHOLE_BYTES
+    return n_bytes > survey.WHOLE_BYTES and all(
+        survey.source_of(A) is not None for A in (table.X, table.y)
+    )
 
 
 def prepared_in_windows(settings, table, held_out, before, random_state, first):

@@ -41,8 +41,8 @@ def is_large(X):
     return (
         isinstance(X, np.ndarray)
         and X.ndim == 2
-        and source_of(X) is not None
         and X.size * 4 + len(X) * 4 > WHOLE_BYTES
+        and source_of(X) is not None
     )
 
 
