@@ -13,6 +13,7 @@ from fastbp.fitting.divergence import (
     Vain,
     advice,
     check_scores,
+    has_exploded,
     hopeless_loss_of,
     is_worth_another,
     keeps_the_best,
@@ -206,6 +207,8 @@ class _Loop:
             self.history.forget_after(len(losses) - done + int(wrong[0]) + 1)
             return True
         if not np.isfinite(self.training.theta).all():
+            return True
+        if len(losses) == done and has_exploded(self.history, settings):
             return True
         if len(losses) < settings.max_iter:
             return False

@@ -19,6 +19,7 @@ from fastbp.fitting.divergence import (
     HOPELESS,
     NOTHING,
     Vain,
+    has_exploded,
     is_worth_another,
     may_be_smaller,
     smaller_step,
@@ -233,6 +234,8 @@ class _Rounds:
     def has_diverged(self):
         losses, settings = self.history.losses, self.settings
         if not (np.isfinite(losses[-1]) and np.isfinite(self.state.theta).all()):
+            return True
+        if len(losses) == 1 and has_exploded(self.history, settings):
             return True
         worst = max(loss_with_left(HOPELESS, settings), losses[0])
         is_over = len(losses) >= settings.max_iter
