@@ -256,6 +256,7 @@ def test_a_frame_is_predicted_from_as_its_values_are(kinds, table):
             with_names.predict(wrong)
     with pytest.raises(ValueError, match="3 features"):
         without.predict(values[:, :2])
+    assert not hasattr(with_names.fit(values, y), "feature_names_in_")
 
 
 # --------------------------------------------------------------------------- pictures
