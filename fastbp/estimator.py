@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 from copy import copy
-from functools import cache
+from functools import cache, lru_cache
 from inspect import signature
 from numbers import Integral, Real
 from typing import ClassVar
@@ -60,6 +60,15 @@ def documented(cls):
     )
     cls.__doc__ = cls.__doc__.replace("{loss parameters}", parameters)
     return cls
+
+
+@lru_cache(maxsize=1000, typed=True)
+def _validated(cls, name, value):
+    """Nothing, or an error; what has been right is so again. (Of twenty values that are given, a
+    fit would take 0.1 ms for it.)"""
+    validate_parameter_constraints(
+        cls._parameter_constraints, {name: value}, caller_name=cls.__name__
+    )
 
 
 def _makes_steps(model):
@@ -404,11 +413,12 @@ class BackpropRegressor(Learned, Common):
 
     def _validate_params(self):
         # What is as it was by default is right; there are many of these.
-        given = (self.get_params(deep=False) | self._params()).items()
-        given = {name: value for name, value in given if value is not DEFAULTS.get(name)}
-        validate_parameter_constraints(
-            self._parameter_constraints, given, caller_name=type(self).__name__
-        )
+        for name in dict.fromkeys((*self._get_param_names(), *DEFAULTS)):
+            value = getattr(self, name)
+            if value is not DEFAULTS.get(name):
+                is_plain = type(value) in (bool, int, float, str)
+                validate = _validated if is_plain else _validated.__wrapped__
+                validate(type(self), name, value)
 
     # ---------------------------------------------------------------- training
 

@@ -43,11 +43,13 @@ def _as_floats(a, name):
 def unpack(theta, net):
     """coefs_ and intercepts_: views of θ, shaped as scikit-learn has them."""
     coefs, intercepts = [], []
+    width, weights_at, biases_at = (
+        net[name].tolist() for name in ("width", "weights_at", "biases_at")
+    )
     for l in range(1, net.size):
-        shape = net["width"][l - 1 : l + 1]
-        W_at, b_at = net["weights_at"][l], net["biases_at"][l]
-        coefs.append(theta[W_at:b_at].reshape(shape))
-        intercepts.append(theta[b_at : b_at + shape[1]])
+        W_at, b_at = weights_at[l], biases_at[l]
+        coefs.append(theta[W_at:b_at].reshape(width[l - 1], width[l]))
+        intercepts.append(theta[b_at : b_at + width[l]])
     return coefs, intercepts
 
 

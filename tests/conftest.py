@@ -242,7 +242,8 @@ class Calls:
 
     def press_ctrl_c(self, wanted, times=1):
         """Press it at the end of one of the calls, the first of which is number 1."""
-        # Before it, there is one that does nothing: it compiles.
+        # Before it, there is one that does nothing: it compiles, whatever has been compiled.
+        self.monkeypatch.setattr(calling, "compiled", NothingYet())
         run, calls = team.Team.run, iter(range(10**9))
 
         def pressing(*arguments, **keywords):
@@ -253,3 +254,10 @@ class Calls:
             return result
 
         self.monkeypatch.setattr(team.Team, "run", pressing)
+
+
+class NothingYet(set):
+    """Forgets what is added."""
+
+    def add(self, what):
+        pass

@@ -1,6 +1,7 @@
 """What scikit-learn does around an estimator: routing, callbacks, selection, pictures, arrays."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from founding import founding
 from numpy.testing import assert_allclose, assert_array_equal
@@ -230,6 +231,32 @@ def test_a_frame_of_polars_is_a_table(table):
     assert_array_equal(model.predict(frame), founding(**QUICK).fit(X, y, WEIGHT).predict(X))
     with pytest.raises(ValueError, match="feature names"):
         model.predict(frame.select("c", "a", "b"))
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [{}, {"a": "float32", "b": "int8"}, {"a": bool}, {"b": "Float64"}, dict.fromkeys("abc", bool)],
+    ids=str,
+)
+def test_a_frame_is_predicted_from_as_its_values_are(kinds, table):
+    X, y = table
+    frame = pd.DataFrame(np.abs(np.round(X)), columns=list("abc")).astype(kinds)
+    values = frame.to_numpy(np.float64)
+    with_names, without = founding(**QUICK).fit(frame, y), founding(**QUICK).fit(values, y)
+    expected = without.predict(values)
+    assert_array_equal(with_names.predict(frame), expected)
+    with pytest.warns(UserWarning, match="X has feature names"):
+        assert_array_equal(without.predict(frame), expected)
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        assert_array_equal(with_names.predict(values), expected)
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        assert_array_equal(with_names.predict(values.tolist()), expected)
+    for wrong, words in ((frame[["b", "a", "c"]], "same order"), (frame[["a", "b"]], "missing")):
+        with pytest.raises(ValueError, match=words):
+            with_names.predict(wrong)
+    with pytest.raises(ValueError, match="3 features"):
+        without.predict(values[:, :2])
+    assert not hasattr(with_names.fit(values, y), "feature_names_in_")
 
 
 # --------------------------------------------------------------------------- pictures

@@ -140,6 +140,16 @@ def test_a_bad_parameter_is_refused_by_name(name, value, no_training):
             method(X, Y)
 
 
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"), [("warm_start", True, 1), ("hidden_layer_sizes", 3, 3.0)]
+)
+def test_what_is_right_of_one_type_is_not_so_of_another(name, right, wrong):
+    assert right == wrong
+    founding(max_iter=1, n_iter_no_change=np.inf, **{name: right}).fit(X, Y)
+    with pytest.raises(ValueError, match=name):
+        founding(**{name: wrong}).fit(X, Y)
+
+
 def test_every_parameter_has_its_bad_values_tested():
     assert BAD_PARAMETERS.keys() == BackpropRegressor().get_params().keys()
 

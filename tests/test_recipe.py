@@ -528,6 +528,23 @@ def test_the_loss_of_the_best_constant_is_the_least_there_is(loss, n_outputs):
     assert_allclose(LOSSES[loss].constant_loss(y, w, a), least, rtol=2e-3)
 
 
+@pytest.mark.parametrize("schedule", ["constant", "invscaling"])
+def test_plain_descent_whose_first_epoch_explodes_begins_again_with_a_smaller_step(schedule):
+    random = np.random.default_rng(0)
+    X = random.normal(size=(300, 8))
+    y = np.sin(X[:, 0]) + X[:, 1] * X[:, 2] / 2 + X[:, 3]
+    params = RECIPE | {"solver": "sgd", "learning_rate": schedule, "max_iter": 30}
+    params |= {"early_stopping": False, "n_iter_no_change": np.inf}
+    model = BackpropRegressor(50, learning_rate_init=0.1, **params)
+    with pytest.warns(ConvergenceWarning) as said:
+        model.fit(X, y)
+    assert "diverged with learning_rate_init=0.1, and was begun again with 0.025" in str(said[0])
+    with pytest.warns(ConvergenceWarning):
+        smaller = BackpropRegressor(50, learning_rate_init=0.025, **params).fit(X, y)
+    assert_array_equal(model.predict(X), smaller.predict(X))
+    assert model.score(X, y) > 0.75
+
+
 def test_one_row_that_holds_most_of_ys_variance_is_spoken_of():
     X, y = smooth(300)
     y[11] = 1e6

@@ -40,7 +40,7 @@ WINGS = [
     (
         "",
         [
-            {"archive", "callers", "entries", "parameters", "starting"},
+            {"archive", "callers", "drawing", "entries", "parameters", "starting"},
             {"scaling"},
             {"encodings"},
         ],

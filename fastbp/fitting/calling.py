@@ -34,6 +34,9 @@ CALL_SECONDS = 0.1
 #: much slower meanwhile, and seconds that it may take in any case.
 PART_OF_REST, LAST_SECONDS = 0.25, 0.002
 
+#: Kernels, each with a precision, that this process has compiled.
+compiled = set()
+
 
 class Calls:
     """What a training gives its kernel, how much of it in a call, and what comes back.
@@ -87,7 +90,10 @@ class Calls:
     def compile(self):
         """Compile the kernel, or load what was compiled, before there are threads to wait for it:
         no step is taken."""
-        self.make(0, 0, Team(1))
+        what = self.kernel.train, self.training.theta.dtype
+        if what not in compiled:
+            self.make(0, 0, Team(1))
+            compiled.add(what)
 
     def share(self, seconds_left, *, one_epoch):
         """Steps and epochs of the next call, at the pace of the last."""

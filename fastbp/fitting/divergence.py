@@ -20,6 +20,10 @@ RESTART_DIVISOR, RESTARTS = 4.0, 4
 #: has more than that of y itself.
 HOPELESS = 1.5
 
+#: So many times what a constant's loss has more than that of y itself is no beginning, where first
+#: weights are drawn for standardised columns.
+EXPLODED = 3.0
+
 #: The part of that from which on nothing has been learnt.
 NOTHING = 0.995
 
@@ -64,6 +68,16 @@ class Attempts:
 
     def __init__(self, history, settings, eta):
         self.history, self.settings, self.eta_at_first, self.vain = history, settings, eta, None
+
+    def has_exploded(self):
+        """Whether a first epoch of plain descent, with a step that was given, went far away: there
+        units are saturated, and smaller steps later don't bring them back."""
+        history, settings = self.history, self.settings
+        is_given = settings.solver == "sgd" and not (settings.finds_step or settings.is_partial)
+        if not is_given or settings.init == "glorot" or not settings.standardize:
+            return False
+        is_left = history.restarts < RESTARTS
+        return is_left and history.losses[0] > loss_with_left(EXPLODED, settings)
 
     def may_be_in_vain(self):
         """Whether this one is over, with a step that nobody asked for: hinges that a first long

@@ -4,8 +4,8 @@ from copy import copy, deepcopy
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils import check_random_state
 
+from fastbp.drawing import generator_of
 from fastbp.fitting import following, judging, recipe, solvers, survey, trials, windows
 from fastbp.fitting.beginning import begun, check_encoding
 from fastbp.fitting.contest import encoded_on, kinds_of
@@ -82,7 +82,7 @@ def prepare(settings, table, held_out, before=None, *, mixes=True, whole=True, g
     list of (float, Prepared)
         Each kind of network, and its weight in the mean of their predictions.
     """
-    random_state = check_random_state(settings.random_state)
+    random_state = generator_of(settings.random_state)
     settings.y_dtype = precision_of(table.y)
     if settings.is_partial and before is not None:
         settings.y_dtype = np.result_type(settings.y_dtype, before.y_dtype)

@@ -4,7 +4,7 @@ import time
 from contextlib import nullcontext
 
 from fastbp.fitting.headcount import Headcount
-from fastbp.fitting.interrupts import is_pressed_here
+from fastbp.fitting.interrupts import is_heard_here, is_pressed_here
 from fastbp.fitting.plan import CALL_FLOPS, aligned_zeros, for_kernels, layout, samples_of
 from fastbp.fitting.state import OptimizerState
 from fastbp.fitting.team import CalledOff, Team
@@ -57,9 +57,10 @@ class FullBatch:
 
     def run(self, team, samples, stop=None):
         """Run the kernel. While Numba reads a record, NumPy runs lines of Python, where it takes an
-        exception of Ctrl-C for one of its own: unless the call listens, Ctrl-C waits for its end.
+        exception of Ctrl-C for one of its own: unless the call listens, or somebody else does,
+        Ctrl-C waits for its end.
         """
-        with nullcontext() if team.listens else ctrl_c_waits():
+        with nullcontext() if team.listens or is_heard_here() else ctrl_c_waits():
             return team.run(self.kernel, self.training, for_kernels(samples), stop=stop)
 
 

@@ -55,9 +55,9 @@ def share_of_one_row(table, rows, settings):
     """The largest part that one row has in the variance of y, where there are enough rows."""
     if table.sample_weight is not None:
         rows = rows[table.sample_weight[rows] > 0]
-    y = np.float64(table.y[rows])
-    if not settings.standardize or len(y) < scaling.FEWEST_ROWS:
+    if not settings.standardize or len(rows) < scaling.FEWEST_ROWS:
         return 0.0
+    y = np.float64(table.y[rows])
     y /= np.maximum(np.abs(y).max(axis=0), np.finfo(float).tiny)
     with np.errstate(invalid="ignore"):  # of a constant
         squares = (y - y.mean(axis=0)) ** 2

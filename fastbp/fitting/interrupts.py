@@ -70,6 +70,11 @@ def _begins_a_kernel(frame):
     return caller is not None and caller.f_globals.get("__name__") == "fastbp.fitting.team"
 
 
+def is_heard_here():
+    """Whether Ctrl-C raises nothing in this thread, since somebody is asked for it."""
+    return getattr(here, "asked", None) is not None
+
+
 def is_pressed_here():
     """Whether whoever is asked in this thread knows of Ctrl-C."""
     asked = getattr(here, "asked", None)

@@ -113,13 +113,16 @@ class _Run:
         self.function, self.theta, self.settings = function, theta, settings
         self.observer, self.ctrl_c = observer, ctrl_c
         self.history, self.start = History(kernel=kernel), time.perf_counter()
+        self.gradient = None
         self.score, self.best_theta, self.best = score, theta.copy(), np.inf
 
     def minimize(self):
         """Train until one of the reasons to stop."""
         settings, history = self.settings, self.history
+        # It asks for the gradient where it has just asked for the loss; with ``jac=True`` it looks,
+        # twice each time, whether that is so.
         result = minimize(
-            self.loss_and_gradient, self.theta, method="L-BFGS-B", jac=True,
+            self.loss, self.theta, method="L-BFGS-B", jac=lambda theta: self.gradient,
             callback=self.iteration_ends,
             options={
                 "maxiter": settings.max_iter, "maxfun": settings.max_fun, "gtol": settings.tol,
@@ -139,10 +142,12 @@ class _Run:
         else:
             history.ended_by = "stalled" if result.status == CONVERGED else "line search"
 
-    def loss_and_gradient(self, theta):
+    def loss(self, theta):
+        """L, and `gradient` is ∂L/∂θ."""
         if self.is_to_stop():
             raise CalledOff
-        return self.function(theta, self.is_to_stop)
+        loss, self.gradient = self.function(theta, self.is_to_stop)
+        return loss
 
     def is_to_stop(self):
         """Whether somebody waits for the end of a gradient. (Not of the first iteration, but for

@@ -153,6 +153,8 @@ class _Loop:
             return True
         if not np.isfinite(self.training.theta).all():
             return True
+        if len(losses) == done and self.attempts.has_exploded():
+            return True
         if len(losses) < settings.max_iter:
             return False
         # The last loss is that before the last step.

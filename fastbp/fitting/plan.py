@@ -39,22 +39,25 @@ AS_GIVEN = ("alpha", "weight_decay", "shuffle", "tol", *OF_OPTIMIZERS)
 
 def recipe_of(net, settings, batch_size, cut):
     """The settings as the kernels read them."""
-    recipe = np.zeros(1, RECIPE).view(np.recarray)
-    for name in AS_GIVEN:
-        recipe[name] = getattr(settings, name)
-    recipe.loss, row = losses.LOSSES[settings.loss], losses.TABLE[settings.loss]
-    # scikit-learn's loss is the mean over the outputs, although its gradient is the sum's.
-    recipe.loss_scale = 1 / net["width"][-1] if row.reported_by_output else 1.0
-    recipe.by_count = row.reported_by_output  # and it takes no notice there of weights
-    recipe.max_grad_norm = settings.max_grad_norm or np.inf
-    recipe.ema_decay = settings.ema_decay or 0.0
-    # Of lbfgs kernels make no steps.
-    recipe.optimizer = optimizers.OPTIMIZERS.get(optimizer_of(settings), optimizers.SGD)
-    is_planned = SCHEDULES[settings.learning_rate].is_planned  # then it ends as planned
-    recipe.patience = np.inf if is_planned else settings.n_iter_no_change
-    recipe.early_stopping, recipe.by_loss = settings.holds_out, settings.by_loss
-    recipe.batch_size, recipe.tile, recipe.parts = batch_size, *cut
-    return recipe[0]
+    row, is_planned = losses.TABLE[settings.loss], SCHEDULES[settings.learning_rate].is_planned
+    values = {name: getattr(settings, name) for name in AS_GIVEN} | {
+        "loss": losses.LOSSES[settings.loss],
+        # scikit-learn's loss is the mean over the outputs, although its gradient is the sum's.
+        "loss_scale": 1 / net["width"][-1] if row.reported_by_output else 1.0,
+        "by_count": row.reported_by_output,  # and it takes no notice there of weights
+        "max_grad_norm": settings.max_grad_norm or np.inf,
+        "ema_decay": settings.ema_decay or 0.0,
+        # Of lbfgs kernels make no steps.
+        "optimizer": optimizers.OPTIMIZERS.get(optimizer_of(settings), optimizers.SGD),
+        "patience": np.inf if is_planned else settings.n_iter_no_change,  # planned: till its end
+        "early_stopping": settings.holds_out,
+        "by_loss": settings.by_loss,
+        "batch_size": batch_size,
+        "tile": cut.tile,
+        "parts": cut.parts,
+    }
+    recipe = np.array([tuple(map(values.__getitem__, RECIPE.names))], RECIPE)
+    return recipe.view(np.recarray)[0]
 
 
 def layout(kernel, net, settings, batch_size, theta, optimizer, best_theta, n_held_out=0):
@@ -91,7 +94,7 @@ def layout(kernel, net, settings, batch_size, theta, optimizer, best_theta, n_he
         theta,
         optimizer.average,
         best_theta,
-        np.broadcast_to(settings.loss_parameter, net["width"][-1]).astype(theta.dtype),
+        np.full(net["width"][-1], settings.loss_parameter, theta.dtype),
         optimizer.memory,
         gradients=aligned_zeros((parts, theta.size), theta.dtype),
         part_losses=np.zeros(parts),

@@ -74,8 +74,9 @@ def prepared_on(ground, settings, encoding, before, random_state, first=None):
 
 def takes_windows(table, settings):
     """Whether a table is trained on window by window, since a working copy would be too large."""
-    are_read = not sparse.issparse(table.X) and all(map(survey.source_of, table[:2]))
-    return are_read and is_too_large(table, settings)
+    if sparse.issparse(table.X) or not is_too_large(table, settings):
+        return False
+    return all(map(survey.source_of, table[:2]))
 
 
 def is_too_large(table, settings):

@@ -187,13 +187,14 @@ def look_at_columns(W, middles, row, X, random_state, columns=None, steepest=STE
     grid = np.linspace(0, 1, 2 * per_column + 1)
     some = X.columns(columns) if isinstance(X, Entries) else X[:, columns]
     quantiles = np.quantile(some, grid, axis=0)
-    for u in range(n_units):
-        at, i = u % len(columns), u // len(columns)
-        j, (low, middle, high) = columns[at], quantiles[2 * i : 2 * i + 3, at]
-        slope = row.sharpness * min(1 / max(high - low, NARROWEST), steepest) or 1.0
-        W[:, u] = 0
-        W[j, u] = slope * random_state.choice([-1, 1])
-        middles[u, j] = middle
+    units = np.arange(n_units)
+    i, at = np.divmod(units, len(columns))
+    low, middle, high = (quantiles[2 * i + place, at] for place in range(3))
+    slopes = row.sharpness * np.minimum(1 / np.maximum(high - low, NARROWEST), steepest)
+    slopes[slopes == 0] = 1.0
+    W[:, :n_units] = 0
+    W[columns[at], units] = slopes * random_state.choice([-1, 1], n_units)
+    middles[units, columns[at]] = middle
 
 
 # ---------------------------------------------------------------------- the trials

@@ -229,6 +229,8 @@ class _Rounds:
         losses, settings = self.history.losses, self.settings
         if not (np.isfinite(losses[-1]) and np.isfinite(self.state.theta).all()):
             return True
+        if len(losses) <= self.epochs and self.attempts.has_exploded():
+            return True
         worst = max(loss_with_left(HOPELESS, settings), losses[0])
         is_over = len(losses) >= settings.max_iter
         return is_over and losses[-1] > worst and settings.init != "glorot"

@@ -38,7 +38,7 @@ class NotFinite(ValueError):
 
 def is_large(X):
     """Whether an array is so large that it is looked at once only, and not copied."""
-    return isinstance(X, np.ndarray) and X.ndim == 2 and source_of(X) is not None and is_long(X)
+    return isinstance(X, np.ndarray) and X.ndim == 2 and is_long(X) and source_of(X) is not None
 
 
 def is_long(X):
