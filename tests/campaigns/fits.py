@@ -196,7 +196,7 @@ class Case:
         given = self.X, self.y, self.weight
         X, y, weight = (None if A is None else tables.plain(A) for A in given)
         if self.is_cut:  # how its numbers lie says in which order a large table is summed up
-            X, y = self.X, self.y if np.ndim(self.y) == 2 else y
+            X, y = self.X, self.y
         held_out = {name: tables.plain(A) for name, A in self.held_out.items()}
         for n_threads in (2, 5):
             other, other_outcome = self.attempt(n_threads, (X, y, weight), held_out)
