@@ -1,6 +1,7 @@
 """The recipe: what "auto" becomes, and the troubles that it mends."""
 
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -553,6 +554,20 @@ def test_one_row_that_holds_most_of_ys_variance_is_spoken_of():
     assert y[11] == 1e6
     others = np.arange(300) != 11
     assert model.score(X[others], y[others]) > 0.9
+
+
+@pytest.mark.parametrize("far", [3.0, 1e6])
+def test_of_several_y_those_alone_are_drawn_in_that_one_row_rules(far, recwarn):
+    """As where an autoencoder's columns have rare events, and others long tails."""
+    X, y = smooth(300)
+    rare, tailed = np.zeros(300), y * 10.0 ** (np.arange(300) % 10 == 7)
+    rare[11], y[11] = 1.0, far
+    y_of = np.column_stack([rare, tailed, y])
+    model = BackpropRegressor(4, max_iter=1, early_stopping=False, random_state=0)
+    warnings.simplefilter("always")
+    seen = model.fit(X, y_of)._learnt.seen
+    assert any("One row holds" in str(each.message) for each in recwarn) == (far == 1e6)
+    assert_allclose(seen.y_deviation[:2], y_of[:, :2].std(axis=0), rtol=1e-6)
 
 
 def test_a_chunk_of_a_stream_is_trained_on_as_it_is():

@@ -36,9 +36,10 @@ def ground_for(settings, table, held_out, before, random_state):
             spread_of_constant = np.inf
     if table.output_weight is not None and not settings.is_partial:
         check_outputs(table.output_weight[order])
-    settings.one_row = share_of_one_row(table, order, settings)
+    shares = shares_of_one_row(table, order, settings)
+    settings.one_row = float(shares.max(initial=0.0))
     if settings.one_row > survey.RULES and before is None and not settings.is_partial:
-        table, settings.drawn_in = drawn_in(table, order)
+        table, settings.drawn_in = drawn_in(table, order, shares)
     units, bounds, settings.seen = scaling_for(table, order, settings, before)
     weight = None if table.weights is None else table.weights[order]
     settings.alpha = alpha_for(settings, units, weight)
@@ -51,24 +52,25 @@ def check_outputs(weight):
         raise ValueError(f"There is no y with a weight for output {np.argmin(there)}.")
 
 
-def share_of_one_row(table, rows, settings):
-    """The largest part that one row has in the variance of y, where there are enough rows."""
+def shares_of_one_row(table, rows, settings):
+    """The largest part that one row has in the variance of each y, where there are enough rows."""
     if table.sample_weight is not None:
         rows = rows[table.sample_weight[rows] > 0]
     if not settings.standardize or len(rows) < scaling.FEWEST_ROWS:
-        return 0.0
+        return np.zeros(table.y.shape[1])
     y = np.float64(table.y[rows])
     y /= np.maximum(np.abs(y).max(axis=0), np.finfo(float).tiny)
     with np.errstate(invalid="ignore"):  # of a constant
         squares = (y - y.mean(axis=0)) ** 2
         shares = squares.max(axis=0) / squares.sum(axis=0)
-    return float(np.nanmax(shares, initial=0.0))
+    return np.nan_to_num(shares)
 
 
-def drawn_in(table, rows):
+def drawn_in(table, rows, shares):
     """The table without such a row's value: drawn in to what the others' are, if these differ."""
     bounds = scaling.bounds_of(table.y, rows)
-    if bounds is None:
+    bounds = bounds and survey.bounds_of_ruled(bounds, shares)
+    if bounds is None or bounds.holds(table.y.min(axis=0), table.y.max(axis=0)):
         return table, None
     return table._replace(y=np.clip(table.y, *bounds)), bounds
 

@@ -193,9 +193,10 @@ def measured(places, tables, facts, settings):
         return reduced(places, scaling.Seen.merged, handles)
 
     seen = seen_in(tables)
-    settings.one_row = share_of_one_row(facts, seen)
+    shares = shares_of_one_row(facts, seen)
+    settings.one_row = float(shares.max(initial=0.0))
     if settings.one_row > survey.RULES:
-        settings.drawn_in = places.result(places.submit(bounds_of_y, sample, facts))
+        settings.drawn_in = places.result(places.submit(bounds_of_y, sample, facts, shares))
         if settings.drawn_in is not None:
             sample, *tables = (
                 places.submit(clipped, table, settings.drawn_in) for table in (sample, *tables)
@@ -209,14 +210,15 @@ def bounds_by(sample, facts):
     return scaling.bounds_by(sample.X, facts.X_least, facts.X_greatest)
 
 
-def bounds_of_y(sample, facts):
-    return scaling.bounds_by(sample.y, facts.y_least, facts.y_greatest)
+def bounds_of_y(sample, facts, shares):
+    bounds = survey.bounds_of_ruled(scaling.likely_bounds(sample.y), shares)
+    return None if bounds.holds(facts.y_least, facts.y_greatest) else bounds
 
 
-def share_of_one_row(facts, seen):
-    """The largest part that one row has in the variance of y, where there are enough rows."""
+def shares_of_one_row(facts, seen):
+    """The largest part that one row has in the variance of each y, where there are enough rows."""
     if facts.n < scaling.FEWEST_ROWS:
-        return 0.0
+        return np.zeros(len(seen.y_mean))
     away = np.maximum(facts.y_greatest - seen.y_mean, seen.y_mean - facts.y_least)
     with np.errstate(all="ignore"):
-        return float(np.nanmax((away / seen.y_deviation) ** 2 / facts.n, initial=0.0))
+        return np.nan_to_num((away / seen.y_deviation) ** 2 / facts.n, posinf=0.0)

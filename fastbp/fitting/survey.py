@@ -208,9 +208,10 @@ def measured_table(table, apart, settings, draws_in):
         bounds = None
     y, y_bounds = measured(table.y, weight, apart, None, n_threads), None
     if settings.standardize:
-        settings.one_row = part_of_one_row(y)
+        shares = shares_of_one_row(y)
+        settings.one_row = float(shares.max(initial=0.0))
         if settings.one_row > RULES and draws_in and not settings.is_partial:
-            y_bounds = scaling.likely_bounds(table.y[rows])
+            y_bounds = bounds_of_ruled(scaling.likely_bounds(table.y[rows]), shares)
             if y_bounds.holds(y.low, y.high):
                 y_bounds = None
             else:
@@ -224,14 +225,21 @@ def measured_table(table, apart, settings, draws_in):
     return X, y, bounds, y_bounds
 
 
-def part_of_one_row(y):
-    """The largest part that one row has in the variance of y."""
+def bounds_of_ruled(bounds, shares):
+    """Those of the y that one row rules; in others, among several, a far value is right."""
+    ruled = shares > RULES
+    low, high = np.where(ruled, bounds.low, -np.inf), np.where(ruled, bounds.high, np.inf)
+    return scaling.Bounds(low, high)
+
+
+def shares_of_one_row(y):
+    """The largest part that one row has in the variance of each y."""
     if y.n_rows < scaling.FEWEST_ROWS:
-        return 0.0
+        return np.zeros(len(y.low))
     farthest = np.maximum(y.high - y.mean, y.mean - y.low)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         parts = (farthest / y.deviation) ** 2 / y.n_rows
-    return float(np.nanmax(np.where(y.low < y.high, parts, 0.0)))
+    return np.nan_to_num(np.where(y.low < y.high, parts, 0.0))
 
 
 def seen_of(X, y):
