@@ -19,6 +19,7 @@ from fastbp.kernels.machine.vectors import LANES
 from fastbp.kernels.products.gradients import outer, sums
 from fastbp.kernels.products.products import back, outputs
 from fastbp.kernels.products.tiles import ZERO
+from fastbp.kernels.training.records import Cut
 
 activate = from_python(activations.activate)
 move = from_python(optimizers.move)
@@ -71,7 +72,7 @@ def bench_backward(benchmark, batch, dtype):
 def bench_update(benchmark, rule, dtype):
     theta, g = np.random.default_rng(0).random((2, 100_000)).astype(dtype)
     settings = BackpropRegressor(**RULES[rule])._settings()
-    recipe = recipe_of(network((1, 1), ()), settings, batch_size=1, cut=(1, 1))
+    recipe = recipe_of(network((1, 1), ()), settings, batch_size=1, cut=Cut(1, 1))
     state = OptimizerState.start(settings, theta, seed=0).state.view(np.recarray)[0]
     state.beta_1_to_t, state.beta_2_to_t = recipe.beta_1, recipe.beta_2
     m, v = np.zeros((2, theta.size), dtype)
