@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from fastbp.parameters import limit_of
-from fastbp.scaling import CHUNK, converted, measure, to_raw_units, to_standard_units
+from fastbp.scaling import CHUNK, converted, measure, to_raw_units, to_standard_units, within
 
 
 @pytest.fixture
@@ -139,3 +139,11 @@ def test_inputs_count_up_to_where_no_sum_can_overflow():
     assert limit_of(theta, [2, 4, 1]) == most / (2 * 3 * 2) / (2 * 5 * 2)
     assert limit_of(theta / 100, [2, 4, 1]) == most  # sums are smaller than what they are of
     assert limit_of(1e30 * theta, [2, 4, 1]) == most**0.5
+
+
+@pytest.mark.parametrize("far", [2.5, -2.5, 1e300, -1e300])
+def test_columns_are_drawn_in_to_the_limit_on_either_side(far):
+    columns = np.array([[1.0, -2.0], [0.5, far]])
+    assert_array_equal(within(columns, 2.0), [[1, -2], [0.5, np.sign(far) * 2]])
+    assert columns[1, 1] == far
+    assert np.shares_memory(within(columns, 1e301), columns)
