@@ -5,6 +5,7 @@ import hashlib
 import os
 import signal
 import tempfile
+import time
 from functools import cache
 from pathlib import Path
 
@@ -210,6 +211,9 @@ def no_thread_is_left():
     """Of those that the test has started, in whatever way."""
     before = _thread._count()
     yield
+    patience = time.monotonic() + 5  # one that is done is counted until the system has seen it off
+    while _thread._count() > before and time.monotonic() < patience:
+        time.sleep(0.01)
     assert _thread._count() <= before
 
 
