@@ -221,7 +221,7 @@ CLEAN, NOISY = 0.03, 0.3
 FEW_ROWS, WORTH_LONGER, LONGEST = 2000, 0.85, 16
 
 #: Few rows are learnt by heart, noise and all: less than this part of what is left of others is
-#: left of them, or hardly anything is learnt yet.
+#: left of them. Where it is more, of a table that much is left of, hardly anything is learnt yet.
 BY_HEART = 0.7
 
 #: The decay in the search. Noisy tables gain, clean ones lose by it.

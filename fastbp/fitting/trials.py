@@ -267,7 +267,7 @@ class Search:
         clean = recipe.CLEAN * to_learn
         if pilot.loss < clean:
             return pilot
-        if self.has_hardly_begun(pilot):
+        if pilot.loss > recipe.NOISY * to_learn and self.has_hardly_begun(pilot):
             before, pilot = pilot, self.longer(pilot, 4, clean)
             if pilot is not before:
                 return pilot
