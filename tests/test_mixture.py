@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor, encodings
-from fastbp.fitting import committee, contest, members, mixture, trials
+from fastbp.fitting import committee, contest, members, mixture, recipe, trials
 
 BOTH = encodings.NAMES
 
@@ -53,7 +53,7 @@ def given(monkeypatch):
 
     def set_to(of_mixture, alone=1.0):
         monkeypatch.setattr(
-            mixture, "share_of_second", lambda *_, mixes: of_mixture if mixes else alone
+            mixture, "share_of_second", lambda *_, mixes, **__: of_mixture if mixes else alone
         )
 
     return set_to
@@ -156,7 +156,9 @@ def test_a_plain_network_is_the_same_whether_the_other_was_tried_or_not(given, t
 
 def test_both_are_tried_on_the_same_rows_held_out(table, monkeypatch):
     searches, run = [], trials.Search.run
-    monkeypatch.setattr(trials.Search, "run", lambda search: searches.append(search) or run(search))
+    monkeypatch.setattr(
+        trials.Search, "run", lambda search, **rest: searches.append(search) or run(search, **rest)
+    )
     single(encoding="auto", alpha=1e-3).fit(*table)
     plain, encoded = searches
     assert (plain.task.encoding, encoded.task.encoding.names) == (None, BOTH)
@@ -166,20 +168,65 @@ def test_both_are_tried_on_the_same_rows_held_out(table, monkeypatch):
         assert_allclose(found.alpha, 1e-3 / table[1].var(), rtol=0.1)  # in units of training
 
 
-def test_their_predictions_there_are_those_of_the_networks(table, monkeypatch):
+@pytest.fixture
+def asked(monkeypatch):
+    """What the share was asked of, of a table with one pilot; it says so much each time."""
+    asked, says = [], [1.0, 0.0]
+    monkeypatch.setattr(recipe, "n_pilots", lambda *_: 1)
+
+    def share_of_second(*given, **_):
+        asked.append(given[:4])
+        return says[len(asked) - 1]
+
+    monkeypatch.setattr(mixture, "share_of_second", share_of_second)
+    return asked, says
+
+
+def test_their_predictions_there_are_those_of_the_networks(table, asked):
     X, y = table
-    asked = []
-    monkeypatch.setattr(
-        mixture, "share_of_second", lambda *given, mixes: asked.append(given) or 0.0
-    )
+    asked, _ = asked
     model = single(encoding="auto", max_iter=100).fit(X, y)
-    plain, encoded, targets, weight, *_ = asked[0]
+    of_one_part, of_three = asked  # the one that they were searched on, and two more
     units = model._learnt.scaling
-    assert len(targets) == 3 * 12  # of three parts
-    assert weight is None
-    assert np.isin(np.round(targets * units.y_scale + units.y_mean, 2), np.round(y, 2)).all()
-    assert np.mean((plain - targets) ** 2) < 0.3
-    assert np.mean((encoded - targets) ** 2) < 0.6
+    for plain, encoded, targets, weight in asked:
+        assert weight is None
+        assert np.isin(np.round(targets * units.y_scale + units.y_mean, 2), np.round(y, 2)).all()
+        assert np.mean((plain - targets) ** 2) < 0.3
+        assert np.mean((encoded - targets) ** 2) < 0.6
+    assert [len(targets) for _, _, targets, _ in asked] == [12, 3 * 12]
+    for first, again in zip(of_one_part[:3], of_three[:3], strict=True):
+        assert_array_equal(again[:12], first)
+
+
+def test_where_nothing_is_gained_on_the_first_part_no_more_are_tried(table, asked):
+    asked, says = asked
+    says[0] = 0.0
+    single(encoding="auto").fit(*table)
+    assert len(asked) == 1
+    says[:] = 0.0, 1.0
+    asked.clear()
+    assert [each.encoding_ for each in ensemble(2).fit(*table).estimators_] == [(), ()]
+
+
+@pytest.mark.parametrize(("times", "expected"), [(0.1, {1}), (10, {3, 4, 5, 6})])
+def test_far_behind_its_rival_a_network_is_not_searched_on(times, expected, monkeypatch):
+    """On noisy rows a search makes more trials than its pilot."""
+    X, y = smooth()
+    n_trials, run, trial = {}, trials.Search.run, trials.Search.trial
+
+    def counted(search, *given):
+        kind = bool(search.task.encoding)
+        n_trials[kind] = n_trials.get(kind, 0) + 1
+        return trial(search, *given)
+
+    monkeypatch.setattr(trials.Search, "trial", counted)
+    monkeypatch.setattr(
+        trials.Search, "run", lambda search, rival=np.inf: run(search, rival=rival * times)
+    )
+    monkeypatch.setattr(mixture, "share_of_second", lambda *_, **__: 0.0)
+    single(encoding="auto", max_iter=300).fit(X, y + np.random.default_rng(1).normal(size=300))
+    assert n_trials[False] > 2
+    assert n_trials[True] in expected
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -210,26 +257,26 @@ def test_an_encoded_network_that_diverges_is_left(given, table, monkeypatch):
     given(1.0)
     run = trials.Search.run
 
-    def diverging(search):
+    def diverging(search, **rest):
         if search.task.encoding:
             raise ValueError("Training diverged")
-        return run(search)
+        return run(search, **rest)
 
     monkeypatch.setattr(trials.Search, "run", diverging)
     assert single(encoding="auto").fit(*table).encoding_ == ()
 
 
-@pytest.mark.parametrize(("where", "name"), [(trials.Search, "run"), (contest, "contest")])
+@pytest.mark.parametrize(("where", "name"), [(trials.Search, "run"), (contest, "share_of_encoded")])
 def test_after_ctrl_c_while_they_are_compared_there_is_the_plain_trials_network(
     where, name, table, monkeypatch
 ):
     X, y = table
     real = getattr(where, name)
 
-    def interrupted(*given):
+    def interrupted(*given, **rest):
         if where is contest or given[0].task.encoding:
             raise trials.Interrupted(*5 * [None])
-        return real(*given)
+        return real(*given, **rest)
 
     monkeypatch.setattr(where, name, interrupted)
     model = single(encoding="auto")

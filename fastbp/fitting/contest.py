@@ -22,53 +22,55 @@ def encoded_on(ground, settings, random_state):
 def kinds_of(plain, search, found, encoded, mixes):
     """The plain network as its search has found it, the encoded one, or both, by rows that were
     held out of both; as `prepare`."""
-    settings, share = plain.task.settings, 0.0
     try:
-        other = trials.Search(encoded.task, search.parts).run()
-        firsts, second = contest(plain.task, found, encoded.task, other, mixes)
+        other = trials.Search(encoded.task, search.parts).run(rival=found.loss)
+        share = share_of_encoded(plain.task, found, encoded.task, other, mixes)
     except ValueError:  # it diverged, and nobody has asked for it
         return [(1.0, plain.following(found))]
     except trials.Interrupted:  # the plain one has been trained for longer
         return [(1.0, plain.ended_with(found.interrupted()))]
-    settings.max_time = encoded.task.settings.max_time  # what is left of it
-    if all(trial.history.ended_by != "max_time" for trial in (other, *firsts, second)):
+    plain.task.settings.max_time = encoded.task.settings.max_time  # what is left of it
+    kinds = (1 - share, plain, found), (share, encoded, other)
+    return [(weight, kind.following(trial)) for weight, kind, trial in kinds if weight > 0]
+
+
+def share_of_encoded(plain, found, encoded, other, mixes):
+    """The weight of encoded networks, by trials of both kinds on the same parts: those of the
+    searches, and more of a small table, unless the first say already that nothing is gained.
+
+    A mixture is to be better than the mean of several plain networks, not than one: of these there
+    are two.
+    """
+    samples, settings, random_state = plain.samples, plain.settings, encoded.random_state
+    # With the other's random numbers and time: it itself goes on as if there were no contest.
+    plain = plain._replace(random_state=random_state, settings=encoded.settings)
+
+    def share(firsts, second, **limits):
+        if any(trial.history.ended_by == "max_time" for trial in (*firsts, second)):
+            return 0.0
         rows = np.concatenate([rest for _, rest in second.parts])
-        samples = plain.samples
-        share = mixture.share_of_second(
-            np.mean([plain.task.predict(first) for first in firsts], axis=0),
-            encoded.task.predict(second),
+        return mixture.share_of_second(
+            np.mean([plain.predict(first) for first in firsts], axis=0),
+            encoded.predict(second),
             samples.y[rows],
             samples.sample_weight[rows] if samples.sample_weight.size else None,  # of samples
             settings.loss,
             settings.loss_parameter,
             mixes=mixes,
+            **limits,
         )
-    kinds = (1 - share, plain, found), (share, encoded, other)
-    return [(weight, kind.following(trial)) for weight, kind, trial in kinds if weight > 0]
 
-
-def contest(plain, found, encoded, other, mixes):
-    """Trials of both kinds on the same parts: on that of the searches, or on more of a small table.
-
-    A mixture is to be better than the mean of several plain networks, not than one: of these there
-    are two.
-
-    Returns
-    -------
-    list of Trial, Trial
-    """
-    random_state, n_parts = encoded.random_state, mixture.n_parts(len(plain.rows))
-    plain = plain._replace(random_state=random_state)  # as if there were no contest
-    parts = found.parts
-    if n_parts > 1:
-        parts = trials.parts_of(plain, n_parts, random_state)
-        plain.settings.max_time = encoded.settings.max_time
-        found = trials.Search(plain, parts).trial(found.trained, n_parts)
-        encoded.settings.max_time = plain.settings.max_time
-        other = trials.Search(encoded, parts).trial(other.trained, n_parts)
-    firsts = [found]
+    n_parts = min(len(found.parts), len(other.parts))  # both searches begin with the same
+    first, second = found.of_parts(n_parts), other.of_parts(n_parts)
+    if share([first], second, better=1.0, sure=0) == 0:
+        return 0.0
+    n_more = mixture.n_parts(len(plain.rows)) - n_parts
+    if n_more > 0:
+        parts = trials.parts_of(plain, n_more, random_state)
+        first = first.and_of(trials.Search(plain, parts).trial(first.trained, n_more))
+        second = second.and_of(trials.Search(encoded, parts).trial(second.trained, n_more))
+    firsts = [first]
     if mixes:
-        plain.settings.max_time = encoded.settings.max_time
-        firsts.append(trials.Search(plain, parts).trial(found.trained, n_parts))
-        encoded.settings.max_time = plain.settings.max_time
-    return firsts, other
+        again = trials.Search(plain, first.parts)
+        firsts.append(again.trial(first.trained, len(first.parts)))
+    return share(firsts, second)

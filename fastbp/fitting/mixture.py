@@ -45,7 +45,9 @@ def may_be_tried(n_rows, n_features, n_columns):
     return n_features < n_columns <= MOST_COLUMNS and n_rows * n_columns <= MOST_VALUES
 
 
-def share_of_second(first, second, y, weight, loss, parameter=0.0, *, mixes=True):
+def share_of_second(
+    first, second, y, weight, loss, parameter=0.0, *, mixes=True, better=BETTER, sure=SURE
+):
     """The weight of the second in the mean of two predictions that is best for rows held out.
 
     That is w in (1 − w) first + w second for which the mean loss is least; for a squared error
@@ -62,6 +64,9 @@ def share_of_second(first, second, y, weight, loss, parameter=0.0, *, mixes=True
         Of the loss, or of the loss for each output.
     mixes : bool
         False: it is one of the two.
+    better, sure : float
+        The part of the first's error that must not be left, and how many of its standard errors the
+        gain must be.
     """
     row, first, y = LOSSES[loss], np.float64(first), np.float64(y)
     step = second - first
@@ -84,6 +89,6 @@ def share_of_second(first, second, y, weight, loss, parameter=0.0, *, mixes=True
     gains = excess(0.0) - excess(w)
     gain = weight @ gains
     deviation = np.sqrt(weight**2 @ (gains - gain) ** 2)
-    if w < LEAST or not (error(w) < BETTER * error(0.0) and gain > SURE * deviation):
+    if w < LEAST or not (error(w) < better * error(0.0) and gain > sure * deviation):
         return 0.0
     return 1.0 if w > MOST else float(w)

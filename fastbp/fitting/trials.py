@@ -234,6 +234,14 @@ class Trial(NamedTuple):
     thetas: list  # the networks
     optimizer: OptimizerState  # of the last
 
+    def of_parts(self, n):
+        """What it says of the first parts."""
+        return self._replace(parts=self.parts[:n], thetas=self.thetas[:n])
+
+    def and_of(self, other):
+        """With what one of the same plan says of other parts."""
+        return other._replace(parts=self.parts + other.parts, thetas=self.thetas + other.thetas)
+
     def interrupted(self):
         """As if Ctrl-C had ended the last of its trainings."""
         history = replace(self.history, ended_by="interrupted")
@@ -257,15 +265,18 @@ class Search:
         self.seconds = settings.max_time and settings.max_time / (3 * n_parts)
         self.is_planned = SCHEDULES[settings.learning_rate].is_planned
 
-    def run(self):
-        """The trial that is to be followed."""
+    def run(self, rival=np.inf):
+        """The trial that is to be followed.
+
+        `rival` is the loss of what it will be compared with: far from it nothing more is tried.
+        """
         settings, pilot = self.task.settings, self.pilot(self.task.plan)
         to_learn = max(settings.constant_loss - settings.perfect_loss, 0.0)
         steps = -(-len(self.parts[0][0]) // settings.batch_size)
         if not (self.is_planned and settings.searches) or pilot.history.ended_by == "max_time":
             return pilot
         clean = recipe.CLEAN * to_learn
-        if pilot.loss < clean:
+        if pilot.loss < clean or pilot.loss > recipe.TOO_FAR * rival:
             return pilot
         if pilot.loss > recipe.NOISY * to_learn and self.has_hardly_begun(pilot):
             before, pilot = pilot, self.longer(pilot, 4, clean)
