@@ -20,7 +20,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 from test_readme import blocks, section
-from test_rounds import HELD_OUT, QUICK, WEIGHT, X, Y, assert_equal, fit_in
+from test_rounds import HELD_OUT, QUICK, WEIGHT, X, Y, assert_equal, assert_near, fit_in
 
 import fastbp.dask
 from fastbp import BackpropRegressor
@@ -67,6 +67,23 @@ def fitted(client):
 
 def test_workers_train_as_one_process_does_to_the_bit(fitted):
     assert_equal(fitted, fit_in([100], X, Y, WEIGHT, **QUICK))
+
+
+def test_full_gradients_of_workers_are_those_of_one_process_and_of_one_machine(client):
+    params = QUICK | {"solver": "lbfgs", "alpha": 0.1, "max_iter": 12, "n_iter_no_change": np.inf}
+    model = DaskBackpropRegressor(**params).fit(*arrays(X, Y, WEIGHT))
+    assert_equal(model, fit_in([100], X, Y, WEIGHT, **params))
+    assert_near(model, BackpropRegressor(**params).fit(X, Y, WEIGHT), rtol=1e-4)
+
+
+def test_progress_of_workers_is_that_of_one_process(client, capsys):
+    params = QUICK | {"verbose": True}
+    DaskBackpropRegressor(**params).fit(*arrays(X, Y))
+    lines = capsys.readouterr().out.splitlines()
+    fit_in([100], **params)
+    expected = capsys.readouterr().out.splitlines()
+    assert len(lines) == QUICK["max_iter"]
+    assert [line.split("  ")[:2] for line in lines] == [line.split("  ")[:2] for line in expected]
 
 
 def test_predictions_are_lazy_and_equal(fitted):
