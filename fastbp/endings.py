@@ -114,7 +114,7 @@ def diagnosis(fitted, table):
     """What is wrong with most units of a layer that gets no gradient, if there is one."""
     if table is None or not all(np.isfinite(W).all() for W in fitted.learnt.coefs):
         return ""
-    for found in hidden.look(fitted.learnt, hidden.some_rows(table)):
+    for found in hidden.look(fitted.learnt, hidden.some_rows(table), duplicates=False):
         if found.kind in ("dead", "saturated") and found.figure > MOST_UNITS:
             return f" In {found}"
     return ""

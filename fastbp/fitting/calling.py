@@ -14,6 +14,7 @@ from fastbp.fitting.plan import (
     for_kernels,
     layout,
     nothing_held_out,
+    record_of,
     samples_of,
     some_of,
 )
@@ -196,7 +197,7 @@ class Calls:
         # Scored as held-out ones are, after the last of the steps: nothing but a score comes of it.
         state = self.optimizer.state.copy()
         state["position"], best_theta = self.n_samples, np.empty_like(self.training.theta)
-        training = self.training._replace(state=state.view(np.recarray)[0], best_theta=best_theta)
+        training = self.training._replace(state=record_of(state), best_theta=best_theta)
         if theta is not None:
             training = training._replace(theta=theta, average=theta[:0])
         course = self.course(0, np.zeros(1), self.n_samples - self.samples.n_samples)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp.fitting.fullbatch import FullBatch
-from fastbp.fitting.plan import aligned, nothing_held_out, samples_of
+from fastbp.fitting.plan import aligned, nothing_held_out, record_of, samples_of
 from fastbp.fitting.state import OptimizerState
 from fastbp.fitting.table import Table
 from fastbp.kernels.training.records import Course
@@ -89,7 +89,7 @@ def next_turn(begun, part, turn, epochs):
     theta = aligned(begun.theta, begun.theta.dtype)
     optimizer = OptimizerState.start(begun.settings, theta, turn.random)
     if isinstance(part, Table):
-        windows, state = begun.windows(part, turn.order.copy()), record_of(optimizer)
+        windows, state = begun.windows(part, turn.order.copy()), record_of(optimizer.state)
         for _ in range(epochs):
             within = windows.skip_epoch(state)
         return Turn(windows.blocks, int(state.random), within)
@@ -101,11 +101,6 @@ def next_turn(begun, part, turn, epochs):
         course = Course(0, *np.zeros((4, 1)), 0, samples.order.size)
         team.run(kernel.train, training, samples, nothing_held_out(samples), course)
     return Turn(samples.order, int(optimizer.state["random"][0]))
-
-
-def record_of(optimizer):
-    """Its figures, as kernels take them."""
-    return optimizer.state.view(np.recarray)[0]
 
 
 def trained(begun, part, turn, state, share):
