@@ -143,14 +143,12 @@ class Calls:
 
     def go_through_windows(self, course):
         """As many steps as the course has, but to the end of the epoch at most."""
-        while True:
-            before = int(self.state.position)
-            self.samples, first = self.windows.samples_at(before, self.state, self.team)
-            done = self.run_kernel(course._replace(first=first))
-            samples_done = int(self.state.position) - before
-            course = course._replace(steps=course.steps - samples_done // self.batch_size)
-            if done or course.steps <= 0 or self.is_to_stop():
-                return done
+
+        def run(samples, course):
+            self.samples = samples
+            return self.run_kernel(course)
+
+        return self.windows.go_through(course, self.training, self.team, run, self.is_to_stop)
 
     def course(self, steps, etas, first=0):
         """That of a call."""

@@ -132,21 +132,20 @@ def trained(begun, part, turn, state, share):
 
 
 def train_in_windows(kernel, training, windows, course, team):
-    """As ``kernel.train``, in one window after the other."""
-    state, steps, epoch = training.state, course.steps, 0
-    batch_size, n_samples = int(training.recipe.batch_size), course.n_samples
-    while epoch < len(course.etas) and steps > 0:
-        before = int(state.position)
-        samples, first = windows.samples_at(before, state, team)
-        of_epoch = (each[epoch : epoch + 1] for each in course[1:5])
-        window = Course(steps, *of_epoch, first, n_samples)
-        done = team.run(kernel.train, training, samples, nothing_held_out(samples), window)
-        after = n_samples if done else int(state.position)
-        steps -= -(-(after - before) // batch_size)
-        epoch += done
-        if done and not np.isfinite(window.losses[0]):
-            break
-    return epoch
+    """As ``kernel.train``, in one window after the other: whole epochs, or a part of one."""
+
+    def run(samples, course):
+        return team.run(kernel.train, training, samples, nothing_held_out(samples), course)
+
+    arrays = course.etas, course.losses, course.losses_val, course.scores
+    for epoch in range(len(course.etas)):
+        of_epoch = (array[epoch : epoch + 1] for array in arrays)
+        of_epoch = Course(course.steps, *of_epoch, 0, course.n_samples)
+        if not windows.go_through(of_epoch, training, team, run):
+            return epoch
+        if not np.isfinite(course.losses[epoch]):
+            return epoch + 1
+    return len(course.etas)
 
 
 def gradient_in(begun, samples, theta, n_parts):
