@@ -168,6 +168,9 @@ def test_verbose_tells_of_each_trial_as_it_happens(table, capsys, monkeypatch):
     assert end.startswith("trial 1: validation loss ")
     assert f", the least {loss:.4g} in epoch 5  " in end
     assert end.endswith(" s")
+    capsys.readouterr(), told.clear()
+    founding(**refit | {"verbose": False}).fit(*table)
+    assert told == [[]] * 6
 
 
 def test_verbose_tells_of_each_of_the_first_weights_that_are_tried(table, capsys):
