@@ -494,6 +494,15 @@ def test_a_fit_that_learnt_nothing_says_so_and_what_to_do(table):
         BackpropRegressor(9, alpha=1e4, random_state=0).fit(X, y)
 
 
+def test_a_penalty_beyond_the_loss_of_a_constant_is_no_alarm_where_predictions_are_good(table):
+    params = {"early_stopping": False, "max_iter": 60, "random_state": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = BackpropRegressor(9, alpha=3000, **params).fit(*table)
+    assert model.loss_ > 1.1
+    assert model.score(*table) > 0.4
+
+
 def test_units_that_get_no_gradient_are_told_if_nothing_was_learnt(table):
     X, y = table
     model = BackpropRegressor(9, "relu", random_state=0, warm_start=True, max_iter=1)

@@ -210,6 +210,11 @@ class Calls:
         some = self.some_samples()
         return self.history.losses[-1] if some is None else float(self.loss_of(some))
 
+    def loss_without_penalty(self):
+        """That at the present weights, of which `alpha` may make up most, without that part."""
+        some = self.some_samples()
+        return None if some is None else float(self.loss_of(some))
+
     def some_samples(self):
         """Some of them, as if held out; None where none has a weight."""
         return some_samples(self.samples if self.windows is None else self.windows)
