@@ -80,10 +80,11 @@ def warn_of_end(model, fitted, table):
             "of the best validation score. Lower learning_rate_init, or scale X and y."
         )
     is_done = history.ended_by != "interrupted"
-    if is_done and history.last_loss >= loss_with_left(1.0, settings):
+    loss = history.loss_of_predictions
+    if is_done and loss >= loss_with_left(1.0, settings):
         say(
-            f"The fit learnt nothing: its loss, {history.last_loss:.4g}, is no better than "
-            f"that of the best constant, {settings.constant_loss:.4g}. {advice(model, fitted)}"
+            f"The fit learnt nothing: its loss, {loss:.4g}, is no better than that "
+            f"of the best constant, {settings.constant_loss:.4g}. {advice(model, fitted)}"
             f"{diagnosis(fitted, table)}"
         )
     if settings.drawn_in is not None:
@@ -114,7 +115,7 @@ def diagnosis(fitted, table):
     """What is wrong with most units of a layer that gets no gradient, if there is one."""
     if table is None or not all(np.isfinite(W).all() for W in fitted.learnt.coefs):
         return ""
-    for found in hidden.look(fitted.learnt, hidden.some_rows(table)):
+    for found in hidden.look(fitted.learnt, hidden.some_rows(table), duplicates=False):
         if found.kind in ("dead", "saturated") and found.figure > MOST_UNITS:
             return f" In {found}"
     return ""

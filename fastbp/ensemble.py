@@ -19,7 +19,7 @@ from fastbp.common import Common
 from fastbp.estimator import BackpropRegressor
 from fastbp.fitting import committee, members, unseen
 from fastbp.fitting.fit import prepare
-from fastbp.fitting.observer import OfMembers, told_of_compiling, words_of_pilot
+from fastbp.fitting.observer import OfMembers, told_of_compiling, told_of_trials, words_of_pilot
 from fastbp.kernels.training.surrogate import function_of_row, weighted_mean
 
 #: What is known of some tables only: their columns' names, and what a pipeline made of these.
@@ -64,7 +64,7 @@ class BackpropEnsembleRegressor(Common):
         Members that are trained at a time; if more than there are members, each has more of them.
         None is the processors that this process may use. The result is the same for any number.
     verbose : bool, default=False
-        Print a line for the pilot and for each member.
+        Print a line for each trial that begins or ends, for the pilot and for each member.
 
     Attributes
     ----------
@@ -241,7 +241,7 @@ class BackpropEnsembleRegressor(Common):
         settings.random_state, settings.n_threads = random_state, self.n_threads
         settings.tries_encoding |= self.encoding == "auto" and not settings.encoding
         mixes = self.encoding == "auto" and self.n_estimators > 1
-        with np.errstate(all="ignore"), told_of_compiling(self):
+        with np.errstate(all="ignore"), told_of_compiling(self), told_of_trials(self):
             kinds = prepare(settings, table, None, mixes=mixes)
         if any(prepared.interrupted is not None for _, prepared in kinds):
             raise KeyboardInterrupt  # there is no member yet

@@ -26,7 +26,7 @@ from fastbp.common import Common
 from fastbp.fitting import survey
 from fastbp.fitting.fit import fit
 from fastbp.fitting.fullbatch import loss_and_gradient
-from fastbp.fitting.observer import told_of_compiling
+from fastbp.fitting.observer import told_of_compiling, told_of_trials
 from fastbp.fitting.predicting import jacobian, predictions
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.fitting.settings import settings_of
@@ -194,7 +194,8 @@ class BackpropRegressor(Learned, Common):
         loss (with `early_stopping` the validation score) by `tol`; with "lbfgs", where no component
         of the gradient is greater.
     verbose : bool, default=False
-        Print a line for each epoch, and one where kernels are compiled before.
+        Print a line for each epoch. Before them one says that kernels are compiled, if they are,
+        and others where a trial, which finds how to train, begins and how it ends.
     warm_start : bool, default=False
         Let `fit` go on from the present weights.
     momentum : float, default=0.9
@@ -206,8 +207,8 @@ class BackpropRegressor(Learned, Common):
         planned.
         "refit": train with a part set aside only to find how long to train, then anew on all
         samples for so long (from 40 rows on; on fewer than 200, five times, with different parts).
-        Callbacks and `verbose` follow the training on all samples; one that goes on, by
-        `warm_start` or `partial_fit`, needs no such search.
+        Callbacks follow the training on all samples; one that goes on, by `warm_start` or
+        `partial_fit`, needs no such search.
     validation_fraction : float, default=0.2
         Of a table that is trained on in windows, at most 16 MiB of rows.
     scoring : str, callable or None, default=None
@@ -525,7 +526,7 @@ class BackpropRegressor(Learned, Common):
         settings = self._settings(is_partial)
         optimizer = vars(self).get("_optimizer")
         # What overflows is looked for where it matters, and said in words.
-        with np.errstate(all="ignore"), told_of_compiling(self):
+        with np.errstate(all="ignore"), told_of_compiling(self), told_of_trials(self):
             fitted = fit(
                 self,
                 settings,

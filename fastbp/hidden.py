@@ -60,7 +60,7 @@ def some_rows(table):
     return table.rows(slice(None, None, -(-len(table.y) // n_rows)))
 
 
-def look(learnt, table):
+def look(learnt, table, *, duplicates=True):
     """A Finding for each kind of trouble of each hidden layer.
 
     Parameters
@@ -68,6 +68,8 @@ def look(learnt, table):
     learnt : fastbp.fitting.learnt.Learnt
     table : Table
         Of a few rows.
+    duplicates : bool
+        False: nobody asks for these, which of wide layers take longer than all else.
     """
     units = learnt.scaling
     O, _, _ = table.converted(np.float64, units, encoding=learnt.encoding)
@@ -76,10 +78,10 @@ def look(learnt, table):
         Z, plain = O @ W[l - 1] + b[l - 1], ACTIVATIONS[kind].plain
         O = plain(Z)
         slopes = np.abs(plain(Z + STEP) - plain(Z - STEP)) / (2 * STEP)
-        yield from findings_of(l, slopes, O)
+        yield from findings_of(l, slopes, O, duplicates=duplicates)
 
 
-def findings_of(l, slopes, O):
+def findings_of(l, slopes, O, *, duplicates=True):
     """Of one hidden layer, each unit at most once: σ′ and O of the units, (n_rows, n_units)."""
     size = np.abs(O).max(axis=0)
     dead = (slopes == 0).all(axis=0) | (np.ptp(O, axis=0) <= CONSTANT * size)
@@ -87,7 +89,7 @@ def findings_of(l, slopes, O):
     saturated = ~dead & ((slopes < FLAT * steepest).mean(axis=0) >= MOSTLY)
     alive = np.flatnonzero(~dead)
     duplicate = np.zeros_like(dead)
-    if len(alive) > 1:
+    if duplicates and len(alive) > 1:
         relative = O[:, alive] / size[alive]  # whose squares neither overflow nor vanish
         alike = np.abs(np.corrcoef(relative, rowvar=False)) > ALIKE
         duplicate[alive] = np.tril(alike, -1).any(axis=1)  # the first of them is none

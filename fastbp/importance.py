@@ -26,18 +26,27 @@ def importances(learnt, weights):
     """The mean of |∂ŷ/∂x| times the deviation of x, over rows drawn from normal distributions.
 
     Of each output they sum to 1, and the mean over outputs is taken. Deviations and means are those
-    that columns were standardised with, else 1 and 0. With no column of any effect all are 0.
+    of the table, if columns were standardised, else 1 and 0. Where nothing has any effect all are
+    0.
     """
     n_features = learnt[0].n_features
-    of_columns = learnt[0].scaling
-    mean, scale = np.zeros(n_features), np.ones(n_features)
-    if of_columns is not None:  # of encoded ones, too, which come after those of X
-        mean, scale = of_columns.X_mean[:n_features], of_columns.X_scale[:n_features]
-    X = mean + scale * np.random.RandomState(0).normal(size=(ROWS, n_features))
+    mean, deviation = columns_of(learnt[0])
+    X = mean + deviation * np.random.RandomState(0).normal(size=(ROWS, n_features))
     total = np.zeros((learnt[0].n_outputs, n_features))
     with np.errstate(all="ignore"):
         for rows in scaling.slices(ROWS, max(1, scaling.VALUES_AT_A_TIME // n_features)):
             J = sum(w * jacobian(each, X[rows]) for each, w in zip(learnt, weights, strict=True))
-            total += np.abs(J * scale).sum(axis=0)
+            total += np.abs(J * deviation).sum(axis=0)
         shares = total / total.sum(axis=1, keepdims=True)
     return np.nan_to_num(shares).mean(axis=0)
+
+
+def columns_of(learnt):
+    """Means and deviations of the columns. (What they are divided by in training is more, where
+    trials have found that they mean little, or where they are constant.)"""
+    n = learnt.n_features
+    if learnt.seen is not None:
+        return learnt.seen.X_mean, learnt.seen.X_deviation
+    if learnt.scaling is None:
+        return np.zeros(n), np.ones(n)
+    return learnt.scaling.X_mean[:n], learnt.scaling.X_scale[:n]  # and of encoded ones

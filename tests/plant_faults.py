@@ -81,6 +81,7 @@ TESTS_OF = {
     "scores": "rounds",
     "state": "training",
     "survey": "windows",
+    "telling": "tools",
     "turns": "rounds",
 }
 

@@ -150,6 +150,21 @@ def test_importances_of_a_linear_network_are_its_weights_times_deviations(table)
     assert_allclose(raw.feature_importances_, expected / expected.sum(), rtol=1e-5)
 
 
+def test_importances_go_by_what_columns_deviate_not_by_what_they_are_divided_by(table):
+    X, y = table
+    X = np.column_stack([X, np.full(len(X), 5.0)])
+    model = founding((), max_iter=20, random_state=0).fit(X, y)
+    before, learnt = model.feature_importances_, model._learnt
+    assert_array_equal(before > 0, [True, True, True, False])
+    drawn_in = learnt.scaling.X_scale / [1, 0.1, 0.01, 1]  # as trials do with what means little
+    model._learnt = learnt._replace(scaling=learnt.scaling._replace(X_scale=drawn_in))
+    assert_allclose(model.feature_importances_, before)
+    model._learnt = learnt._replace(seen=None)  # of a file that doesn't say it
+    assert_allclose(
+        model.feature_importances_[:3] / before[:3], model.feature_importances_[:3].sum()
+    )
+
+
 def test_importances_are_the_mean_over_outputs_and_0_where_nothing_matters(two_outputs):
     X, Y = two_outputs
     model = founding((), max_iter=20, random_state=0).fit(X, Y)

@@ -1,20 +1,22 @@
-"""Every kernel that trains, whatever the network's size, against the plain NumPy of `reference.py`.
+"""Every kernel that trains, whatever the network's size, against the plain NumPy of `descent.py`.
 
 Which kernel a fit takes depends on its network: a test of one network sees one kernel. Here each is
 pinned, and held to the same courses: all weights, losses and scores of a few epochs. Whoever adds a
-kernel to `conftest.py`, or a row to a table of `reference.py`, is tested unasked.
+kernel to `conftest.py`, or a row to a table of `reference.py` or `descent.py`, is tested unasked.
 """
 
 from functools import cache
 from typing import NamedTuple
 
+import descent
 import numpy as np
 import pytest
 import reference
 from conftest import TRAINING
+from descent import OPTIMIZERS, PRECISIONS, assert_same_weights
 from founding import founding
 from numpy.testing import assert_allclose, assert_array_equal
-from reference import ACTIVATIONS, LOSSES, OPTIMIZERS, PRECISIONS, assert_same_weights
+from reference import ACTIVATIONS, LOSSES
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
@@ -110,7 +112,7 @@ def samples_of(case):
     weight_val = random.uniform(0, 2, shape) if case.held_out == "weighted" else np.ones(shape)
     if case.held_out == "a part":  # one of the outputs is not there at all
         weight_val = weight_val * (np.arange(case.n_outputs) > 0)
-    return X, Y, weight, reference.HeldOut(X_val, Y_val, weight_val)
+    return X, Y, weight, descent.HeldOut(X_val, Y_val, weight_val)
 
 
 @cache
@@ -119,7 +121,7 @@ def course_of(case, orders=None, seed=0):
     start, (X, Y, weight, held_out) = case.start(), samples_of(case)
     _, rule = OPTIMIZERS[case.optimizer]
     shared = case.both() | {"orders": orders, "seed": seed}
-    return reference.fit(start, case.loss, rule(case.eta), X, Y, weight, held_out, **shared)
+    return descent.fit(start, case.loss, rule(case.eta), X, Y, weight, held_out, **shared)
 
 
 @pytest.fixture
@@ -368,7 +370,7 @@ def test_training_ends_when_too_many_epochs_in_a_row_were_not_better(
     model = founding(
         4, batch_size=batch_size, learning_rate_init=0.05, max_iter=2000, random_state=0, **params
     ).fit(*standard_table)
-    patience = reference.Patience(tol, n_iter_no_change)
+    patience = descent.Patience(tol, n_iter_no_change)
     over = [patience.is_over(loss) for loss in model.loss_curve_]
     assert over.index(True) + 1 == model.n_iter_ == len(over)
     calls.of_steps(60)  # an epoch each

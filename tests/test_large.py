@@ -6,12 +6,13 @@ weights are packed.
 
 from itertools import pairwise
 
+import descent
 import numpy as np
 import pytest
 import reference
+from descent import OPTIMIZERS, PRECISIONS, assert_same_weights
 from founding import founding
 from numpy.testing import assert_array_equal
-from reference import OPTIMIZERS, PRECISIONS, assert_same_weights
 
 from fastbp.kernels.formulas.network import network
 from fastbp.kernels.products.blocks import WIDE
@@ -61,8 +62,8 @@ def test_every_step_is_the_references(widths, activation, n_threads, dtype, mode
         max_iter=EPOCHS, **params,
     )  # fmt: skip
     model.fit(X, Y if widths[-1] > 1 else Y[:, 0])
-    rows = reference.batches(N, 40) * EPOCHS
-    end, _ = reference.train(start, "squared_error", rule(0.01), X, Y, rows)
+    rows = descent.batches(N, 40) * EPOCHS
+    end, _ = descent.train(start, "squared_error", rule(0.01), X, Y, rows)
     assert_same_weights(model, end, **PRECISIONS[dtype])
 
 

@@ -370,6 +370,15 @@ def test_units_are_told_once_and_steps_are_dead():
     assert found == {"dead": (2,), "saturated": (3, 4)}
 
 
+def test_duplicates_are_looked_for_where_they_are_asked_for():
+    rows = np.linspace(-1, 1, 50)
+    outputs = np.column_stack([rows, rows, np.zeros(50)])
+    slopes = np.tile([1.0, 1.0, 0.0], (50, 1))
+    for asked, kinds in (True, ["dead", "duplicate"]), (False, ["dead"]):
+        found = hidden.findings_of(1, slopes, outputs, duplicates=asked)
+        assert [finding.kind for finding in found] == kinds
+
+
 def test_saturated_units_are_found():
     def saturate(coefs, intercepts):
         coefs[0][:, 3] *= 1000

@@ -21,7 +21,7 @@ from fastbp import BackpropEnsembleRegressor, BackpropRegressor, __version__, lo
 from fastbp.__main__ import main
 from fastbp.app import tables
 from fastbp.app.job import SAME_WORK, peer, same_settings
-from fastbp.app.progress import Lines, prepare_kernels, step_of
+from fastbp.app.progress import Lines, prepare_kernels, step_of, told_of_trials
 from fastbp.app.report import Report
 from fastbp.app.training import report_intervals
 from fastbp.fitting import calling
@@ -214,6 +214,17 @@ def test_a_long_training_without_a_bar_says_where_it_is(capsys, monkeypatch, sam
     settings = {"max_iter": 3, "n_iter_no_change": np.inf}
     BackpropRegressor((2,), **settings).set_callbacks(Lines()).fit(*samples)
     assert capsys.readouterr().err.splitlines()[-1] == "  epoch 3 of at most 3"
+
+
+def test_trials_are_said_to_who_looks_on_and_else_now_and_then(monkeypatch, capsys):
+    for is_seen, pulse, n in (True, np.inf, 2), (False, np.inf, 0), (False, -1.0, 2):
+        monkeypatch.setattr("fastbp.app.progress.is_watched", lambda is_seen=is_seen: is_seen)
+        monkeypatch.setattr("fastbp.app.progress.PULSE", pulse)
+        samples = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40.0)
+        with told_of_trials():
+            BackpropRegressor((9,), learning_rate="constant", max_iter=2).fit(*samples)
+        said = capsys.readouterr().err.splitlines()
+        assert [line[:11] for line in said] == ["  trial 1: "] * n
 
 
 def test_predictions_never_take_the_place_of_the_model_or_the_table(tmp_path, capsys):

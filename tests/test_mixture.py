@@ -419,7 +419,12 @@ def test_after_ctrl_c_the_weights_are_those_of_members_that_are_done(
 def test_progress_names_both_kinds(given, table, capsys):
     given(0.3)
     ensemble(2, n_threads=1, verbose=True).fit(*table)
-    first, second, *_ = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()
+    kinds = [line.partition(" ")[0] for line in lines if "trial" in line]
+    assert kinds[0] == "trial"
+    assert "encoded" in kinds
+    assert any("held out, 2 times with different parts" in line for line in lines)
+    first, second, *_ = lines[len(kinds) :]
     assert first.startswith("pilot: ")
     assert first.endswith("weight 0.70")
     assert second.startswith("encoded pilot: ")

@@ -2,9 +2,9 @@
 
 from itertools import pairwise
 
+import descent
 import numpy as np
 import pytest
-import reference
 from founding import founding
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -28,7 +28,7 @@ class Rule:
     """A row of the table, to be stepped with: it has its settings, its state and its memory."""
 
     def __init__(self, name, theta, **params):
-        given, _ = reference.OPTIMIZERS[name]
+        given, _ = descent.OPTIMIZERS[name]
         settings = founding(**given, **params)._settings()
         self.start = OptimizerState.start(settings, theta, seed=0)
         assert self.start.name == name
@@ -53,7 +53,7 @@ def course(request):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_course_of_every_rule_is_the_references(name, course):
     theta, gradients, rtol = course
-    _, rule_of = reference.OPTIMIZERS[name]
+    _, rule_of = descent.OPTIMIZERS[name]
     expected, rule, ours = theta.astype(float), rule_of(0.1), Rule(name, theta)
     for g in gradients:
         expected = rule.step(expected, g.astype(float))
@@ -156,4 +156,4 @@ def test_the_average_is_that_of_all_steps_in_pieces_too(decay, course):
 
 
 def test_the_reference_knows_every_rule():
-    assert reference.OPTIMIZERS.keys() == OPTIMIZERS.keys()
+    assert descent.OPTIMIZERS.keys() == OPTIMIZERS.keys()

@@ -11,8 +11,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from fastbp import BackpropEnsembleRegressor, BackpropRegressor
-from fastbp.fitting import divergence, loop, recipe, trials
+from fastbp import BackpropEnsembleRegressor, BackpropRegressor, scaling
+from fastbp.fitting import divergence, loop, recipe, survey, trials
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.kernels.formulas.activations import ACTIVATIONS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
@@ -494,6 +494,15 @@ def test_a_fit_that_learnt_nothing_says_so_and_what_to_do(table):
         BackpropRegressor(9, alpha=1e4, random_state=0).fit(X, y)
 
 
+def test_a_penalty_beyond_the_loss_of_a_constant_is_no_alarm_where_predictions_are_good(table):
+    params = {"early_stopping": False, "max_iter": 60, "random_state": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = BackpropRegressor(9, alpha=3000, **params).fit(*table)
+    assert model.loss_ > 1.1
+    assert model.score(*table) > 0.4
+
+
 def test_units_that_get_no_gradient_are_told_if_nothing_was_learnt(table):
     X, y = table
     model = BackpropRegressor(9, "relu", random_state=0, warm_start=True, max_iter=1)
@@ -554,6 +563,16 @@ def test_one_row_that_holds_most_of_ys_variance_is_spoken_of():
     assert y[11] == 1e6
     others = np.arange(300) != 11
     assert model.score(X[others], y[others]) > 0.9
+
+
+def test_a_rows_share_of_y_is_its_part_of_the_squares_about_the_mean():
+    y = np.random.default_rng(0).normal(size=(scaling.FEWEST_ROWS, 4))
+    y[7, 0], y[3, 1], y[:, 3] = 30.0, -9.0, 0.1
+    squares = (y - y.mean(axis=0)) ** 2
+    of_y = y.mean(axis=0), y.std(axis=0), y.min(axis=0), y.max(axis=0)
+    expected = [*(squares[:, :3].max(axis=0) / squares[:, :3].sum(axis=0)), 0.0]
+    assert_allclose(survey.shares_of_one_row(len(y), *of_y), expected)
+    assert_array_equal(survey.shares_of_one_row(len(y) - 1, *of_y), np.zeros(4))
 
 
 @pytest.mark.parametrize("far", [3.0, 1e6])

@@ -60,6 +60,7 @@ WINGS = [
                 "mixture",
                 "table",
                 "beginning",
+                "telling",
             },
             {"plan", "settings", "observer", "headcount"},
             {"survey", "state", "predicting"},

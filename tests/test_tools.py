@@ -18,7 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from test_estimator import QUICK, weights_of
 
 from fastbp import BackpropRegressor
-from fastbp.fitting import observer
+from fastbp.fitting import observer, solvers, telling
 from fastbp.fitting.history import History
 
 # ---------------------------------------------------------------- scikit-learn's checks
@@ -149,6 +149,47 @@ def test_verbose_tells_of_validation_only_where_there_is_one(fraction, table, ca
     assert "validation" not in capsys.readouterr().out
     founding(**params).fit(*table, X_val=table[0], y_val=table[1])
     assert capsys.readouterr().out.count("validation R²") == 5
+
+
+def test_verbose_tells_of_each_trial_as_it_happens(table, capsys, monkeypatch):
+    told, fit = [], solvers.fit
+
+    def fit_and_look(*args, **watched):
+        told.append(capsys.readouterr().out.splitlines())
+        return fit(*args, **watched)
+
+    monkeypatch.setattr(solvers, "fit", fit_and_look)
+    refit = QUICK | {"hidden_layer_sizes": (9,), "early_stopping": "refit", "verbose": True}
+    founding(**refit).fit(*table)
+    begun, *parts, (end, pilot) = told
+    assert begun == ["trial 1: 54 samples, 6 held out, 5 times with different parts; 5 epochs"]
+    assert parts == [[]] * 4
+    loss = float(pilot.split("validation loss, ")[1].split(";")[0])
+    assert end.startswith("trial 1: validation loss ")
+    assert f", the least {loss:.4g} in epoch 5  " in end
+    assert end.endswith(" s")
+    capsys.readouterr(), told.clear()
+    founding(**refit | {"verbose": False}).fit(*table)
+    assert told == [[]] * 6
+
+
+def test_verbose_tells_of_each_of_the_first_weights_that_are_tried(table, capsys):
+    model = founding(**QUICK, init="auto", verbose=True).fit(*table)
+    first, *tried = capsys.readouterr().out.splitlines()[: -model.n_iter_]
+    assert first == "5 first weights are tried: 60 samples, 5 epochs each"
+    for number, line in enumerate(tried, start=1):
+        assert line.startswith(f"first weights {number}/5: loss ")
+        assert " after 5 epochs  " in line
+    best = min(float(line.split()[4]) for line in tried)
+    assert best == pytest.approx(model.loss_, rel=1e-3)
+
+
+def test_a_trial_that_is_out_of_time_and_one_of_encoded_columns_are_told_of():
+    history = History(validation_losses=[3.0, 2.0], ended_by="max_time")
+    assert telling.words_of_end(history) == "out of time after 2 epochs"
+    assert (
+        telling.words_of_beginning([(range(7), range(3))], 9) == "7 samples, 3 held out; 9 epochs"
+    )
 
 
 def test_a_pilots_best_epoch_is_counted_from_1():

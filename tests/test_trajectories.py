@@ -1,13 +1,14 @@
-"""Whole trainings of particular networks and tables, against the plain NumPy of `reference.py`.
+"""Whole trainings of particular networks and tables, against the plain NumPy of `descent.py`.
 
 What any training may meet, `test_every_kernel.py` asks of every kernel.
 """
 
+import descent
 import numpy as np
 import pytest
 import reference
+from descent import OPTIMIZERS, PRECISIONS, assert_same_weights
 from numpy.testing import assert_allclose
-from reference import OPTIMIZERS, PRECISIONS, assert_same_weights
 
 from fastbp.kernels.formulas.network import network
 from fastbp.kernels.training.kernels import kernel_for
@@ -33,7 +34,7 @@ def test_one_by_one_every_layer_may_have_any_number_of_octets(widths, solver, dt
     start = reference.random_network(widths, ["tanh"] * (len(widths) - 2))
     shared = {"batch_size": 1, "alpha": 0.01, "max_iter": EPOCHS}
     model = model_of(start, dtype=dtype, learning_rate_init=0.003, **params, **shared).fit(X, Y)
-    course = reference.fit(start, "squared_error", rule(0.003), X, Y, **shared)
+    course = descent.fit(start, "squared_error", rule(0.003), X, Y, **shared)
     assert_same_weights(model, course.best(), **PRECISIONS[dtype])
     assert_allclose(model.loss_curve_, course.losses, **PRECISIONS[dtype])
 
@@ -48,8 +49,8 @@ def test_a_table_too_large_for_the_cache_is_trained_on_alike(columns, hidden, ba
     start = reference.random_network([columns, hidden, 1], ["tanh"])
     model = model_of(start, batch_size=batch_size, learning_rate_init=1e-3, momentum=0)
     model.fit(X, y)
-    rows = reference.batches(len(X), batch_size)
-    end, _ = reference.train(start, "squared_error", reference.Sgd(1e-3), X, y[:, None], rows)
+    rows = descent.batches(len(X), batch_size)
+    end, _ = descent.train(start, "squared_error", descent.Sgd(1e-3), X, y[:, None], rows)
     assert_same_weights(model, end, rtol=1e-8, atol=1e-10)
 
 
@@ -70,8 +71,8 @@ def test_networks_of_any_depth_are_trained_alike(activation, model_of):
         start = reference.random_network([3, *[4] * depth, 1], [activation] * depth)
         model = model_of(start, batch_size=4, momentum=0, learning_rate_init=0.01, max_iter=EPOCHS)
         model.fit(X, Y[:, 0])
-        rows = reference.batches(N, 4) * EPOCHS
-        end, _ = reference.train(start, "squared_error", reference.Sgd(0.01), X, Y, rows)
+        rows = descent.batches(N, 4) * EPOCHS
+        end, _ = descent.train(start, "squared_error", descent.Sgd(0.01), X, Y, rows)
         assert_same_weights(model, end, rtol=1e-10, atol=1e-12)
 
 
@@ -81,7 +82,7 @@ def test_a_sequence_of_partial_fits_is_one_course(model_of):
     model = model_of(start, solver="adam", batch_size=7, learning_rate_init=0.02)
     for _ in range(EPOCHS):
         model.partial_fit(X, Y)
-    rule, rows = reference.Adam(0.02), reference.batches(N, 7) * EPOCHS
-    end, _ = reference.train(start, "squared_error", rule, X, Y, rows)
+    rule, rows = descent.Adam(0.02), descent.batches(N, 7) * EPOCHS
+    end, _ = descent.train(start, "squared_error", rule, X, Y, rows)
     assert_same_weights(model, end, rtol=1e-10, atol=1e-12)
     assert model.t_ == EPOCHS * N

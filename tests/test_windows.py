@@ -5,13 +5,14 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import descent
 import numpy as np
 import pytest
 import reference
 from conftest import TRAINING
+from descent import OPTIMIZERS, PRECISIONS, assert_same_weights
 from founding import founding
 from numpy.testing import assert_allclose, assert_array_equal
-from reference import OPTIMIZERS, PRECISIONS, assert_same_weights
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import BackpropRegressor
@@ -54,8 +55,8 @@ def test_every_kernel_trains_in_windows_as_the_reference(kernel, weighs, model_o
     model = model_of(start, learning_rate_init=0.01, **params, **shared)
     model.set_params(shuffle=True, random_state=0).fit(X, Y, weight)
     seed = int(np.random.RandomState(0).randint(np.iinfo(np.int64).max, dtype=np.int64))
-    orders = reference.orders_in_windows(N, 3, seed, rows=ROWS, block=BLOCK)
-    course = reference.fit(
+    orders = descent.orders_in_windows(N, 3, seed, rows=ROWS, block=BLOCK)
+    course = descent.fit(
         start, "squared_error", rule(0.01), X, Y, weight, orders=orders, **shared
     )  # fmt: skip
     assert_same_weights(model, course.best(), **PRECISIONS["float64"])

@@ -12,6 +12,8 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.callback import ProgressBar
 
+from fastbp.fitting import telling
+
 #: Seconds between two lines of progress where there is no bar.
 PULSE = 5.0
 
@@ -105,6 +107,19 @@ def bar():
 
     rich.reconfigure(stderr=True)  # scikit-learn's bar is drawn where rich draws
     return ProgressBar()
+
+
+def told_of_trials():
+    """In this context a line is said of each trial; where nobody looks on, now and then."""
+    last, is_seen = time.monotonic(), is_watched()
+
+    def tell(words):
+        nonlocal last
+        if is_seen or time.monotonic() - last > PULSE:
+            last = time.monotonic()
+            say(f"  {words}")
+
+    return telling.told_by(tell)
 
 
 def say(text, end="\n"):

@@ -20,7 +20,7 @@ from fastbp import (
 )
 from fastbp.app import files, tables
 from fastbp.app.job import evaluate
-from fastbp.app.progress import bar, is_watched, prepare_kernels, say, step_of
+from fastbp.app.progress import bar, is_watched, prepare_kernels, say, step_of, told_of_trials
 from fastbp.app.report import Report, counted, figures, table_of
 from fastbp.tabular import columns
 from fastbp.tabular.cells import LISTED, TableError, shortened
@@ -217,7 +217,8 @@ def fitted(model, split):
     """The model, fitted and tested, while people see how far it is."""
     name = type(model).__name__
     if isinstance(model, BackpropRegressor):
-        return evaluate(name, model.set_callbacks(bar()), split)
+        with told_of_trials():
+            return evaluate(name, model.set_callbacks(bar()), split)
     stdout = sys.stdout
     model.set_params(verbose=is_watched())
     try:

@@ -14,6 +14,7 @@ from fastbp.fitting.plan import (
     for_kernels,
     layout,
     nothing_held_out,
+    record_of,
     samples_of,
     some_of,
 )
@@ -142,14 +143,12 @@ class Calls:
 
     def go_through_windows(self, course):
         """As many steps as the course has, but to the end of the epoch at most."""
-        while True:
-            before = int(self.state.position)
-            self.samples, first = self.windows.samples_at(before, self.state, self.team)
-            done = self.run_kernel(course._replace(first=first))
-            samples_done = int(self.state.position) - before
-            course = course._replace(steps=course.steps - samples_done // self.batch_size)
-            if done or course.steps <= 0 or self.is_to_stop():
-                return done
+
+        def run(samples, course):
+            self.samples = samples
+            return self.run_kernel(course)
+
+        return self.windows.go_through(course, self.training, self.team, run, self.is_to_stop)
 
     def course(self, steps, etas, first=0):
         """That of a call."""
@@ -196,7 +195,7 @@ class Calls:
         # Scored as held-out ones are, after the last of the steps: nothing but a score comes of it.
         state = self.optimizer.state.copy()
         state["position"], best_theta = self.n_samples, np.empty_like(self.training.theta)
-        training = self.training._replace(state=state.view(np.recarray)[0], best_theta=best_theta)
+        training = self.training._replace(state=record_of(state), best_theta=best_theta)
         if theta is not None:
             training = training._replace(theta=theta, average=theta[:0])
         course = self.course(0, np.zeros(1), self.n_samples - self.samples.n_samples)
@@ -210,6 +209,11 @@ class Calls:
             return self.history.losses[-1]
         some = self.some_samples()
         return self.history.losses[-1] if some is None else float(self.loss_of(some))
+
+    def loss_without_penalty(self):
+        """That at the present weights, of which `alpha` may make up most, without that part."""
+        some = self.some_samples()
+        return None if some is None else float(self.loss_of(some))
 
     def some_samples(self):
         """Some of them, as if held out; None where none has a weight."""

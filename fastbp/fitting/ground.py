@@ -53,17 +53,15 @@ def check_outputs(weight):
 
 
 def shares_of_one_row(table, rows, settings):
-    """The largest part that one row has in the variance of each y, where there are enough rows."""
+    """See `survey.shares_of_one_row`."""
     if table.sample_weight is not None:
         rows = rows[table.sample_weight[rows] > 0]
     if not settings.standardize or len(rows) < scaling.FEWEST_ROWS:
         return np.zeros(table.y.shape[1])
     y = np.float64(table.y[rows])
     y /= np.maximum(np.abs(y).max(axis=0), np.finfo(float).tiny)
-    with np.errstate(invalid="ignore"):  # of a constant
-        squares = (y - y.mean(axis=0)) ** 2
-        shares = squares.max(axis=0) / squares.sum(axis=0)
-    return np.nan_to_num(shares)
+    of_y = y.mean(axis=0), y.std(axis=0), y.min(axis=0), y.max(axis=0)
+    return survey.shares_of_one_row(len(y), *of_y)
 
 
 def drawn_in(table, rows, shares):

@@ -17,11 +17,17 @@ class History:
     kernel: str = ""  # the one that trained
     restarts: int = 0  # after it had diverged
     without_dropout: float | None = None  # the loss at the end, with all units, if some are dropped
+    without_penalty: float | None = None  # likewise, where it is as large as if nothing were learnt
 
     @property
     def last_loss(self):
         """That of the network, as it predicts, at the end."""
         return self.losses[-1] if self.without_dropout is None else self.without_dropout
+
+    @property
+    def loss_of_predictions(self):
+        """That of what it predicts, at the end."""
+        return self.last_loss if self.without_penalty is None else self.without_penalty
 
     def forget_after(self, epoch):
         """Only what happened before this epoch has happened."""

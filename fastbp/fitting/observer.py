@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from functools import partial
 from threading import Lock
 
+from fastbp.fitting import telling
 from fastbp.fitting.judging import is_compiled
 from fastbp.kernels.machine.cache import announced
 
@@ -15,6 +16,11 @@ COMPILING = "compiling kernels, once for this version of fastbp: some 5 to 30 s"
 def told_of_compiling(estimator):
     """In this context the terminal is told, where it watches, that kernels are compiled."""
     return announced(partial(print, COMPILING, flush=True)) if estimator.verbose else nullcontext()
+
+
+def told_of_trials(estimator):
+    """In this context the terminal is told, where it watches, of trials, that find how to train."""
+    return telling.told_by(partial(print, flush=True)) if estimator.verbose else nullcontext()
 
 
 def observe(estimator, settings, learnt, table):

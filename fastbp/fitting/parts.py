@@ -193,7 +193,9 @@ def measured(places, tables, facts, settings):
         return reduced(places, scaling.Seen.merged, handles)
 
     seen = seen_in(tables)
-    shares = shares_of_one_row(facts, seen)
+    shares = survey.shares_of_one_row(
+        facts.n, seen.y_mean, seen.y_deviation, facts.y_least, facts.y_greatest
+    )
     settings.one_row = float(shares.max(initial=0.0))
     if settings.one_row > survey.RULES:
         settings.drawn_in = places.result(places.submit(bounds_of_y, sample, facts, shares))
@@ -213,12 +215,3 @@ def bounds_by(sample, facts):
 def bounds_of_y(sample, facts, shares):
     bounds = survey.bounds_of_ruled(scaling.likely_bounds(sample.y), shares)
     return None if bounds.holds(facts.y_least, facts.y_greatest) else bounds
-
-
-def shares_of_one_row(facts, seen):
-    """The largest part that one row has in the variance of each y, where there are enough rows."""
-    if facts.n < scaling.FEWEST_ROWS:
-        return np.zeros(len(seen.y_mean))
-    away = np.maximum(facts.y_greatest - seen.y_mean, seen.y_mean - facts.y_least)
-    with np.errstate(all="ignore"):
-        return np.nan_to_num((away / seen.y_deviation) ** 2 / facts.n, posinf=0.0)

@@ -12,7 +12,7 @@ from fastbp.kernels.formulas import losses, optimizers
 from fastbp.kernels.formulas.network import step_flops
 from fastbp.kernels.machine.vectors import INTERPRETED
 from fastbp.kernels.training.epoch import BLOCK
-from fastbp.kernels.training.records import OF_OPTIMIZERS, RECIPE, HeldOut, Samples, Training
+from fastbp.kernels.training.records import OF_OPTIMIZERS, RECIPE, STATE, HeldOut, Samples, Training
 from fastbp.kernels.training.samples import LINE_BYTES
 from fastbp.kernels.training.tiled import THREADS_FLOPS
 
@@ -37,6 +37,15 @@ def optimizer_of(settings):
 AS_GIVEN = ("alpha", "weight_decay", "shuffle", "tol", *OF_OPTIMIZERS)
 
 
+#: Of one record, as kernels take it: made once, since from a new one Numba reads the type anew.
+RECORDS = {dtype: np.dtype((np.record, dtype)) for dtype in (RECIPE, STATE)}
+
+
+def record_of(array):
+    """The one record of an array, as kernels take it, in the same memory."""
+    return array.view(RECORDS[array.dtype])[0]
+
+
 def recipe_of(net, settings, batch_size, cut):
     """The settings as the kernels read them."""
     row, is_planned = losses.TABLE[settings.loss], SCHEDULES[settings.learning_rate].is_planned
@@ -56,8 +65,7 @@ def recipe_of(net, settings, batch_size, cut):
         "tile": cut.tile,
         "parts": cut.parts,
     }
-    recipe = np.array([tuple(map(values.__getitem__, RECIPE.names))], RECIPE)
-    return recipe.view(np.recarray)[0]
+    return record_of(np.array([tuple(map(values.__getitem__, RECIPE.names))], RECIPE))
 
 
 def layout(kernel, net, settings, batch_size, theta, optimizer, best_theta, n_held_out=0):
@@ -90,7 +98,7 @@ def layout(kernel, net, settings, batch_size, theta, optimizer, best_theta, n_he
     training = Training(
         net,
         recipe_of(net, settings, batch_size, cut),
-        optimizer.state.view(np.recarray)[0],
+        record_of(optimizer.state),
         theta,
         optimizer.average,
         best_theta,

@@ -208,7 +208,7 @@ def measured_table(table, apart, settings, draws_in):
         bounds = None
     y, y_bounds = measured(table.y, weight, apart, None, n_threads), None
     if settings.standardize:
-        shares = shares_of_one_row(y)
+        shares = shares_of_one_row(y.n_rows, y.mean, y.deviation, y.low, y.high)
         settings.one_row = float(shares.max(initial=0.0))
         if settings.one_row > RULES and draws_in and not settings.is_partial:
             y_bounds = bounds_of_ruled(scaling.likely_bounds(table.y[rows]), shares)
@@ -232,14 +232,14 @@ def bounds_of_ruled(bounds, shares):
     return scaling.Bounds(low, high)
 
 
-def shares_of_one_row(y):
-    """The largest part that one row has in the variance of each y."""
-    if y.n_rows < scaling.FEWEST_ROWS:
-        return np.zeros(len(y.low))
-    farthest = np.maximum(y.high - y.mean, y.mean - y.low)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        parts = (farthest / y.deviation) ** 2 / y.n_rows
-    return np.nan_to_num(np.where(y.low < y.high, parts, 0.0))
+def shares_of_one_row(n_rows, mean, deviation, low, high):
+    """The largest part that one row has in the variance of each y, where there are enough rows."""
+    if n_rows < scaling.FEWEST_ROWS:
+        return np.zeros(len(mean))
+    farthest = np.maximum(high - mean, mean - low)
+    with np.errstate(all="ignore"):
+        parts = (farthest / deviation) ** 2 / n_rows
+    return np.nan_to_num(np.where(low < high, parts, 0.0), posinf=0.0)
 
 
 def seen_of(X, y):

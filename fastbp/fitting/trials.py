@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 from fastbp import parameters
 from fastbp.encodings import Encoding
 from fastbp.entries import Entries
-from fastbp.fitting import recipe, solvers
+from fastbp.fitting import recipe, solvers, telling
 from fastbp.fitting.history import History
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.plan import aligned, held_out_of, rows_of, weights_at
@@ -184,12 +184,14 @@ def best_start(task, plan):
         seconds /= 2 * n_starts
     rows = task.some_rows(recipe.ROWS_LOOKED_AT)
     starts, losses = [], []
-    for _ in range(n_starts):
+    telling.of_starts(n_starts, len(rows), plan.max_iter)
+    for number in range(1, n_starts + 1):
         start, seed = task.start(plan), new_seed(task.random_state)
         theta = aligned(start, task.samples.X.dtype)
         history, _ = task.try_out(plan, theta, seed, rows, max_time=seconds)
         starts.append((start, seed))
         losses.append(history.last_loss)
+        telling.of_start(number, n_starts, history)
         if seconds is not None and task.settings.max_time <= half:  # of a busy processor, say
             break
     return starts[int(np.nanargmin(losses))]
@@ -332,6 +334,7 @@ class Search:
         other = self.trial(plan)
         return other if other.loss < best.loss else best
 
+    @telling.of_trials
     def trial(self, plan, most_parts=2):
         """Train for as long as planned, and see how that ends."""
         task, losses, scores, thetas = self.task, [], [], []

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp.fitting.fullbatch import FullBatch
-from fastbp.fitting.plan import aligned, nothing_held_out, samples_of
+from fastbp.fitting.plan import aligned, nothing_held_out, record_of, samples_of
 from fastbp.fitting.state import OptimizerState
 from fastbp.fitting.table import Table
 from fastbp.kernels.training.records import Course
@@ -89,7 +89,7 @@ def next_turn(begun, part, turn, epochs):
     theta = aligned(begun.theta, begun.theta.dtype)
     optimizer = OptimizerState.start(begun.settings, theta, turn.random)
     if isinstance(part, Table):
-        windows, state = begun.windows(part, turn.order.copy()), record_of(optimizer)
+        windows, state = begun.windows(part, turn.order.copy()), record_of(optimizer.state)
         for _ in range(epochs):
             within = windows.skip_epoch(state)
         return Turn(windows.blocks, int(state.random), within)
@@ -101,11 +101,6 @@ def next_turn(begun, part, turn, epochs):
         course = Course(0, *np.zeros((4, 1)), 0, samples.order.size)
         team.run(kernel.train, training, samples, nothing_held_out(samples), course)
     return Turn(samples.order, int(optimizer.state["random"][0]))
-
-
-def record_of(optimizer):
-    """Its figures, as kernels take them."""
-    return optimizer.state.view(np.recarray)[0]
 
 
 def trained(begun, part, turn, state, share):
@@ -137,21 +132,20 @@ def trained(begun, part, turn, state, share):
 
 
 def train_in_windows(kernel, training, windows, course, team):
-    """As ``kernel.train``, in one window after the other."""
-    state, steps, epoch = training.state, course.steps, 0
-    batch_size, n_samples = int(training.recipe.batch_size), course.n_samples
-    while epoch < len(course.etas) and steps > 0:
-        before = int(state.position)
-        samples, first = windows.samples_at(before, state, team)
-        of_epoch = (each[epoch : epoch + 1] for each in course[1:5])
-        window = Course(steps, *of_epoch, first, n_samples)
-        done = team.run(kernel.train, training, samples, nothing_held_out(samples), window)
-        after = n_samples if done else int(state.position)
-        steps -= -(-(after - before) // batch_size)
-        epoch += done
-        if done and not np.isfinite(window.losses[0]):
-            break
-    return epoch
+    """As ``kernel.train``, in one window after the other: whole epochs, or a part of one."""
+
+    def run(samples, course):
+        return team.run(kernel.train, training, samples, nothing_held_out(samples), course)
+
+    arrays = course.etas, course.losses, course.losses_val, course.scores
+    for epoch in range(len(course.etas)):
+        of_epoch = (array[epoch : epoch + 1] for array in arrays)
+        of_epoch = Course(course.steps, *of_epoch, 0, course.n_samples)
+        if not windows.go_through(of_epoch, training, team, run):
+            return epoch
+        if not np.isfinite(course.losses[epoch]):
+            return epoch + 1
+    return len(course.etas)
 
 
 def gradient_in(begun, samples, theta, n_parts):

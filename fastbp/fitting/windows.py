@@ -141,6 +141,32 @@ class Windows:
             self.begin_window(position, team)
         return self.samples, self.first
 
+    def go_through(self, course, training, team, run, is_to_stop=None):
+        """As many steps as a course has, but to the end of its epoch at most, in one window after
+        the other; returns 1 at that end, else 0.
+
+        Parameters
+        ----------
+        course : Course
+            Of an epoch.
+        training : Training
+        team : Team
+            That trains.
+        run : callable
+            Trains on the samples of a window, by a course; returns as this does.
+        is_to_stop : callable, default=None
+            Asked between windows.
+        """
+        state, batch_size = training.state, int(training.recipe.batch_size)
+        while True:
+            before = int(state.position)
+            samples, first = self.samples_at(before, state, team)
+            done = run(samples, course._replace(first=first))
+            steps = (int(state.position) - before) // batch_size
+            course = course._replace(steps=course.steps - steps)
+            if done or course.steps <= 0 or (is_to_stop is not None and is_to_stop()):
+                return done
+
     def shuffle_blocks(self, state):
         """Into the order of the next epoch."""
         shuffle_stretches(self.blocks, self.stretches, state)
