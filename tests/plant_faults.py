@@ -1,6 +1,7 @@
 """Plants small faults in a copy of the package, one at a time, and sees whether the tests see them.
 
-    python tests/plant_faults.py [--only SUBSTRING ...] [--by ARGUMENTS] [--resume LOG] [--jobs N]
+    python tests/plant_faults.py [--only SUBSTRING ...] [--by ARGUMENTS] [--resume LOG]
+        [--last LOG ...] [--jobs N]
 
 A fault that lives says that a line may be wrong and nobody would know. It prints which test killed
 each, and ends with 1 if any lives, or if a test that killed one fails without it. pytest collects
@@ -12,7 +13,7 @@ folder for temporary files until the package or a test changes. Then a fault out
 looked for by the tests that run its lines, the quick ones first, in a fork of a process that has
 imported what they need: most take two or three seconds. So does a fault of a kernel that is seen
 without a compiler; of others half a minute, in which that kernel is compiled. What lives takes as
-long as all tests.
+long as all tests. What an earlier run has printed says which test to ask first.
 """
 
 import argparse
@@ -33,6 +34,7 @@ from pathlib import Path
 from queue import Queue
 from typing import NamedTuple
 
+import pytest
 from forks import Forks
 from test_without_jit import SELECTION
 from witnesses import Record
@@ -42,6 +44,9 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Seconds after which a test hangs, and one that may compile all kernels, so that they look at
 #: every index.
 PATIENCE, PATIENCE_WITH_KERNELS = 150, 400
+
+#: How many tests are asked at first: all others are in more files than need be read for most.
+AT_FIRST = 40
 
 #: For fewer faults it doesn't pay to run all tests before.
 FEW = 10
@@ -129,6 +134,17 @@ class Killer(NamedTuple):
     how: str = "it failed"
 
 
+#: How a fault of a kernel may have been killed.
+WITHOUT = " without a compiler"
+
+
+def killers_in(logs):
+    """Of each fault that these say was killed, by its name and file, the test."""
+    text = "\n".join(Path(log).read_text(encoding="utf-8") for log in logs)
+    found = re.findall(r"^(\S.*)\n    killed by (tests/\S+\.py::.*) \(.*\)$", text, re.MULTILINE)
+    return {name: test for name, test in found if (ROOT / test.split("::")[0]).exists()}
+
+
 def places(fault):
     """The numbers of the lines that differ, and of the rest of their statements; lines are counted
     from 1."""
@@ -160,11 +176,13 @@ def digest_of(folder):
 
 def record_of(place, digest, name, arguments):
     """Which of these tests run which lines of a copy of the project: found out, if it isn't known
-    yet. None without coverage.py."""
+    yet. None without coverage.py, or if that is to be found out of no tests."""
     if not find_spec("coverage"):
         return None
     path = Path(tempfile.gettempdir(), f"fastbp-witnesses-{digest}", name)
     if not path.with_suffix(".json").exists():
+        if not arguments:
+            return None
         path.parent.mkdir(exist_ok=True)
         path.unlink(missing_ok=True)
         print("Tests run once, which is looked at line by line.", flush=True)
@@ -185,36 +203,59 @@ def is_compiled(fault):
     return fault.file.startswith("kernels/")
 
 
-def stages(fault, folder, witnesses=None):
-    """pytest's arguments, for one run after the other. What all of them let live lives."""
+def stages(fault, folder, killer=None, witnesses=None, interpreted=None):
+    """Whether there is no compiler, and pytest's arguments, for one run after the other. What all
+    of them let live lives.
+
+    Parameters
+    ----------
+    killer : str or None
+        The test that has killed it before.
+    witnesses, interpreted : list of str or None
+        Tests that may see it, with a compiler and without.
+    """
+    patience = PATIENCE if witnesses and not is_compiled(fault) else PATIENCE_WITH_KERNELS
+    patience = f"--patience={patience}"
+    if killer:
+        yield killer in (interpreted or ()), [patience, *these([killer], folder)]
+    if interpreted:
+        yield True, [patience, *these(interpreted, folder)]
+    for tests in stages_compiled(fault, folder, witnesses):
+        yield False, [patience, *tests]
+
+
+def stages_compiled(fault, folder, witnesses):
+    """The same, with a compiler."""
     stem, wing = Path(fault.file).stem, Path(fault.file).parent.name
     own = [f"tests/test_{name}.py" for name in (stem, TESTS_OF.get(stem), wing, *LIKELY)]
     own = [test for test in dict.fromkeys(own) if (folder / test).exists()]
-    if is_compiled(fault):
-        # One kernel, at first in one precision: no other is compiled, if that is enough.
-        kernel = stem if stem in KERNELS else "tiled"
-        every, named = "tests/test_every_kernel.py", f"([{kernel}- or -{kernel}]) and not float32"
-        own = [test for test in own if stem in test or TESTS_OF.get(stem, stem) in test]
-        own = own if wing != "formulas" and stem not in KERNELS else []
+    if not is_compiled(fault):
         if witnesses:
-            names_it = re.compile(rf"[\[-]{kernel}[\]-]").search
-
-            def rank(test):
-                is_in_one_precision = test.startswith(every) and "float32" not in test
-                return not test.startswith(tuple(own)), not names_it(test), not is_in_one_precision
-
-            yield these(sorted(witnesses, key=rank), folder)
-            return
-        if own:
+            for some in filter(None, (witnesses[:AT_FIRST], witnesses[AT_FIRST:])):
+                yield these(some, folder)
+        else:
             yield own
-        yield [every, "-k", f"(every_row or rows_of) and {named}"]
-        yield [every, "-k", named]
-        yield list(ALL)
-    elif witnesses:
-        yield these(witnesses, folder)
-    else:
+            yield [*ALL, *(f"--ignore={test}" for test in own)]
+        return
+    # One kernel, at first in one precision: no other is compiled, if that is enough.
+    kernel = stem if stem in KERNELS else "tiled"
+    every, named = "tests/test_every_kernel.py", f"([{kernel}- or -{kernel}]) and not float32"
+    own = [test for test in own if stem in test or TESTS_OF.get(stem, stem) in test]
+    own = own if wing != "formulas" and stem not in KERNELS else []
+    if witnesses:
+        names_it = re.compile(rf"[\[-]{kernel}[\]-]").search
+
+        def rank(test):
+            is_in_one_precision = test.startswith(every) and "float32" not in test
+            return not test.startswith(tuple(own)), not names_it(test), not is_in_one_precision
+
+        yield these(sorted(witnesses, key=rank), folder)
+        return
+    if own:
         yield own
-        yield [*ALL, *(f"--ignore={test}" for test in own)]
+    yield [every, "-k", f"(every_row or rows_of) and {named}"]
+    yield [every, "-k", named]
+    yield list(ALL)
 
 
 def these(tests, folder):
@@ -237,26 +278,21 @@ class Place:
         self.compiled.close()
         self.interpreted.close()
 
-    def verdict_on(self, fault, runs, witnesses, interpreted):
-        """Which test killed it, or None. `runs` are pytest's arguments, or None for those of
-        `stages`; witnesses with a compiler and without."""
+    def verdict_on(self, fault, asked):
+        """Which test killed it, or None. What is asked are pytest's arguments, for one run after
+        the other, and whether it runs without a compiler; see `stages`."""
         path, faulty, text = planted(fault, self.folder)
-        patience = PATIENCE if witnesses and not is_compiled(fault) else PATIENCE_WITH_KERNELS
-        patience, environment = f"--patience={patience}", {}
+        environment = {}
         if is_compiled(fault):  # nobody else will want what is compiled of it
             environment["NUMBA_CACHE_DIR"] = str(self.folder / "compiled")
         self.write(path, faulty)
         try:
-            if interpreted and not runs:
-                tests = these(interpreted, self.folder)
-                killer = self.killer_among([patience, *tests], self.interpreted)
+            for without, tests in asked:
+                forks = self.interpreted if without else self.compiled
+                killer = self.killer_among(tests, forks, **environment)
                 if killer:
-                    return killer._replace(how=f"{killer.how} without a compiler")
-            found = (
-                self.killer_among([patience, *tests], self.compiled, **environment)
-                for tests in runs or stages(fault, self.folder, witnesses)
-            )
-            return next(filter(None, found), None)
+                    return killer._replace(how=killer.how + WITHOUT) if without else killer
+            return None
         finally:
             self.write(path, text)
             shutil.rmtree(self.folder / "compiled", ignore_errors=True)
@@ -272,7 +308,7 @@ class Place:
         current = self.folder / "current"
         current.write_text("", encoding="utf-8")
         code, out = forks.run(["-x", f"--current={current}", *tests], **environment)
-        if code == 0:
+        if code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             return None
         test = current.read_text(encoding="utf-8")
         if not test:  # it failed before
@@ -289,7 +325,7 @@ class Place:
         failing = []
         for forks in (self.compiled, self.interpreted):
             without = forks is self.interpreted
-            tests = {k.test for k in killers if k.how.endswith("without a compiler") == without}
+            tests = {k.test for k in killers if k.how.endswith(WITHOUT) == without}
             tests = sorted(test for test in tests if "::" in test)
             if tests:
                 _, out = forks.run(these(tests, self.folder))
@@ -306,6 +342,7 @@ def main():
     parser.add_argument("--only", metavar="SUBSTRING", nargs="+", help="of names and files")
     parser.add_argument("--by", metavar="ARGUMENTS", help="pytest's, for the tests to ask alone")
     parser.add_argument("--resume", metavar="LOG", help="leave out what this says was killed")
+    parser.add_argument("--last", metavar="LOG", nargs="+", help="ask first what killed in these")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="faults at a time")
     options = parser.parse_args()
     parts = options.only or [""]
@@ -320,27 +357,24 @@ def main():
             print(f"Those of {options.resume} were others.")
         faults = [fault for fault in faults if f"{named(fault)}\n    killed by" not in log]
 
-    living, killers, places_left = [], set(), Queue()
+    known = killers_in(options.last or ())
+    living, killers, free = [], set(), Queue()
     with tempfile.TemporaryDirectory() as parent, ThreadPoolExecutor(options.jobs) as pool:
         all_places = [Place(Path(parent, str(job))) for job in range(options.jobs)]
         try:
-            witnesses, interpreted = {}, {}
-            if len(faults) >= FEW and not options.by:
-                witnesses, interpreted = witnesses_of(faults, all_places[0], digest)
+            witnesses = witnesses_of([] if options.by else faults, all_places[0], digest)
             for place in all_places:
-                places_left.put(place)
+                free.put(place)
 
             def judge(fault):
-                place, start = places_left.get(), time.perf_counter()
-                runs, asked = (
-                    [shlex.split(options.by)] if options.by else None,
-                    (witnesses, interpreted),
-                )
+                place, start = free.get(), time.perf_counter()
+                asked = stages(fault, place.folder, known.get(named(fault)), *witnesses(fault))
+                if options.by:
+                    asked = [(False, shlex.split(options.by))]
                 try:
-                    killer = place.verdict_on(fault, runs, *(each.get(fault) for each in asked))
-                    return fault, killer, time.perf_counter() - start
+                    return fault, place.verdict_on(fault, asked), time.perf_counter() - start
                 finally:
-                    places_left.put(place)
+                    free.put(place)
 
             for done in as_completed([pool.submit(judge, fault) for fault in faults]):
                 fault, killer, seconds = done.result()
@@ -364,15 +398,23 @@ def main():
 
 
 def witnesses_of(faults, place, digest):
-    """For each fault the tests that may see it, in order; and for those of kernels, those that
-    may without a compiler."""
-    record = record_of(place.compiled, digest, "record", ALL)
-    if record is None:
-        return {}, {}
-    without = record_of(place.interpreted, digest, "without_compiler", expression(WITHOUT_COMPILER))
-    witnesses = {f: record.witnesses(f.file, places(f)) for f in faults}
-    interpreted = {f: without.that_run(f.file, places(f)) for f in faults if is_compiled(f)}
-    return witnesses, interpreted
+    """Says of a fault which tests may see it, in order: with a compiler, and without if it is one
+    of a kernel's."""
+    is_worth_it = len(faults) >= FEW
+    record = record_of(place.compiled, digest, "record", ALL if is_worth_it else ())
+    without = None
+    if any(map(is_compiled, faults)):
+        tests = expression(WITHOUT_COMPILER) if is_worth_it else ()
+        without = record_of(place.interpreted, digest, "without_compiler", tests)
+
+    def witnesses(fault):
+        of_kernel = without and is_compiled(fault)
+        return (
+            record and record.witnesses(fault.file, places(fault)),
+            without.that_run(fault.file, places(fault)) if of_kernel else None,
+        )
+
+    return witnesses
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import witnesses
 from forks import Forks
-from plant_faults import FAULTS, Fault, places, planted
+from plant_faults import FAULTS, Fault, killers_in, places, planted, stages
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
@@ -165,3 +165,28 @@ def test_each_fork_imports_the_package_as_it_is_by_then(project):
     finally:
         place.close()
     assert place.server.poll() is not None
+
+
+def test_what_has_killed_a_fault_is_asked_first(tmp_path):
+    log = tmp_path / "log"
+    log.write_text(
+        "a.py: lives\n    LIVES (9 s)\n"
+        "b.py: dies\n    killed by tests/test_bounds.py::test_a[b (c)-d] (it failed, 3 s)\n"
+        "c.py: by a test of before\n    killed by tests/test_gone.py::test_e (it hung, 3 s)\n"
+    )
+    known = killers_in([log])
+    assert known == {"b.py: dies": "tests/test_bounds.py::test_a[b (c)-d]"}
+
+    killer, of_formulas = (
+        "tests/test_bounds.py::test_b",
+        Fault("", "kernels/formulas/losses.py", "", ""),
+    )
+    asked = stages(of_formulas, tmp_path, killer, [killer, "tests/test_c.py::c"], ["tests/d.py::d"])
+    runs = []
+    for without_compiler, _ in asked:
+        runs.append((without_compiler, (tmp_path / "these").read_text().split()))
+    assert runs == [
+        (False, [killer]),
+        (True, ["tests/d.py::d"]),
+        (False, [killer, "tests/test_c.py::c"]),
+    ]
