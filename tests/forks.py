@@ -17,7 +17,8 @@ import compiled  # noqa: F401
 import pytest
 import witnesses
 
-#: What is imported once. Nothing of fastbp: it is what differs. No plugin of pytest's.
+#: What is imported once. Nothing of fastbp: it is what differs. No plugin of pytest's. Not dask, whose
+#: loops do not outlive a fork.
 IMPORTED = (
     "numba.extending",
     "scipy.stats",
@@ -30,8 +31,6 @@ IMPORTED = (
     "matplotlib.figure",
     "rich.progress",
     "onnx",
-    "dask.dataframe",
-    "distributed",
 )
 
 

@@ -48,6 +48,9 @@ PATIENCE, PATIENCE_WITH_KERNELS = 150, 400
 #: How many tests are asked at first: all others are in more files than need be read for most.
 AT_FIRST = 40
 
+#: How often they are asked, where what fails passes when it is asked again.
+ATTEMPTS = 3
+
 #: For fewer faults it doesn't pay to run all tests before.
 FEW = 10
 
@@ -289,9 +292,12 @@ class Place:
         try:
             for without, tests in asked:
                 forks = self.interpreted if without else self.compiled
-                killer = self.killer_among(tests, forks, **environment)
-                if killer:
-                    return killer._replace(how=killer.how + WITHOUT) if without else killer
+                for _ in range(ATTEMPTS):
+                    killer = self.killer_among(tests, forks, **environment)
+                    if not killer:
+                        break
+                    if self.fails_again(killer.test, forks, **environment):
+                        return killer._replace(how=killer.how + WITHOUT) if without else killer
             return None
         finally:
             self.write(path, text)
@@ -319,6 +325,13 @@ class Place:
         if code < 0:
             return Killer(test, signal.Signals(-code).name)
         return Killer(test, "it hung" if "\nTimeout (" in out else "it failed")
+
+    def fails_again(self, test, forks, **environment):
+        """Whether it is not by chance that a test has failed: on a busy machine, say."""
+        if "::" not in test:
+            return True
+        tests = these([test], self.folder)
+        return bool(self.killer_among([f"--patience={PATIENCE}", *tests], forks, **environment))
 
     def those_that_fail(self, killers):
         """Of what has killed faults what fails without one, too: it has killed none."""
