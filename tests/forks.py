@@ -17,8 +17,8 @@ import compiled  # noqa: F401
 import pytest
 import witnesses
 
-#: What is imported once. Nothing of fastbp: it is what differs. No plugin of pytest's; and not dask,
-#: whose loops do not outlive a fork.
+#: What is imported once. Nothing of fastbp: it is what differs. No plugins of pytest; not dask,
+#: whose loops don't outlive a fork.
 IMPORTED = (
     "numba.extending",
     "scipy.stats",

@@ -61,7 +61,7 @@ KERNELS = ("narrow", "online", "large", "sparse", "tiled")
 ALL = ("tests", "--ignore=tests/test_plant_faults.py")
 
 #: What of them is quick without a compiler, as behind ``-k``.
-WITHOUT_COMPILER = SELECTION | {"test_every_kernel.py": "tiled and float64 and not every_row"}
+WITHOUT_COMPILER = SELECTION | {"test_every_kernel.py": "every_variation and tiled and float64"}
 
 #: Tests that are likely to see a fault outside of kernels, and quick.
 LIKELY = (
