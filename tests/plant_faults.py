@@ -281,9 +281,10 @@ class Place:
         self.compiled.close()
         self.interpreted.close()
 
-    def verdict_on(self, fault, asked):
+    def verdict_on(self, fault, asked, known=None):
         """Which test killed it, or None. What is asked are pytest's arguments, for one run after
-        the other, and whether it runs without a compiler; see `stages`."""
+        the other, and whether it runs without a compiler, see `stages`; known is the test that has
+        killed it before."""
         path, faulty, text = planted(fault, self.folder)
         environment = {}
         if is_compiled(fault):  # nobody else will want what is compiled of it
@@ -296,7 +297,7 @@ class Place:
                     killer = self.killer_among(tests, forks, **environment)
                     if not killer:
                         break
-                    if self.fails_again(killer.test, forks, **environment):
+                    if killer.test == known or self.fails_again(killer.test, forks, **environment):
                         return killer._replace(how=killer.how + WITHOUT) if without else killer
             return None
         finally:
@@ -381,11 +382,16 @@ def main():
 
             def judge(fault):
                 place, start = free.get(), time.perf_counter()
-                asked = stages(fault, place.folder, known.get(named(fault)), *witnesses(fault))
+                before = known.get(named(fault))
+                asked = stages(fault, place.folder, before, *witnesses(fault))
                 if options.by:
                     asked = [(False, shlex.split(options.by))]
                 try:
-                    return fault, place.verdict_on(fault, asked), time.perf_counter() - start
+                    return (
+                        fault,
+                        place.verdict_on(fault, asked, before),
+                        time.perf_counter() - start,
+                    )
                 finally:
                     free.put(place)
 
