@@ -46,7 +46,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PATIENCE, PATIENCE_WITH_KERNELS = 150, 400
 
 #: How many tests are asked at first: all others are in more files than need be read for most.
-AT_FIRST = 40
+AT_FIRST = 30
 
 #: How often they are asked, where what fails passes when it is asked again.
 ATTEMPTS = 3
@@ -219,10 +219,11 @@ def stages(fault, folder, killer=None, witnesses=None, interpreted=None):
     """
     patience = PATIENCE if witnesses and not is_compiled(fault) else PATIENCE_WITH_KERNELS
     patience = f"--patience={patience}"
-    if killer:
-        yield killer in (interpreted or ()), [patience, *these([killer], folder)]
     if interpreted:
-        yield True, [patience, *these(interpreted, folder)]
+        first = sorted(interpreted[:AT_FIRST], key=lambda test: test != killer)
+        yield True, [patience, *these(first, folder)]
+    if killer:
+        yield False, [patience, *these([killer], folder)]
     for tests in stages_compiled(fault, folder, witnesses):
         yield False, [patience, *tests]
 

@@ -186,7 +186,7 @@ def test_what_has_killed_a_fault_is_asked_first(tmp_path):
     for without_compiler, _ in asked:
         runs.append((without_compiler, (tmp_path / "these").read_text().split()))
     assert runs == [
-        (False, [killer]),
         (True, ["tests/d.py::d"]),
+        (False, [killer]),
         (False, [killer, "tests/test_c.py::c"]),
     ]
