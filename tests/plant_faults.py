@@ -383,16 +383,13 @@ def main():
 
             def judge(fault):
                 place, start = free.get(), time.perf_counter()
-                before = known.get(named(fault))
-                asked = stages(fault, place.folder, before, *witnesses(fault))
-                if options.by:
-                    asked = [(False, shlex.split(options.by))]
                 try:
-                    return (
-                        fault,
-                        place.verdict_on(fault, asked, before),
-                        time.perf_counter() - start,
-                    )
+                    before = known.get(named(fault))
+                    asked = stages(fault, place.folder, before, *witnesses(fault))
+                    if options.by:
+                        asked = [(False, shlex.split(options.by))]
+                    killer = place.verdict_on(fault, asked, before)
+                    return fault, killer, time.perf_counter() - start
                 finally:
                     free.put(place)
 
