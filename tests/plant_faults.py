@@ -262,9 +262,9 @@ def stages_compiled(fault, folder, witnesses):
     yield list(ALL)
 
 
-def these(tests, folder):
-    """pytest's arguments for some tests, in this order."""
-    path = folder / "these"
+def these(tests, folder, name="these"):
+    """pytest's arguments for some tests, in this order; a file has their names."""
+    path = folder / name
     path.write_text("\n".join(tests), encoding="utf-8")
     return [f"--these={path}", *dict.fromkeys(test.split("::")[0] for test in tests)]
 
@@ -332,7 +332,7 @@ class Place:
         """Whether it is not by chance that a test has failed: on a busy machine, say."""
         if "::" not in test:
             return True
-        tests = these([test], self.folder)
+        tests = these([test], self.folder, "again")
         return bool(self.killer_among([f"--patience={PATIENCE}", *tests], forks, **environment))
 
     def those_that_fail(self, killers):
