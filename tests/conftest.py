@@ -1,39 +1,28 @@
-"""Where compiled kernels are kept while testing, and what the tests share."""
+"""What the tests share."""
 
 import _thread
-import hashlib
 import os
 import signal
-import tempfile
 import time
 from functools import cache
-from pathlib import Path
 
-TESTS = Path(__file__).resolve().parent
+import compiled  # noqa: F401
+import numpy as np
+import pytest
+from beside import Beside
+from founding import founding
+from scipy import sparse
 
-# Before numba is imported: compiled kernels go to a folder named by the kernels' sources, so
-# that a second run compiles nothing and an edited kernel is never served stale.
-# (`test_storeys.py` sees to it that nothing outside of kernels/ is compiled.)
-sources = sorted((TESTS.parent / "fastbp" / "kernels").rglob("*.py"))
-digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources))
-compiled = Path(tempfile.gettempdir()) / f"fastbp-tests-{digest.hexdigest()[:12]}"
-os.environ.setdefault("NUMBA_CACHE_DIR", str(compiled))
+from fastbp import entries, inputs
+from fastbp.fitting import calling, plan, survey, team, windows
+from fastbp.kernels.formulas import losses
+from fastbp.kernels.machine.compile import from_python
+from fastbp.kernels.machine.vectors import INTERPRETED, LANES
+from fastbp.kernels.training import large, samples, tiled
+from fastbp.kernels.training.kernels import KERNELS
+from fastbp.kernels.training.records import STATE
+
 os.environ.setdefault("MPLBACKEND", "Agg")
-
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
-from beside import Beside  # noqa: E402
-from founding import founding  # noqa: E402
-from scipy import sparse  # noqa: E402
-
-from fastbp import entries, inputs  # noqa: E402
-from fastbp.fitting import calling, plan, survey, team, windows  # noqa: E402
-from fastbp.kernels.formulas import losses  # noqa: E402
-from fastbp.kernels.machine.compile import from_python  # noqa: E402
-from fastbp.kernels.machine.vectors import INTERPRETED, LANES  # noqa: E402
-from fastbp.kernels.training import large, samples, tiled  # noqa: E402
-from fastbp.kernels.training.kernels import KERNELS  # noqa: E402
-from fastbp.kernels.training.records import STATE  # noqa: E402
 
 #: What trains, by name. ("online" only one sample after another.)
 TRAINING = {kernel.name: kernel for kernel in KERNELS}

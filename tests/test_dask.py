@@ -96,6 +96,8 @@ def test_predictions_are_lazy_and_equal(fitted):
     assert_allclose(fitted.score(dX, dy, weight), fitted.score(X, Y, WEIGHT), rtol=1e-9)
     constant = da.full_like(dy, 3.0)
     assert fitted.score(dX, constant) == 0.0
+    of_equal_rows = da.zeros_like(dX)
+    assert fitted.score(of_equal_rows, fitted.predict(of_equal_rows)) == 1.0
 
 
 def test_the_local_model_is_the_same_and_needs_no_dask(fitted, tmp_path):

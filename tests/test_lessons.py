@@ -83,6 +83,32 @@ def test_the_step_that_is_shown_is_the_step_that_is_made(founders, step):
     assert_allclose(moved.predict(worked.X), step.to_dict()["values"]["ŷ(new)"], rtol=1e-14)
 
 
+def test_a_step_of_several_rows_is_told_row_by_row():
+    model = trained((2,), y=BOTH)
+    told = explain_step(model, X[:4], BOTH[:4], raw_units=True).to_dict()
+    np.testing.assert_array_equal(told["inputs"], X[:4])
+    np.testing.assert_array_equal(told["y"], BOTH[:4])
+
+
+@pytest.mark.parametrize(
+    ("widths", "weight", "output"),
+    [
+        ((9, 2, 1), "w¹₁₂", "O₂"),
+        ((10, 2, 1), "w¹₁,₂", "O₂"),
+        ((2, 2, 2, 1), "w¹₁₂", "O¹₂"),
+    ],
+)
+def test_units_of_wide_and_deep_networks_are_told_apart(widths, weight, output):
+    named = names.Names(widths)
+    assert (named.weight(1, 1, 2), named.o(1, 2)) == (weight, output)
+
+
+def test_of_a_large_matrix_the_first_rows_and_the_last_are_shown():
+    shown = names.abridged(np.arange(36).reshape(6, 6))
+    assert [row[0] for row in shown] == ["0", "6", "12", "…", "30"]
+    assert shown[-1] == ["30", "31", "32", "…", "35"]
+
+
 NETWORKS = {
     **{name: {"activation": name} for name in activations.TABLE},
     "two outputs": {"y": BOTH, "hidden": (3,)},
@@ -416,3 +442,30 @@ def test_it_is_imported_when_it_is_asked_for():
     assert fastbp.explain.explain_step is explain_step
     with pytest.raises(AttributeError, match="nothing_like_it"):
         _ = fastbp.nothing_like_it
+
+
+def test_lines_of_a_picture_show_their_weights_and_which_way_they_lead(step):
+    pytest.importorskip("matplotlib")
+    from matplotlib.colors import to_hex
+
+    before, gradient, after = (
+        np.concatenate([W.ravel() for W in weights])
+        for weights, _ in (step.step.before, step.step.gradient, step.step.after)
+    )
+    panels = step.plot().axes
+    for ax, values, forward in zip(
+        panels, (before, gradient, after - before), (True, False, True), strict=True
+    ):
+        arrows = [text for text in ax.texts if getattr(text, "arrow_patch", None)]
+        assert len(arrows) == len(values) + 1  # that to L
+        drawn = [arrow.arrow_patch for arrow in arrows[: len(values)]]
+        widths = [patch.get_linewidth() - 0.6 for patch in drawn]
+        assert_allclose(widths, 3.9 * np.abs(values) / np.abs(values).max(), atol=1e-12)
+        colours = [to_hex(patch.get_edgecolor()) for patch in drawn]
+        assert colours == ["#0072b2" if value >= 0 else "#d55e00" for value in values]
+        assert all((arrow.xy[0] > arrow.xyann[0]) == forward for arrow in arrows)
+        assert 0 <= ax.get_position().y0 < ax.get_position().y1 <= 1
+
+
+def test_the_title_of_a_page_is_text():
+    assert "<title>a &lt; b</title>" in mathml.page_of("a < b", "")

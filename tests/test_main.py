@@ -20,9 +20,15 @@ import fastbp
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor, __version__, load_pipeline
 from fastbp.__main__ import main
 from fastbp.app import tables
-from fastbp.app.job import SAME_WORK, peer, same_settings
-from fastbp.app.progress import Lines, prepare_kernels, step_of, told_of_trials
-from fastbp.app.report import Report
+from fastbp.app.job import SAME_WORK, Result, peer, same_settings
+from fastbp.app.progress import (
+    Lines,
+    ctrl_c_ends_the_process,
+    prepare_kernels,
+    step_of,
+    told_of_trials,
+)
+from fastbp.app.report import Report, figures
 from fastbp.app.training import report_intervals
 from fastbp.fitting import calling
 
@@ -715,3 +721,19 @@ def test_the_kernel_is_prepared_that_training_uses(params, monkeypatch):
     model.fit(X, y)
     prepared, *trained = used
     assert {kernel.name for kernel in trained} == {prepared.name}
+
+
+def test_a_result_is_judged_by_what_was_measured():
+    measured, predicted = np.array([0.0, 2.0, 4.0]), np.array([1.0, 2.0, 4.0])
+    told = figures([Result("a model", 0.5, predicted, [])], measured)
+    assert told == {"a model": {"rmse": pytest.approx(3**-0.5), "r2": 1 - 1 / 8, "seconds": 0.5}}
+
+
+def test_after_kernels_were_prepared_ctrl_c_is_whose_it_was(ctrl_c_is_heard):
+    def mine(*_):
+        """What a program that uses ours has."""
+
+    signal.signal(signal.SIGINT, mine)
+    with ctrl_c_ends_the_process():
+        assert signal.getsignal(signal.SIGINT) is not mine
+    assert signal.getsignal(signal.SIGINT) is mine

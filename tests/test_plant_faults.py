@@ -3,13 +3,15 @@
 import ast
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import witnesses
-from plant_faults import FAULTS, Fault, places, planted
+from forks import Forks
+from plant_faults import FAULTS, Fault, killers_in, places, planted, stages
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
@@ -78,20 +80,27 @@ def test_what_is_wrong_already():
 
 
 @pytest.fixture
-def run(tmp_path):
-    """Runs `TESTS` by `witnesses.py`, and says what comes of it."""
+def project(tmp_path):
+    """A folder with a package and `TESTS`."""
     Path(tmp_path, "pyproject.toml").write_text("[tool.pytest.ini_options]\n")
+    Path(tmp_path, "tests").mkdir()
     Path(tmp_path, "fastbp").mkdir()
     Path(tmp_path, "fastbp/__init__.py").write_text(
         "TWO = 2\ndef half(a):\n    return a / TWO\ndef third(a):\n    return a / 3\n"
     )
     Path(tmp_path, "test_it.py").write_text(TESTS)
+    return tmp_path
+
+
+@pytest.fixture
+def run(project):
+    """Runs `TESTS` by `witnesses.py`, and says what comes of it."""
     command = [sys.executable, witnesses.__file__, "-q", "-p", "no:cacheprovider"]
-    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    environment = os.environ | {"PYTHONPATH": str(project)}
 
     def run(*arguments):
         return subprocess.run(
-            [*command, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True
+            [*command, *arguments], cwd=project, env=environment, capture_output=True, text=True
         )
 
     return run
@@ -137,3 +146,47 @@ def test_tests_run_in_the_order_that_is_asked_for(run, tmp_path):
     these.write_text(f"{wrong}\n{half}")
     run(f"--these={these}", f"--current={current}", "-x")
     assert current.read_text("utf-8") == wrong
+
+
+def test_each_fork_imports_the_package_as_it_is_by_then(project):
+    for name in ("forks", "witnesses", "compiled"):
+        shutil.copy(Path(__file__).with_name(f"{name}.py"), project / "tests")
+    package = project / "fastbp/__init__.py"
+    place = Forks(project, imported=())
+    try:
+        test = "test_it.py::test_a_half"
+        assert place.run([test])[0] == 0
+        package.write_text(package.read_text().replace("TWO = 2", "TWO = 2.5"))
+        code, out = place.run([test])
+        assert code == 1
+        assert "assert 0.8 == 1" in out
+        package.write_text("import os\nos.kill(os.getpid(), 9)")
+        assert place.run([test])[0] == -9
+    finally:
+        place.close()
+    assert place.server.poll() is not None
+
+
+def test_what_has_killed_a_fault_is_asked_first(tmp_path):
+    log = tmp_path / "log"
+    log.write_text(
+        "a.py: lives\n    LIVES (9 s)\n"
+        "b.py: dies\n    killed by tests/test_bounds.py::test_a[b (c)-d] (it failed, 3 s)\n"
+        "c.py: by a test of before\n    killed by tests/test_gone.py::test_e (it hung, 3 s)\n"
+    )
+    known = killers_in([log])
+    assert known == {"b.py: dies": "tests/test_bounds.py::test_a[b (c)-d]"}
+
+    killer, of_formulas = (
+        "tests/test_bounds.py::test_b",
+        Fault("", "kernels/formulas/losses.py", "", ""),
+    )
+    asked = stages(of_formulas, tmp_path, killer, [killer, "tests/test_c.py::c"], ["tests/d.py::d"])
+    runs = []
+    for without_compiler, _ in asked:
+        runs.append((without_compiler, (tmp_path / "these").read_text().split()))
+    assert runs == [
+        (True, ["tests/d.py::d"]),
+        (False, [killer]),
+        (False, [killer, "tests/test_c.py::c"]),
+    ]

@@ -57,6 +57,23 @@ def test_a_pipeline_and_an_mlpregressor_are_drawn_as_well(ax):
     assert len(line.get_ydata()) == 5
 
 
+def test_of_epochs_that_are_as_good_the_first_is_drawn_as_the_best(ax):
+    mlp = MLPRegressor()
+    mlp.loss_curve_, mlp.best_validation_score_ = [3.0, 2.0, 1.0], 0.5
+    mlp.validation_scores_ = [0.1, 0.5, 0.5]
+    assert LossCurveDisplay.from_estimator(mlp, ax=ax).best_epoch == 2
+
+
+def test_the_column_that_matters_most_is_drawn_at_the_top():
+    means = np.array([3.0, 1.0])
+    figure = plotting.importance_figure(["a", "b"], means, means / 10, quantity="m", n_shuffles=3)
+    (ax,) = figure.axes
+    heights = ax.transData.transform([(0, place) for place in ax.get_yticks()])[:, 1]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["a", "b"]
+    assert [bar.get_width() for bar in ax.patches] == [3.0, 1.0]
+    assert heights[0] > heights[1]
+
+
 def test_a_display_makes_its_own_figure():
     from matplotlib import pyplot
 

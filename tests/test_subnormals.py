@@ -20,11 +20,11 @@ def products(small, factor, out):
 
 
 @pytest.mark.skipif(INTERPRETED or not IS_X86, reason="elsewhere nothing is changed")
-@pytest.mark.parametrize(("factor", "first"), [(1e-9, 0), (1.0, 1e-30)])
+@pytest.mark.parametrize(("factor", "first"), [(1e-9, 0), (1.0, 1e-30), (1e5, 1e-25)])
 def test_results_and_operands_are_zero_in_between(factor, first):
     out = np.ones(2, np.float32)
     from_python(products)(SMALL, np.float32(factor), out)
-    np.testing.assert_allclose(out, [first, 0], atol=0)
+    np.testing.assert_allclose(out, [first, 0], rtol=1e-6, atol=0)
 
 
 def test_a_fit_leaves_numpy_as_it_was(table):

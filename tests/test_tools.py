@@ -220,6 +220,27 @@ def test_a_scoring_monitor_scores_each_epoch(table):
     assert scores[-1] == model.score(X, y)
 
 
+def test_a_callback_may_keep_the_model_of_an_epoch(table):
+    kept, (X, y) = [], table
+
+    class Keeper:
+        def setup(self, estimator, context): ...
+
+        def on_fit_task_begin(self, estimator, context): ...
+
+        def on_fit_task_end(self, estimator, context, *, y, fitted_estimator):
+            assert y.shape == (60,)
+            if context.task_name == "epoch":
+                kept.append(fitted_estimator)
+
+        def teardown(self, estimator, context): ...
+
+    founding(**QUICK).set_callbacks(Keeper()).fit(X, y)
+    assert len(kept) == 5
+    of_two_epochs = founding(**QUICK | {"max_iter": 2}).fit(X, y)
+    np.testing.assert_array_equal(kept[1].predict(X), of_two_epochs.predict(X))
+
+
 def test_a_scoring_monitor_weighs_the_samples(table):
     X, y = table
     monitor, weight = ScoringMonitor(scoring="r2"), np.linspace(0, 1, 60)

@@ -123,6 +123,11 @@ class Record:
             self.tests[file] = {line: self.seconds.keys() & set(found[line]) for line in found}
         return self.tests[file]
 
+    def that_run(self, file, lines):
+        """The tests that run any of these lines, in the order in which they are asked."""
+        tests = self.tests_by_line(file)
+        return in_order(set().union(*(tests.get(line, ()) for line in lines)), self.seconds)
+
     def witnesses(self, file, lines):
         """The tests that may see what these lines do, in the order in which they are asked.
 
@@ -131,7 +136,7 @@ class Record:
         are asked that run others of its lines.
         """
         tests, passed = self.tests_by_line(file), self.seconds.keys()
-        found = set().union(*(tests.get(line, ()) for line in lines))
+        found = set(self.that_run(file, lines))
         if found and not file.startswith("kernels/"):
             return in_order(found | (passed & set(self.starting)), self.seconds)
         found = found or set().union(*tests.values())
