@@ -202,6 +202,13 @@ def njit(function):
     return _compile(function, {"contract"}, **_INTERNAL)
 
 
+def overload(function):
+    """As Numba's: what kernels call in the place of a function of Python, for types that the
+    decorated one looks at. It is compiled as they are."""
+    flags = {"nogil": True, "_nrt": False, "error_model": "numpy", "fastmath": {"contract"}}
+    return numba.extending.overload(function, jit_options=flags | _INTERNAL)
+
+
 def njit_copied(function):
     """Compile a kernel into each of its callers, where arguments that are constants take out of
     it what they rule out."""
@@ -226,35 +233,6 @@ def inline(function):
     time, which takes Numba longer than to compile it once. (Tenths of a second of the first fit.)
     """
     return _compile(function, {"contract"}, inline="always")
-
-
-def by_code(kernels):
-    """A kernel (code, …) that calls the kernel of that number with what else it is given.
-
-    A chain of comparisons, made anew in each process: only entries are kept on disk, and the
-    folder's name is the hash of all sources.
-    """
-    *others, last = kernels
-    chosen = _otherwise(last)
-    for code, kernel in reversed(list(enumerate(others))):
-        chosen = _choice(code, kernel, chosen)
-    return chosen
-
-
-def _otherwise(kernel):
-    def otherwise(code, *arguments):
-        return kernel(*arguments)
-
-    return njit_copied(otherwise)
-
-
-def _choice(this, kernel, rest):
-    def choice(code, *arguments):
-        if code == this:
-            return kernel(*arguments)
-        return rest(code, *arguments)
-
-    return njit_copied(choice)
 
 
 # -------------------------------------------------------------------- while it is compiled
