@@ -15,10 +15,11 @@ WINGS = [
         [
             {"cache"},
             {"compile"},
-            {"bounds"},
+            {"bounds", "calls"},
             {"vectors"},
             {"views", "threads", "counters", "subnormals"},
-            {"runs", "emitter", "functions", "passes"},
+            {"runs", "emitter", "functions"},
+            {"passes"},
         ],
     ),
     (

@@ -19,7 +19,8 @@ from fastbp.kernels.formulas.elementary import (
     tail_by_bell,
     within_bell,
 )
-from fastbp.kernels.machine.compile import by_code, njit, njit_copied
+from fastbp.kernels.machine.calls import by_code
+from fastbp.kernels.machine.compile import njit, njit_copied
 from fastbp.kernels.machine.functions import (
     absolute,
     as_many,

@@ -6,9 +6,8 @@ element.
 
 import numpy as np
 from numba import types
-from numba.extending import overload
 
-from fastbp.kernels.machine.compile import njit, njit_exact
+from fastbp.kernels.machine.compile import njit, njit_exact, overload
 from fastbp.kernels.machine.functions import clamped, power_of_two, without_low_bits
 
 

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.kernels.machine.compile import by_code, inline, njit_exact, njit_sum
+from fastbp.kernels.machine.calls import by_code
+from fastbp.kernels.machine.compile import inline, njit_exact, njit_sum
 from fastbp.kernels.machine.views import greatest, least, vector
 
 

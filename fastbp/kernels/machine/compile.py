@@ -28,8 +28,9 @@ import numba
 from llvmlite import ir
 from llvmlite.binding import Linkage
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.compiler_machinery import PassManager
 
 from fastbp.kernels.machine.cache import CHECKED as CHECKED  # for all other kernels
 from fastbp.kernels.machine.cache import FOLDERS, KernelCache
@@ -51,7 +52,7 @@ class _Part(JITCodeLibrary):
 
     Numba would link it with all that it calls, optimise that anew and emit machine code at every
     storey, which is never run: only an entry's is. Left out, that is a third of the first
-    compilation.
+    compilation. An entry links all of its parts at once.
     """
 
     def add_ir_module(self, module):
@@ -67,10 +68,24 @@ class _Part(JITCodeLibrary):
                     block.terminator.set_metadata("llvm.loop", loop)
         super().add_ir_module(module)
 
+    def _optimize_functions(self, module):
+        """As Numba's, of those that are there to be optimised."""
+        module.data_layout = self._codegen._data_layout
+        passes, builder = self._codegen._function_pass_manager()
+        for function in module.functions:
+            if not function.is_declaration:
+                passes.run(function, builder)
+
     def finalize(self):
-        for library in dict.fromkeys(self._linking_libraries):
-            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
         self._finalized = True
+
+    def _get_module_for_linking(self):
+        """With all that it calls, for whoever is none of ours."""
+        self._ensure_finalized()
+        if self._shared_module is None:
+            self._shared_module = self._final_module.clone()
+            link_callees(self, self._shared_module, kept=())
+        return self._shared_module
 
     def get_pointer_to_function(self, name):
         """There is no machine code: a call from Python ends with TypeError, not with a crash."""
@@ -82,6 +97,26 @@ class _Part(JITCodeLibrary):
 
     def set_env(self, name, environment):
         """Python, which would need its environment, can't call it."""
+
+
+def link_callees(library, module, kept):
+    """Link into a module all that a library calls, each once. Functions that are not `kept` may be
+    left out where nobody calls them; only when all are there is it known who does."""
+    linked, callers = set(), [library]
+    for caller in callers:
+        for callee in caller._linking_libraries:
+            if callee in linked:
+                continue
+            linked.add(callee)
+            if isinstance(callee, _Part):
+                callers.append(callee)
+                module.link_in(callee._final_module, preserve=True)
+            else:
+                module.link_in(callee._get_module_for_linking(), preserve=True)
+    for function in module.functions:
+        is_here = not function.is_declaration and function.linkage == Linkage.external
+        if is_here and function.name not in kept:
+            function.linkage = Linkage.linkonce_odr
 
 
 class _Whole(JITCodeLibrary):
@@ -98,6 +133,12 @@ class _Whole(JITCodeLibrary):
         super().__init__(*arguments)
         self.enable_object_caching()  # it is going to be kept on disk
 
+    def finalize(self):
+        own = [function.name for function in self._final_module.functions]
+        link_callees(self, self._final_module, kept=own)
+        self._linking_libraries = []
+        super().finalize()
+
     def _optimize_final_module(self):
         super()._optimize_final_module()
         for function in self._final_module.functions:
@@ -105,13 +146,35 @@ class _Whole(JITCodeLibrary):
                 function.linkage = Linkage.internal
 
 
+#: Passes of Numba's that find nothing in kernels: they have no closures, nothing to lift out, no
+#: expressions of whole arrays. To look costs a fifteenth of the first compilation.
+NEEDLESS = {
+    "WithLifting",
+    "InlineClosureLikes",
+    "MakeFunctionToJitFunction",
+    "FindLiterallyCalls",
+    "LiteralUnroll",
+    "LiteralPropagationSubPipelinePass",
+    "InlineOverloads",
+    "NopythonRewrites",
+    "DumpParforDiagnostics",
+}
+
+
 def _compiler_into(library_class):
     """Numba's compiler, with a library of that class for what it compiles."""
 
-    class _Compiler(Compiler):
+    class _Compiler(CompilerBase):
         def __init__(self, typingctx, targetctx, library, *arguments):
             library = library_class(targetctx.codegen(), library_class.__name__)
             super().__init__(typingctx, targetctx, library, *arguments)
+
+        def define_pipelines(self):
+            passes = DefaultPassBuilder.define_nopython_pipeline(self.state).passes
+            needed = PassManager("kernel")
+            needed.passes = [each for each in passes if each[0].__name__ not in NEEDLESS]
+            needed.finalize()
+            return [needed]
 
     return _Compiler
 
@@ -139,6 +202,13 @@ def njit(function):
     return _compile(function, {"contract"}, **_INTERNAL)
 
 
+def overload(function):
+    """As Numba's: what kernels call in the place of a function of Python, for types that the
+    decorated one looks at. It is compiled as they are."""
+    flags = {"nogil": True, "_nrt": False, "error_model": "numpy", "fastmath": {"contract"}}
+    return numba.extending.overload(function, jit_options=flags | _INTERNAL)
+
+
 def njit_copied(function):
     """Compile a kernel into each of its callers, where arguments that are constants take out of
     it what they rule out."""
@@ -163,35 +233,6 @@ def inline(function):
     time, which takes Numba longer than to compile it once. (Tenths of a second of the first fit.)
     """
     return _compile(function, {"contract"}, inline="always")
-
-
-def by_code(kernels):
-    """A kernel (code, …) that calls the kernel of that number with what else it is given.
-
-    A chain of comparisons, made anew in each process: only entries are kept on disk, and the
-    folder's name is the hash of all sources.
-    """
-    *others, last = kernels
-    chosen = _otherwise(last)
-    for code, kernel in reversed(list(enumerate(others))):
-        chosen = _choice(code, kernel, chosen)
-    return chosen
-
-
-def _otherwise(kernel):
-    def otherwise(code, *arguments):
-        return kernel(*arguments)
-
-    return njit_copied(otherwise)
-
-
-def _choice(this, kernel, rest):
-    def choice(code, *arguments):
-        if code == this:
-            return kernel(*arguments)
-        return rest(code, *arguments)
-
-    return njit_copied(choice)
 
 
 # -------------------------------------------------------------------- while it is compiled

@@ -7,6 +7,7 @@ from numba.core import cgutils
 from numba.np.arrayobj import make_array
 
 from fastbp.kernels.machine.bounds import check
+from fastbp.kernels.machine.calls import call
 from fastbp.kernels.machine.compile import CHECKED
 from fastbp.kernels.machine.vectors import LANES, Numbers
 
@@ -121,11 +122,9 @@ class Emitter:
         self.builder.store(call(self._multiply_add, [x, y, load(total)]), total)
 
     def apply(self, formula, *vectors):
-        """A formula of numbers, for vectors of them."""
-        of = Numbers(self.dtype, self.lanes)
-        return self.context.compile_internal(
-            self.builder, formula, of(*[of] * len(vectors)), vectors
-        )
+        """A formula of numbers, a kernel, for vectors of them."""
+        kinds = [Numbers(self.dtype, self.lanes)] * len(vectors)
+        return call(self.context, self.builder, formula, kinds, vectors)
 
     @contextmanager
     def loop(self, stop, step, *moving):

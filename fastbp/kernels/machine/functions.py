@@ -3,8 +3,9 @@
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
+from fastbp.kernels.machine.compile import overload
 from fastbp.kernels.machine.vectors import INTERPRETED, Numbers, constant, spread, with_lanes
 
 #: Bits of a fraction, by the width of a number, that are left out where squares must be exact.

@@ -22,7 +22,6 @@ from numba.core.typing.templates import (
 from numba.extending import (
     intrinsic,
     lower_builtin,
-    overload,
     register_model,
 )
 from numba.np.arrayobj import make_array
@@ -54,15 +53,17 @@ LANES = _lanes()
 MANY_REGISTERS = LANES == 16 or platform.machine().lower() in ("aarch64", "arm64")
 
 
-def lanes(a):
+def _emits(number):
+    def codegen(context, builder, signature, arguments):
+        return ir.IntType(64)(number)
+
+    return codegen
+
+
+@intrinsic
+def lanes(typingctx, a):
     """Lanes of a vector of a's elements."""
-    return LANES * 4 // a.itemsize
-
-
-@overload(lanes)
-def _lanes_of(a):
-    count = LANES * 4 // (a.dtype.bitwidth // 8)
-    return lambda a: count
+    return types.intp(a), _emits(LANES * 32 // a.dtype.bitwidth)
 
 
 @intrinsic
@@ -110,15 +111,10 @@ class _NumbersAttributes(AttributeTemplate):
         return types.NumberClass(numbers.dtype)
 
 
-def count(a):
+@intrinsic
+def count(typingctx, a):
     """How many of a's elements are Numbers."""
-    return TOGETHER * lanes(a)
-
-
-@overload(count)
-def _count(a):
-    number = Numbers(a.dtype).count
-    return lambda a: number
+    return types.intp(a), _emits(Numbers(a.dtype).count)
 
 
 @intrinsic
@@ -126,16 +122,20 @@ def load(typingctx, a, i):
     """Numbers from a[i] on; past the end of a they are anything."""
 
     def codegen(context, builder, signature, arguments):
-        address, room, whole, bytes_left = _at(
-            context, builder, signature.return_type, signature.args[0], *arguments
-        )
-        with builder.if_then(builder.not_(whole), likely=False):
-            cgutils.raw_memcpy(builder, room, address, bytes_left, 1)
-        numbers = builder.load(builder.select(whole, address, room))
-        numbers.align = signature.args[0].dtype.bitwidth // 8
-        return numbers
+        return emit_load(context, builder, signature.args[0], *arguments)
 
     return Numbers(a.dtype)(a, types.intp), codegen
+
+
+def emit_load(context, builder, array_type, a, i):
+    """Emit Numbers of an array, see `load`."""
+    of = array_type, a, i
+    address, room, whole, bytes_left = _at(context, builder, Numbers(array_type.dtype), *of)
+    with builder.if_then(builder.not_(whole), likely=False):
+        cgutils.raw_memcpy(builder, room, address, bytes_left, 1)
+    numbers = builder.load(builder.select(whole, address, room))
+    numbers.align = array_type.dtype.bitwidth // 8
+    return numbers
 
 
 @intrinsic
@@ -144,16 +144,20 @@ def put(typingctx, numbers, a, i):
 
     def codegen(context, builder, signature, arguments):
         numbers, a, i = arguments
-        address, room, whole, bytes_left = _at(
-            context, builder, signature.args[0], signature.args[1], a, i
-        )
-        to = builder.select(whole, address, room)
-        builder.store(numbers, to).align = signature.args[1].dtype.bitwidth // 8
-        with builder.if_then(builder.not_(whole), likely=False):
-            cgutils.raw_memcpy(builder, address, room, bytes_left, 1)
+        emit_put(context, builder, signature.args[1], numbers, a, i)
         return context.get_dummy_value()
 
     return types.void(numbers, a, types.intp), codegen
+
+
+def emit_put(context, builder, array_type, numbers, a, i):
+    """Emit that they are stored, see `put`."""
+    of = array_type, a, i
+    address, room, whole, bytes_left = _at(context, builder, Numbers(array_type.dtype), *of)
+    to = builder.select(whole, address, room)
+    builder.store(numbers, to).align = array_type.dtype.bitwidth // 8
+    with builder.if_then(builder.not_(whole), likely=False):
+        cgutils.raw_memcpy(builder, address, room, bytes_left, 1)
 
 
 def _at(context, builder, numbers, array_type, a, i):
@@ -254,6 +258,12 @@ def gathered(typingctx, A, order, start, column):
 
 if INTERPRETED:
     # What the above computes, in NumPy.
+
+    def lanes(a):
+        return LANES * 4 // a.itemsize
+
+    def count(a):
+        return TOGETHER * lanes(a)
 
     def padded(n):
         return -(-n // LANES) * LANES

@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
 from fastbp.kernels.formulas.activations import ACTIVATIONS, KEPT, TABLE
-from fastbp.kernels.machine.compile import CHECKED, inline
+from fastbp.kernels.machine.compile import CHECKED, inline, njit_copied
 from fastbp.kernels.machine.emitter import Emitter
 from fastbp.kernels.machine.vectors import INTERPRETED, MANY_REGISTERS, lanes
 
@@ -38,11 +38,11 @@ AS_IS = ACTIVATIONS["identity"]
 
 
 def _value(value):
-    return lambda z, o: value(z)
+    return njit_copied(lambda z, o: value(z))
 
 
 def _times(derivative):
-    return lambda z, o: z * derivative(o)
+    return njit_copied(lambda z, o: z * derivative(o))
 
 
 SLOPES = {
@@ -50,7 +50,7 @@ SLOPES = {
     for name, row in TABLE.items()
     if not row.of_z and ACTIVATIONS[name] != AS_IS
 }
-SLOPES[KEPT] = lambda z, o: z * o
+SLOPES[KEPT] = njit_copied(lambda z, o: z * o)
 VALUES = {
     -1 - ACTIVATIONS[name]: _value(row.value)
     for name, row in TABLE.items()
@@ -233,7 +233,7 @@ def _back(rows):
             row = [builder.mul(n, n_(r)) for r in R]
             weight = [emit.broadcast(builder.load(emit.at(weights, r))) for r in R]
             products, of_c = emit.zeros(range(2), R)
-            for code, formula in {AS_IS: lambda z, o: z, **SLOPES}.items():
+            for code, formula in {AS_IS: None, **SLOPES}.items():
                 with (
                     builder.if_then(builder.icmp_signed("==", end, n_(code))),
                     emit.loop(n, emit.lanes, (pd, n_(emit.lanes))) as (k, (at_d,)),
@@ -244,7 +244,8 @@ def _back(rows):
                         of_o = emit.load(emit.at(po, here))
                         emit.add_product(of_o, d, products[r])
                         of_s = emit.load(emit.at(ps, here)) if code == KEPT else of_o
-                        z = emit.apply(formula, builder.fmul(weight[r], d), of_s)
+                        z = builder.fmul(weight[r], d)
+                        z = emit.apply(formula, z, of_s) if formula else z
                         emit.store(z, emit.at(pc, here))
                         builder.store(builder.fadd(builder.load(of_c[r]), z), of_c[r])
             resumed = builder.icmp_signed("==", begin, n_(RESUMED))

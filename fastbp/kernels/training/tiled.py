@@ -105,7 +105,7 @@ TILED = Kernel(
 )
 
 
-@inline
+@njit
 def train_batches(threads, training, samples, eta, start, stop):
     """A step of θ for each batch of the samples from start to stop."""
     # Read once: the line of memory in which they lie is written to in each step.
