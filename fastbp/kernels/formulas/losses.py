@@ -15,7 +15,6 @@ from fastbp.kernels.formulas.elementary import exp
 from fastbp.kernels.machine.calls import by_code
 from fastbp.kernels.machine.compile import inline, njit, njit_sum
 from fastbp.kernels.machine.functions import absolute, as_many, clamped, one_where_positive
-from fastbp.kernels.machine.passes import sums_with_slopes
 
 
 @njit
@@ -322,11 +321,17 @@ def _of_number(row):
 def _of_tile(row):
     """(a, Z, Y, s, D): D ← s ∂L/∂z at the output; returns Σ s L. Of one loss, so that it is one
     loop of straight code, which vectorises. a has a number for each output."""
-    sum_and_slopes = sums_with_slopes(row.value, row.slope)
+    value, slope = row.value, row.slope
 
     @njit_sum
     def of_tile(a, Z, Y, s, D):
-        return sum_and_slopes(a, Z, Y, s, D)
+        total = 0.0
+        for k in range(Y.shape[0]):
+            a_k = a[k]
+            for i in range(Y.shape[1]):
+                D[k, i] = s[i] * slope(Z[k, i], Y[k, i], a_k)
+                total += s[i] * value(Z[k, i], Y[k, i], a_k)
+        return total
 
     return of_tile
 

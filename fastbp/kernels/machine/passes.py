@@ -1,9 +1,6 @@
 """Passes over an array: a formula of a number, for each of its elements."""
 
-import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
@@ -54,46 +51,6 @@ def _emit_pass(context, builder, kind, x, *to):
         for formula, of_to, vector in to:
             value = call(context, builder, formula, (numbers,), [of_x])
             emit_put(context, builder, of_to, value, vector, i)
-
-
-def sums_with_slopes(value, slope):
-    """A function (a, Z, Y, s, D): D[k, i] ← s[i] slope(Z[k, i], Y[k, i], a[k]), and the sum of
-    s[i] value(Z[k, i], Y[k, i], a[k]). Number by number: it is for LLVM to make vectors of them."""
-
-    @intrinsic
-    def all_of(typingctx, a, Z, Y, s, D):
-        def codegen(context, builder, signature, arguments):
-            emit = Emitter(context, builder, Z.dtype)
-            shape = make_array(Z)(context, builder, arguments[1]).shape
-            (n_rows, n), kinds = cgutils.unpack_tuple(builder, shape), (Z.dtype, Y.dtype, a.dtype)
-            in_rows, in_row = ((n_rows, n), (n, 1)), ((n, 1),)
-            extents = ((n_rows, 1),), in_rows, in_rows, in_row, in_rows
-            of_a, of_z, of_y, of_s, of_d = (
-                emit.pointer(kind, array, n.type(0), *extent)
-                for kind, array, extent in zip(signature.args, arguments, extents, strict=True)
-            )
-            total = cgutils.alloca_once_value(builder, ir.DoubleType()(0))
-            rows = (of_z, n), (of_y, n), (of_d, n)
-            with emit.loop(n_rows, 1, *rows) as (k, (at_z, at_y, at_d)):
-                a_k = builder.load(emit.at(of_a, k))
-                with emit.loop(n, 1) as (i, _):
-
-                    def shared(formula):
-                        # z and y are read each time: of one product that value and slope have,
-                        # LLVM would round it, which else it adds to without.
-                        z, y, share = (builder.load(emit.at(p, i)) for p in (at_z, at_y, of_s))
-                        return builder.fmul(
-                            share, call(context, builder, formula, kinds, (z, y, a_k))
-                        )
-
-                    builder.store(shared(slope), emit.at(at_d, i))
-                    cost = context.cast(builder, shared(value), Z.dtype, types.float64)
-                    builder.store(builder.fadd(builder.load(total), cost), total)
-            return builder.load(total)
-
-        return types.float64(a, Z, Y, s, D), codegen
-
-    return all_of
 
 
 def pass_by_code(formulas):
@@ -158,16 +115,6 @@ if INTERPRETED:
         def kernel(o, kept):
             kept[:] = [derivative(number) for number in o]
             o[:] = [value(number) for number in o]
-
-        return kernel
-
-    def sums_with_slopes(value, slope):
-        def kernel(a, Z, Y, s, D):
-            total = 0.0
-            for k, i in np.ndindex(*Z.shape):
-                D[k, i] = s[i] * slope(Z[k, i], Y[k, i], a[k])
-                total += s[i] * value(Z[k, i], Y[k, i], a[k])
-            return total
 
         return kernel
 
