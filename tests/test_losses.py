@@ -11,7 +11,7 @@ from sklearn.metrics import d2_pinball_score
 
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor
 from fastbp.kernels.formulas import losses
-from fastbp.kernels.formulas.losses import LINKS, LOSSES, TABLE
+from fastbp.kernels.formulas.losses import LINKS, LOSSES, TABLE, of_outputs
 from fastbp.kernels.machine.compile import from_python
 
 loss, loss_and_slope = from_python(losses.loss), from_python(losses.loss_and_slope)
@@ -63,6 +63,15 @@ def test_the_excess_is_what_a_prediction_costs_more_than_a_perfect_one(name):
     assert_allclose(
         TABLE["poisson"].excess(np.array([2.0, 0.0]), np.zeros(2), 0.0), [2, 0], atol=1e-300
     )
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_what_y_itself_costs_is_known(name):
+    value, row = reference.LOSSES[name].value, TABLE[name]
+    y, w = np.array([[1.5, 0.3], [4.0, 2.0]]), np.array([0.25, 0.75])
+    z = np.log(y) if row.link == "log" else y
+    expected = w @ [value(*each) for each in zip(z, y, strict=True)]
+    assert_allclose(of_outputs(row.perfect_loss, y, w), expected.sum(), atol=1e-15)
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS)
