@@ -106,13 +106,13 @@ ACTS = {
     "fit sample by sample": fit({"hidden_layer_sizes": (8,), "batch_size": 1}),
     "fit by sgd": fit({"solver": "sgd", "hidden_layer_sizes": (8,), "max_grad_norm": 1.0}),
     "fit by lbfgs": fit(
-        {"solver": "lbfgs", "hidden_layer_sizes": (50, 50), "tol": 0, "max_fun": 10**7}
+        {"solver": "lbfgs", "hidden_layer_sizes": (200, 200), "tol": 0, "max_fun": 10**7}
     ),
     "fit and refit": fit({"early_stopping": "refit", "max_iter": 10**5}),
     "trials of a small table": fit({"early_stopping": "refit", "max_iter": 10**5}, 60),
     "fit and split": fit({"early_stopping": True, "learning_rate": "constant"}),
     "fit of encoded columns": fit(
-        {"encoding": "auto", "early_stopping": "refit", "max_iter": 1000}
+        {"encoding": "auto", "early_stopping": "refit", "max_iter": 10**4}
     ),
     "partial_fit": steps,
     "ensemble": ensemble,
