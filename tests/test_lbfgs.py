@@ -200,18 +200,6 @@ def test_ctrl_c_before_the_first_iteration_is_an_interrupt(table, monkeypatch, c
         founding(**PARAMS).fit(*table)
 
 
-def test_blas_has_its_threads_again_when_the_last_fit_ends():
-    def threads():
-        return [p["num_threads"] for p in lbfgs._controller().info() if p["user_api"] == "blas"]
-
-    before = threads()
-    with lbfgs.one_thread_in_blas():
-        with lbfgs.one_thread_in_blas():
-            assert set(threads()) <= {1}
-        assert set(threads()) <= {1}
-    assert threads() == before
-
-
 @pytest.mark.parametrize(
     "asked", [{"weight_decay": 0.1}, {"max_grad_norm": 1.0}, {"dropout": 0.5}, {"ema_decay": 0.9}]
 )

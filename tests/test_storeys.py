@@ -50,6 +50,7 @@ WINGS = [
         "fitting",
         [
             {
+                "blas",
                 "schedules",
                 "team",
                 "interrupts",

@@ -1,15 +1,12 @@
 """L-BFGS: SciPy's, on the compiled loss and gradient of all samples (Liu & Nocedal, 1989)."""
 
-import threading
 import time
-from contextlib import contextmanager
-from functools import cache
 
 import numpy as np
 from scipy.optimize import minimize
-from threadpoolctl import ThreadpoolController
 
 from fastbp import scaling
+from fastbp.fitting.blas import one_thread_in_blas
 from fastbp.fitting.divergence import NON_FINITE
 from fastbp.fitting.fullbatch import FullBatch
 from fastbp.fitting.history import History
@@ -200,37 +197,3 @@ class _Run:
                 "them."
             )
         return loss, score
-
-
-# --------------------------------------------------------------------------- SciPy's BLAS
-
-
-@cache
-def _controller():
-    return ThreadpoolController()
-
-
-class _Limit:
-    """How many ask for it, and what has been changed for them."""
-
-    lock, users, changed = threading.Lock(), 0, None
-
-
-@contextmanager
-def one_thread_in_blas():
-    """Meanwhile products of a few numbers don't wait for other threads.
-
-    SciPy's L-BFGS calls BLAS for products of ten numbers; on a busy machine its threads make each
-    iteration take 15 ms instead of 0.1. The number is the process's: whoever is last sets it back.
-    """
-    with _Limit.lock:
-        _Limit.users += 1
-        if _Limit.users == 1:
-            _Limit.changed = _controller().limit(limits=1, user_api="blas")
-    try:
-        yield
-    finally:
-        with _Limit.lock:
-            _Limit.users -= 1
-            if _Limit.users == 0:
-                _Limit.changed.restore_original_limits()

@@ -8,6 +8,7 @@ from scipy import sparse
 from fastbp import encodings, scaling
 from fastbp.fitting import recipe, survey, trials, windows
 from fastbp.fitting.beginning import begun
+from fastbp.fitting.blas import one_thread_in_blas
 from fastbp.fitting.ground import alpha_for, units_since
 from fastbp.fitting.history import History
 from fastbp.fitting.plan import held_out_of, samples_of, shares_of, weights_at
@@ -150,9 +151,10 @@ def plain_losses(task):
     weight = np.float64(weights_at(weight, n, task.rows)) if weight.size else np.ones(len(y))
     if weight.any():
         weight = shares_of(weight)
-    loss = of_outputs(row.constant_loss, y, weight, task.settings.loss_parameter)
-    loss = loss / y.shape[1] if row.reported_by_output else loss
-    return loss, of_outputs(row.perfect_loss, y, weight)
+    with one_thread_in_blas(y.size):
+        loss = of_outputs(row.constant_loss, y, weight, task.settings.loss_parameter)
+        loss = loss / y.shape[1] if row.reported_by_output else loss
+        return loss, of_outputs(row.perfect_loss, y, weight)
 
 
 def scaled_units(units, plan):

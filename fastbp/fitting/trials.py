@@ -13,6 +13,7 @@ from fastbp import parameters
 from fastbp.encodings import Encoding
 from fastbp.entries import Entries
 from fastbp.fitting import recipe, solvers, telling
+from fastbp.fitting.blas import one_thread_in_blas
 from fastbp.fitting.history import History
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.plan import aligned, held_out_of, rows_of, weights_at
@@ -65,6 +66,7 @@ class Task(NamedTuple):
             return self.rows
         return self.random_state.choice(self.rows, most, replace=False)
 
+    @one_thread_in_blas()
     def start(self, plan):
         """First weights, anew each time: θ, in float64."""
         if self.drawn is not None:
@@ -89,6 +91,7 @@ class Task(NamedTuple):
         columns = recipe.columns_looked_at(X, plan.scale)
         return columns if self.encoding is None else columns[columns < self.encoding.low.size]
 
+    @one_thread_in_blas()
     def step_size(self, plan, theta):
         """The first: where it is "auto", that of the recipe; of plain descent by the curvature at
         the first weights."""
@@ -376,6 +379,7 @@ class Search:
         weight = weights_at(weight, len(y), slice(None))
         return of_outputs(LOSSES[self.task.settings.loss].perfect_loss, y, weight)
 
+    @one_thread_in_blas()
     def scale_of(self, trial):
         """The scale of the columns by what they are worth to the network of a trial, or None."""
         rest, task = self.parts[:2][-1][1], self.task
