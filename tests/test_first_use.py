@@ -345,9 +345,9 @@ def test_entries_whose_kernels_have_one_name_and_number_do_not_share_them(monkey
 
 
 @needs_compiler
-@pytest.mark.parametrize("collects", [True, False])
-def test_after_compilations_in_threads_all_is_as_before(collects, monkeypatch):
-    level, seen = numba.config.OPT, []
+@pytest.mark.parametrize("often", [(700, 10, 10), (0, 10, 10)])
+def test_after_compilations_in_threads_all_is_as_before(often, monkeypatch):
+    level, before, seen = numba.config.OPT, gc.get_threshold(), []
 
     def compile_one(number):
         def add(x):
@@ -357,21 +357,22 @@ def test_after_compilations_in_threads_all_is_as_before(collects, monkeypatch):
         inner = kernel.compile
 
         def looking(signature):
-            seen.append((int(numba.config.OPT), gc.isenabled()))
+            seen.append((int(numba.config.OPT), gc.get_threshold()))
             return inner(signature)
 
         kernel.compile = looking
         return compilation.uninterrupted(kernel, compilation.compiling)(number)
 
     monkeypatch.setattr(numba.config, "OPT", type(level)(2))
-    (gc.enable if collects else gc.disable)()
+    gc.set_threshold(*often)
     try:
         with ThreadPoolExecutor(4) as pool:
             assert list(pool.map(compile_one, range(6))) == [0, 2, 4, 6, 8, 10]
-        assert seen == [(1, False)] * 6
-        assert (int(numba.config.OPT), gc.isenabled()) == (2, collects)
+        meanwhile = compilation.GARBAGE if often[0] else often  # who wants no collector gets none
+        assert seen == [(1, meanwhile)] * 6
+        assert (int(numba.config.OPT), gc.get_threshold()) == (2, often)
     finally:
-        gc.enable()
+        gc.set_threshold(*before)
 
 
 @needs_compiler

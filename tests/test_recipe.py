@@ -242,6 +242,18 @@ def test_plain_descent_that_still_gains_is_trained_for_longer(monkeypatch):
     assert 1 - longer.score(X[300:], y[300:]) < 0.5 * (1 - plain.score(X[300:], y[300:]))
 
 
+@pytest.mark.parametrize(
+    ("n_rows", "given", "times"), [(90, "auto", 1.2), (60, "auto", 1.0), (90, 30, 1.0)]
+)
+def test_clean_tables_are_trained_on_somewhat_longer(n_rows, given, times, monkeypatch):
+    monkeypatch.setattr(recipe, "FEW_ROWS", 80)
+    X = np.random.default_rng(0).normal(size=(n_rows, 2))
+    model = BackpropRegressor(16, max_iter=given, random_state=0).fit(X, X[:, 0] + X[:, 1])
+    n_parameters = n_parameters_of(model)
+    planned = recipe.epochs(n_rows, 64, "adam", n_parameters) if given == "auto" else given
+    assert model.max_iter_ == round(times * planned)
+
+
 @pytest.mark.parametrize("n", [100, 300])
 def test_noise_is_not_trained_on_for_longer(n):
     """It is learnt by heart."""

@@ -281,7 +281,9 @@ class Search:
         if not (self.is_planned and settings.searches) or pilot.history.ended_by == "max_time":
             return pilot
         clean = recipe.CLEAN * to_learn
-        if pilot.loss < clean or pilot.loss > recipe.TOO_FAR * rival:
+        if pilot.loss < clean:
+            return self.somewhat_longer(pilot)
+        if pilot.loss > recipe.TOO_FAR * rival:
             return pilot
         if pilot.loss > recipe.NOISY * to_learn and self.has_hardly_begun(pilot):
             before, pilot = pilot, self.longer(pilot, 4, clean)
@@ -315,6 +317,15 @@ class Search:
         """Whether a network knows its own rows hardly better than those held out."""
         left = pilot.history.last_loss - self.task.settings.perfect_loss
         return left > recipe.BY_HEART * pilot.loss
+
+    def somewhat_longer(self, pilot):
+        """The pilot of a clean table, which is learnt the better, the longer it is trained on."""
+        settings, plan = self.task.settings, pilot.plan
+        is_whole = settings.finds_length and plan.max_iter == settings.max_iter
+        if not is_whole or len(self.task.rows) <= recipe.FEW_ROWS:
+            return pilot
+        epochs = round(recipe.CLEAN_TIMES * plan.max_iter)
+        return pilot._replace(plan=plan._replace(max_iter=epochs))
 
     def longer(self, pilot, times, clean):
         """The pilot of a plan so many times as long, and of ever longer ones, as long as each is

@@ -137,7 +137,7 @@ def trial_of(name, random):
         longest = 20.0
 
     def child(ready):
-        before = numba.config.OPT, gc.isenabled(), _thread._count()
+        before = numba.config.OPT, gc.get_threshold(), _thread._count()
         model, said = None, []
         try:
             with warnings.catch_warnings(record=True) as said:
@@ -152,7 +152,7 @@ def trial_of(name, random):
             handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         demand(handler in (signal.default_int_handler, signal.SIG_IGN), f"{name}: {handler} stays")
         # A thread that has come home may not have been swept up yet.
-        now = numba.config.OPT, gc.isenabled(), _thread._count()
+        now = numba.config.OPT, gc.get_threshold(), _thread._count()
         demand(now == before, f"{name}: {before} has become {now}")
         demand(getattr(interrupts.here, "asked", None) is None, f"{name}: somebody is still asked")
         demand(not team.running, f"{name}: {team.running} still run")
