@@ -26,6 +26,8 @@ import fastbp.dask
 from fastbp import BackpropRegressor
 from fastbp.dask import DaskBackpropRegressor
 from fastbp.fitting import rounds
+from fastbp.workers.cluster import client_of
+from fastbp.workers.collections import columns_of
 
 distributed = pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
@@ -231,7 +233,7 @@ def test_columns_of_text_are_named_before_any_work(client):
         DaskBackpropRegressor(**QUICK).fit(dX, dy)
     numbers = dX[["a", "levels"]].assign(levels=dX["levels"].cat.as_unknown())
     for given in (dX[["a", "levels"]], numbers):
-        assert fastbp.dask.columns_of(DaskBackpropRegressor(), given, True).n_features_in_ == 2
+        assert columns_of(DaskBackpropRegressor(), given, True).n_features_in_ == 2
 
 
 def test_rows_of_unknown_number_are_trained_on_and_scored(client):
@@ -266,7 +268,7 @@ def test_a_client_that_can_not_be_asked_is_refused():
 
         Client.status, Client.asynchronous = status, is_asynchronous
         with pytest.raises(ValueError, match=message):
-            fastbp.dask.client_of(DaskBackpropRegressor(client=Client()))
+            client_of(DaskBackpropRegressor(client=Client()))
 
 
 def test_ctrl_c_leaves_the_model_as_it_was_and_nothing_on_the_workers(client, monkeypatch):

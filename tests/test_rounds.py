@@ -13,7 +13,7 @@ from founding import founding
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastbp import BackpropRegressor, scaling
-from fastbp.dask import DaskBackpropRegressor, table_of, tables_in
+from fastbp.dask import DaskBackpropRegressor
 from fastbp.fitting import begun, rounds, survey, windows
 from fastbp.fitting.history import History
 from fastbp.fitting.parts import (
@@ -31,6 +31,7 @@ from fastbp.fitting.parts import (
 )
 from fastbp.fitting.settings import settings_of
 from fastbp.fitting.table import Table
+from fastbp.workers.tasks import table_of, tables_in
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal([10, -2, 0], [3, 0.5, 1], (230, 3))
