@@ -12,7 +12,7 @@ import pytest
 from founding import founding
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastbp import BackpropRegressor, scaling
+from fastbp import BackpropRegressor, endings, scaling
 from fastbp.dask import DaskBackpropRegressor
 from fastbp.fitting import begun, rounds, survey, windows
 from fastbp.fitting.history import History
@@ -397,6 +397,29 @@ def test_a_large_table_is_not_searched_and_its_sample_is_not_all_of_it(monkeypat
     local = BackpropRegressor(**QUICK).fit(X, Y)
     assert_allclose(model._scaling.X_mean, local._scaling.X_mean, rtol=1e-13)
     assert (model.batch_size_, model.learning_rate_init_) == (32, 0.01 * 2**0.5)  # of two parts
+
+
+PENALISED = {
+    "adam": {"max_iter": 10},
+    "sgd": {"max_iter": 3, "learning_rate_init": 0.001},
+    "lbfgs": {"max_iter": 1},
+}
+
+
+@pytest.mark.parametrize("cuts", ["one", "three"])
+@pytest.mark.parametrize("solver", PENALISED)
+@pytest.mark.filterwarnings("ignore:Stopped after")
+def test_a_penalty_is_no_lack_of_what_parts_have_learnt(solver, cuts, monkeypatch):
+    params = QUICK | {"solver": solver, "alpha": 4e4, "dtype": "float64"} | PENALISED[solver]
+    told, warn = [], endings.warn
+    monkeypatch.setattr(endings, "warn", lambda *given: told.append(given[1]) or warn(*given))
+    model = fit_in(CUTS[cuts], weight=WEIGHT, **params)  # a warning would be an error
+    left = 1 - model.score(X, Y, WEIGHT)
+    assert left < 0.95 and model.loss_ > 1
+    assert_allclose(told[0].history.without_penalty, left, rtol=1e-9)
+    if cuts == "one":
+        BackpropRegressor(**params).fit(X, Y, WEIGHT)
+        assert_allclose(told[1].history.without_penalty, left, rtol=1e-9)
 
 
 def test_it_goes_on_with_warm_start():

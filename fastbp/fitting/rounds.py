@@ -7,6 +7,7 @@ the numbers of the part and of the round, never by who computes it.
 """
 
 import time
+from copy import copy
 from functools import reduce
 
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn.utils import check_random_state
 
 from fastbp.fitting import fit, lbfgs
 from fastbp.fitting.begun import begin, part_in
-from fastbp.fitting.divergence import HOPELESS, Attempts
+from fastbp.fitting.divergence import HOPELESS, Attempts, may_be_penalty
 from fastbp.fitting.ground import alpha_for
 from fastbp.fitting.history import History
 from fastbp.fitting.parts import as_is, facts_in, known, measured, parted, reduced
@@ -93,6 +94,15 @@ def train(settings, tables, held_out, places, *, before=None, seen=0, watch=None
         rounds.run()
         rounds.end_as_the_best()
         theta, optimizer, history = rounds.theta, rounds.optimizer(), rounds.history
+    if may_be_penalty(history, settings):
+        bare = copy(settings)
+        bare.alpha = 0.0
+        bare = places.submit(as_is, begun._replace(settings=bare))
+        if settings.full_batch:
+            loss, _ = Everywhere(places, bare, parts)(theta)
+        else:
+            loss = rounds.loss_at_rest(bare)
+        history.without_penalty = float(loss)
     rest = history, settings, facts.n, begun.pilot, observer
     return fit.Fitted(begun.learnt(theta), optimizer, *rest)
 
@@ -185,11 +195,7 @@ class _Rounds:
     def mean_of_all(self, share, is_first):
         """All parts go on from the mean of all: returns that of their losses."""
         submit, dtype = self.places.submit, self.begun.theta.dtype
-        state, share = submit(as_is, self.state), submit(as_is, share)
-        handles = [
-            submit(trained, self.handle, part, turn, state, share)
-            for part, turn in zip(self.parts, self.turns, strict=True)
-        ]
+        handles = self.trained_in_all(self.handle, self.state, share)
         if self.settings.shuffle and is_first:
             self.turns = [
                 submit(next_turn, self.handle, part, turn, self.epochs)
@@ -198,6 +204,22 @@ class _Rounds:
         weight, (theta, memory, decays, losses) = reduced(self.places, Mean.merged, handles)
         self.state = State(theta.astype(dtype), memory.astype(dtype), decays)
         return Mean(weight, (losses,))
+
+    def loss_at_rest(self, begun):
+        """That of the last weights, which an epoch of steps of size 0, from no speed, leaves."""
+        theta = self.state.theta
+        at_rest = State.of(theta, OptimizerState.start(self.settings, theta, self.begun.seed))
+        handles = self.trained_in_all(begun, at_rest, Share(np.zeros(1), 0, 1))
+        return reduced(self.places, Mean.merged, handles).values[-1][0]
+
+    def trained_in_all(self, begun, state, share):
+        """Handles of what each part makes of a state."""
+        submit = self.places.submit
+        state, share = submit(as_is, state), submit(as_is, share)
+        return [
+            submit(trained, begun, part, turn, state, share)
+            for part, turn in zip(self.parts, self.turns, strict=True)
+        ]
 
     def step_sizes(self, n_epochs):
         settings, numbers = self.settings, len(self.history.losses) + np.arange(n_epochs)
