@@ -3,6 +3,7 @@
 (test_dask.py: the same on workers.)
 """
 
+import re
 import warnings
 from copy import copy
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from fastbp import BackpropRegressor, endings, scaling
 from fastbp.dask import DaskBackpropRegressor
 from fastbp.fitting import begun, rounds, survey, windows
 from fastbp.fitting.history import History
+from fastbp.fitting.observer import COMPILING
 from fastbp.fitting.parts import (
     Here,
     all_merged,
@@ -449,11 +451,25 @@ def test_what_cannot_be_trained_on_is_said_with_its_partition():
         fit_in([100], **QUICK | {"learning_rate_init": 1e300, "dtype": "float64"})
 
 
-def test_it_says_what_it_does(capsys):
-    fit_in([100], held_out=HELD_OUT, **QUICK | {"verbose": True})
-    lines = capsys.readouterr().out.splitlines()
-    assert [line[:9] for line in lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
-    assert all("validation R²" in line for line in lines)
+def lines(capsys):
+    """What was printed, but for seconds and compilations."""
+    printed = [line for line in capsys.readouterr().out.splitlines() if line != COMPILING]
+    return [re.sub(r"\S+ s$", "", line) for line in printed]
+
+
+@pytest.mark.parametrize("case", ["held out", "refit"])
+def test_it_says_what_a_fit_in_one_place_says(case, capsys):
+    params = QUICK | SETTINGS[case] | {"verbose": True}
+    held_out = params.pop("held_out", None)
+    BackpropRegressor(**params).fit(
+        X, Y, **dict(zip(("X_val", "y_val"), held_out or (), strict=False))
+    )
+    expected = lines(capsys)
+    fit_in([], held_out=held_out, **params)
+    assert lines(capsys) == expected
+    before = [line for line in expected if not line.startswith("epoch")]
+    assert before[0].startswith("trial 1: " if case == "refit" else "5 first weights are tried")
+    assert expected[: len(before)] == before
 
 
 def test_time_may_be_over():

@@ -2,7 +2,8 @@
 
 Who computes are `places`: ``submit(function, *arguments)`` returns a handle, which can be an
 argument of later calls, and ``result(handle)`` the value behind it. The functions are pure: what is
-lost is computed anew, wherever that may be, to the same bit.
+lost is computed anew, wherever that may be, to the same bit. One of them is given ``tell(line)``,
+which prints a line where the user is.
 """
 
 from functools import reduce
@@ -27,6 +28,10 @@ class Here:
 
     def result(self, value):
         return value
+
+    @staticmethod
+    def tell(line):
+        print(line, flush=True)
 
 
 def merged(places, merge, handles):

@@ -74,7 +74,8 @@ def train(settings, tables, held_out, places, *, before=None, seen=0, watch=None
     sample, tables, units, bounds = measured(places, tables, facts, settings)
     weight = None if facts.heaviest is None else np.array([facts.heaviest])
     settings.alpha = alpha_for(settings, units, weight)
-    begun = places.submit(begin, sample, settings, facts, units, bounds, before)
+    tell = None if watch is None else places.tell
+    begun = places.submit(begin, sample, settings, facts, units, bounds, before, tell)
     begun = places.result(begun)
     handle, settings = places.submit(as_is, begun), begun.settings
     random_state.set_state(settings.random_state.get_state())  # it was drawn from elsewhere

@@ -2,7 +2,7 @@
 
 import weakref
 
-from fastbp.workers.tasks import tables_in
+from fastbp.workers.tasks import tables_in, tell
 
 
 def client_of(model):
@@ -37,6 +37,8 @@ class Cluster:
     After an error all are released. The client keeps a failed one's exception, whose traceback has
     our frames, and these have all others: what lies behind them would stay on the workers.
     """
+
+    tell = staticmethod(tell)
 
     def __init__(self, client):
         self.client, self.futures = client, []

@@ -10,6 +10,14 @@ from fastbp.fitting.parts import as_is
 from fastbp.fitting.table import Table
 
 
+def tell(line):
+    """Print a line where the client is. (`distributed.print` does it here as well, which may be the
+    same terminal.)"""
+    from distributed import get_worker
+
+    get_worker().log_event("print", line)
+
+
 def tables_in(places, columns, parts, n_outputs):
     """Handles of Table, of those of X, y and weights of each part."""
     columns = copy(columns)
