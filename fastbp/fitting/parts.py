@@ -191,7 +191,7 @@ def measured(places, tables, facts, settings):
         return sample, tables, None, None
     bounds = None
     if facts.n >= scaling.FEWEST_ROWS:
-        bounds = places.result(places.submit(bounds_by, sample, facts))
+        bounds = places.submit(bounds_by, sample, facts)
 
     def seen_in(tables):
         handles = [places.submit(seen_of, table, bounds) for table in tables]
@@ -210,6 +210,7 @@ def measured(places, tables, facts, settings):
             )
             seen = seen_in(tables)
     settings.seen = seen
+    bounds = None if bounds is None else places.result(bounds)
     return sample, tables, seen.units(LOSSES[settings.loss].link), bounds
 
 
