@@ -6,6 +6,7 @@ Whatever is computed is a pure task of Dask's, where the data lie: `fitting/part
 
 import inspect
 from copy import deepcopy
+from itertools import repeat
 from typing import ClassVar
 
 import numpy as np
@@ -215,7 +216,7 @@ class DaskBackpropRegressor(BackpropRegressor):
         with Cluster(client_of(self)) as places:
             facts, tables = known(places, places.tables(columns, blocks))
             model = places.submit(as_is, self._for_tasks())
-            handles = [places.submit(errors_in, table, model) for table in tables]
+            handles = places.map(errors_in, tables, repeat(model))
             seen = reduced(places, scaling.Seen.merged, handles)
         unexplained = seen.X_mean**2 + seen.X_deviation**2
         spread = np.where(facts.y_least < facts.y_greatest, seen.y_deviation**2, 0.0)

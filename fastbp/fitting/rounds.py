@@ -9,6 +9,7 @@ the numbers of the part and of the round, never by who computes it.
 import time
 from copy import copy
 from functools import reduce
+from itertools import count, repeat
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -79,7 +80,7 @@ def train(settings, tables, held_out, places, *, before=None, seen=0, watch=None
     begun = places.result(begun)
     handle, settings = places.submit(as_is, begun), begun.settings
     random_state.set_state(settings.random_state.get_state())  # it was drawn from elsewhere
-    parts = [places.submit(part_in, handle, table) for table in tables]
+    parts = places.map(part_in, repeat(handle), tables)
     score = None
     if held_out is not None:
         score = Scores(places, handle, held_out, facts_apart, spread_of_constant)
@@ -116,9 +117,8 @@ class Everywhere:
 
     def __call__(self, theta, stop=None):
         theta, n = self.places.submit(as_is, theta.copy()), len(self.parts)
-        handles = [
-            self.places.submit(gradient_in, self.begun, part, theta, n) for part in self.parts
-        ]
+        of_all = repeat(theta), repeat(n)
+        handles = self.places.map(gradient_in, repeat(self.begun), self.parts, *of_all)
         return reduced(self.places, Mean.merged, handles).values
 
 
@@ -152,10 +152,7 @@ class _Rounds:
         begun, self.eta = self.begun, eta
         first = OptimizerState.start(self.settings, begun.theta, begun.seed)
         self.state = State.of(begun.theta, first)
-        self.turns = [
-            self.places.submit(first_turn, self.handle, part, number)
-            for number, part in enumerate(self.parts)
-        ]
+        self.turns = self.places.map(first_turn, repeat(self.handle), self.parts, count())
         self.best, self.best_apart, self.stalled = np.inf, np.inf, 0
         self.theta = begun.theta  # what training ends with
         self.history.forget_after(0)
@@ -195,13 +192,11 @@ class _Rounds:
 
     def mean_of_all(self, share, is_first):
         """All parts go on from the mean of all: returns that of their losses."""
-        submit, dtype = self.places.submit, self.begun.theta.dtype
+        dtype = self.begun.theta.dtype
         handles = self.trained_in_all(self.handle, self.state, share)
         if self.settings.shuffle and is_first:
-            self.turns = [
-                submit(next_turn, self.handle, part, turn, self.epochs)
-                for part, turn in zip(self.parts, self.turns, strict=True)
-            ]
+            given = repeat(self.handle), self.parts, self.turns, repeat(self.epochs)
+            self.turns = self.places.map(next_turn, *given)
         weight, (theta, memory, decays, losses) = reduced(self.places, Mean.merged, handles)
         self.state = State(theta.astype(dtype), memory.astype(dtype), decays)
         return Mean(weight, (losses,))
@@ -215,12 +210,8 @@ class _Rounds:
 
     def trained_in_all(self, begun, state, share):
         """Handles of what each part makes of a state."""
-        submit = self.places.submit
-        state, share = submit(as_is, state), submit(as_is, share)
-        return [
-            submit(trained, begun, part, turn, state, share)
-            for part, turn in zip(self.parts, self.turns, strict=True)
-        ]
+        of_all = (repeat(self.places.submit(as_is, value)) for value in (state, share))
+        return self.places.map(trained, repeat(begun), self.parts, self.turns, *of_all)
 
     def step_sizes(self, n_epochs):
         settings, numbers = self.settings, len(self.history.losses) + np.arange(n_epochs)

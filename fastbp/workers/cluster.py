@@ -54,6 +54,11 @@ class Cluster:
     def submit(self, function, *arguments):
         return self.noted(self.client.submit(function, *arguments, pure=False))
 
+    def map(self, function, *columns):
+        """As `submit` for each, but in one message: a third less for client and scheduler to do."""
+        columns = zip(*zip(*columns, strict=False), strict=True)  # none is endless
+        return [self.noted(future) for future in self.client.map(function, *columns, pure=False)]
+
     def noted(self, future):
         """The same, of which we know as long as somebody else does."""
         self.futures.append(weakref.ref(future, self.futures.remove))

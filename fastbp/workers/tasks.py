@@ -1,6 +1,7 @@
 """What workers do with a partition before it is trained on, and after."""
 
 from copy import copy
+from itertools import count, repeat
 
 import numpy as np
 from scipy import sparse
@@ -23,10 +24,9 @@ def tables_in(places, columns, parts, n_outputs):
     columns = copy(columns)
     columns.client = None
     columns = places.submit(as_is, columns)
-    return [
-        places.submit(table_of, columns, number, n_outputs, *part)
-        for number, part in enumerate(parts)
-    ]
+    return places.map(
+        table_of, repeat(columns), count(), repeat(n_outputs), *zip(*parts, strict=True)
+    )
 
 
 def table_of(columns, number, n_outputs, X, y, sample_weight):
