@@ -19,8 +19,9 @@ from accuracy import DATA, tables
 from machine import description
 
 from fastbp import BackpropRegressor
-from fastbp.dask import DaskBackpropRegressor, tables_in
+from fastbp.dask import DaskBackpropRegressor
 from fastbp.fitting.parts import Here
+from fastbp.workers.tasks import tables_in
 
 
 def fit_in_parts(model, X, y, n_parts):

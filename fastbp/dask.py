@@ -1,26 +1,26 @@
 """`DaskBackpropRegressor`: a fit on tables that lie in the memory of many machines.
 
-Whatever is computed is a pure task of Dask's, where the data lie: `fitting/parts.py` and
-`fitting/rounds.py` say which.
+Whatever is computed is a pure task of Dask's, where the data lie: `fitting/parts.py`,
+`fitting/rounds.py` and `workers/tasks.py` say which.
 """
 
 import inspect
-import weakref
-from copy import copy, deepcopy
-from importlib import import_module
+from copy import deepcopy
+from itertools import repeat
 from typing import ClassVar
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import _fit_context, clone
-from sklearn.utils.validation import _check_feature_names, _check_n_features, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from fastbp import endings, inputs, scaling
+from fastbp import endings, scaling
 from fastbp.estimator import BackpropRegressor
 from fastbp.fitting import rounds
 from fastbp.fitting.observer import Lines
 from fastbp.fitting.parts import as_is, known, reduced
-from fastbp.fitting.table import Table
+from fastbp.workers.cluster import Cluster, client_of
+from fastbp.workers.collections import blocks_of, columns_of, in_rows, is_collection
+from fastbp.workers.tasks import errors_in, predicted
 
 #: Parameters whose meaning is one machine's, and what they may be here.
 NOT_HERE = {
@@ -216,7 +216,7 @@ class DaskBackpropRegressor(BackpropRegressor):
         with Cluster(client_of(self)) as places:
             facts, tables = known(places, places.tables(columns, blocks))
             model = places.submit(as_is, self._for_tasks())
-            handles = [places.submit(errors_in, table, model) for table in tables]
+            handles = places.map(errors_in, tables, repeat(model))
             seen = reduced(places, scaling.Seen.merged, handles)
         unexplained = seen.X_mean**2 + seen.X_deviation**2
         spread = np.where(facts.y_least < facts.y_greatest, seen.y_deviation**2, 0.0)
@@ -251,222 +251,3 @@ class DaskBackpropRegressor(BackpropRegressor):
     def __sklearn_clone__(self):
         params = clone(self.to_local()).get_params(deep=False)
         return type(self)(**params, client=self.client)
-
-
-# ------------------------------------------------------------------------------ collections
-
-
-def imported(name):
-    """A module of the extra `dask`."""
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise ImportError(
-            "fastbp.dask needs dask and distributed: pip install 'fastbp[dask]'"
-        ) from error
-
-
-def is_collection(A):
-    return hasattr(A, "__dask_graph__")
-
-
-def is_table(A):
-    """Whether it is an array, a dataframe or a series. (What is delayed has every attribute.)"""
-    return is_collection(A) and hasattr(type(A), "shape")
-
-
-def n_rows(A):
-    """How many there are, or None: nobody knows before it is computed."""
-    n = A.shape[0] if hasattr(A, "rechunk") else np.nan
-    return None if np.isnan(n) else n
-
-
-def is_text(dtype):
-    """Whether a column of pandas' holds text, or levels that are: as far as is known."""
-    levels = getattr(dtype, "categories", None)
-    if levels is None:
-        return str(dtype) in ("string", "str")
-    is_known = "__UNKNOWN_CATEGORIES__" not in levels
-    return is_known and (levels.dtype == object or is_text(levels.dtype))
-
-
-def dtypes_of(frame):
-    """Of the columns of a dataframe, by name; of an array none."""
-    return frame.dtypes.items() if hasattr(frame, "columns") else ()
-
-
-def client_of(model):
-    """The client that computes, or an error that says how to come by one."""
-    distributed, client = imported("distributed"), model.client
-    if client is None:
-        try:
-            client = distributed.default_client()
-        except ValueError as error:
-            raise ValueError(
-                "There is no Dask client. Two workers on this machine are one line: "
-                "client = distributed.Client(distributed.LocalCluster(n_workers=2))"
-            ) from error
-    if not isinstance(client, distributed.Client):
-        raise TypeError(f"client must be a distributed.Client, got {type(client).__name__}.")
-    if client.asynchronous:
-        raise ValueError("The client is asynchronous: a fit waits for what it asks.")
-    if client.status != "running":
-        raise ValueError(f"The client is {client.status}: make a new one.")
-    return client
-
-
-def columns_of(model, X, reset):
-    """A copy of the model that knows the columns of X; an error, if they aren't those it knows."""
-    if not is_table(X):
-        what = "BackpropRegressor is for what is in memory"
-        what = "make one of it" if is_collection(X) else what
-        raise TypeError(
-            f"DaskBackpropRegressor trains on dask arrays and dataframes, got {type(X).__name__}: "
-            f"{what}."
-        )
-    if len(X.shape) != 2:
-        raise ValueError(f"Expected 2D array, got {len(X.shape)}D instead: X.reshape(-1, 1)?")
-    if not isinstance(X.shape[1], int):
-        raise ValueError("X has columns of unknown number: X.compute_chunk_sizes() counts them.")
-    columns, like = copy(model), X._meta
-    if not hasattr(like, "columns"):
-        like = np.empty((0, X.shape[1]), X.dtype)
-    inputs.check_values(like, "X")
-    _check_feature_names(columns, like, reset=reset)
-    _check_n_features(columns, like, reset=reset)
-    if text := [name for name, dtype in dtypes_of(like) if is_text(dtype)]:
-        raise ValueError(
-            f"X has columns of text or categories: {', '.join(map(repr, text))}. Make numbers of "
-            "them, a column for each level, say (dask.dataframe.get_dummies), or leave them out."
-        )
-    return columns
-
-
-def in_rows(A):
-    """An array in chunks of whole rows."""
-    return A.rechunk({1: -1}) if A.ndim == 2 and A.numblocks[1] > 1 else A
-
-
-def blocks_of(X, y, sample_weight, suffix=""):
-    """The partitions of each, as delayed objects or None: lists of equal length; and how many
-    outputs y has. Of what is known before it is computed, an error says what doesn't go together.
-    """
-    blocks = []
-    for A, name in ((X, "X"), (y, "y"), (sample_weight, "sample_weight")):
-        if A is None and name == "sample_weight":
-            blocks.append([None] * len(blocks[0]))
-            continue
-        name += suffix
-        if not is_table(A):
-            raise TypeError(f"{name} must be a dask collection as X is, got {type(A).__name__}.")
-        if len(A.shape) not in (1, 2):
-            raise ValueError(f"{name} has {len(A.shape)} dimensions, one or two are expected.")
-        if len(A.shape) == 2 and not isinstance(A.shape[1], int):
-            raise ValueError(f"{name} has columns of unknown number.")
-        n, known = n_rows(X), n_rows(A)
-        if None not in (n, known) and n != known:
-            raise ValueError(f"X{suffix} has {n} rows, {name} has {known}.")
-        if hasattr(A, "rechunk"):
-            A = in_rows(A)
-            if None not in (n, known) and A.chunks[0] != X.chunks[0]:
-                A = A.rechunk({0: X.chunks[0]})
-        blocks.append(np.ravel(A.to_delayed()).tolist())
-        if len(blocks[-1]) != len(blocks[0]):
-            raise ValueError(
-                f"X{suffix} has {len(blocks[0])} partitions, {name} has {len(blocks[-1])}: they "
-                "must have the same rows in each. Repartition one of them."
-            )
-    n_outputs = y.shape[1] if len(y.shape) == 2 else 1
-    return blocks, n_outputs
-
-
-class Cluster:
-    """The workers of a client, as `parts` has it: handles are futures.
-
-    After an error all are released. The client keeps a failed one's exception, whose traceback has
-    our frames, and these have all others: what lies behind them would stay on the workers.
-    """
-
-    def __init__(self, client):
-        self.client, self.futures = client, []
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        for future in list(self.futures) if kind is not None else ():
-            if (future := future()) is not None:
-                future.release()
-
-    def submit(self, function, *arguments):
-        return self.noted(self.client.submit(function, *arguments, pure=False))
-
-    def noted(self, future):
-        """The same, of which we know as long as somebody else does."""
-        self.futures.append(weakref.ref(future, self.futures.remove))
-        return future
-
-    def result(self, future):
-        return future.result()
-
-    def tables(self, columns, blocks):
-        """Handles of Table, validated where the blocks lie, and kept there."""
-        (Xs, ys, weights), n_outputs = blocks
-        futures, n = self.client.compute([*Xs, *ys, *weights]), len(Xs)
-        for future in futures:
-            if future is not None:
-                self.noted(future)
-        parts = zip(futures[:n], futures[n : 2 * n], futures[2 * n :], strict=True)
-        return tables_in(self, columns, parts, n_outputs)
-
-
-def tables_in(places, columns, parts, n_outputs):
-    """Handles of Table, of those of X, y and weights of each part."""
-    columns = copy(columns)
-    columns.client = None
-    columns = places.submit(as_is, columns)
-    return [
-        places.submit(table_of, columns, number, n_outputs, *part)
-        for number, part in enumerate(parts)
-    ]
-
-
-def table_of(columns, number, n_outputs, X, y, sample_weight):
-    """A partition, validated; without rows of weight 0, which are not there."""
-    n_outputs = max(n_outputs, np.size(columns.loss_parameter))  # of levels, one for each
-    try:
-        is_weightless = sample_weight is not None and not np.any(sample_weight)
-        if X.shape[0] == len(y) and (len(y) == 0 or is_weightless):
-            weight = None if sample_weight is None else np.empty(0)
-            shape = 0, columns.n_features_in_
-            return Table(np.empty(shape, np.float32), np.empty((0, n_outputs)), weight)
-        of_part = {"reset": False, "n_outputs": n_outputs}
-        table = inputs.table_of(columns, X, y, sample_weight, **of_part)
-    except ValueError as error:
-        raise ValueError(f"Partition {number}: {error}") from error
-    if sparse.issparse(table.X):
-        raise ValueError("Sparse blocks are not for DaskBackpropRegressor: make them dense.")
-    if table.sample_weight is not None and not table.sample_weight.all():
-        return table.rows(table.sample_weight > 0)
-    return table
-
-
-def predicted(X, model):
-    """For a block, or a part of a dataframe, whose index is kept."""
-    values = X.to_numpy() if hasattr(X, "columns") else X
-    if len(values):
-        y = model.predict(values)
-    else:
-        shape = (0,) if model.n_outputs_ == 1 else (0, model.n_outputs_)
-        y = np.empty(shape, model._learnt.precision(values))
-    if values is X:
-        return y
-    pandas = imported("pandas")
-    return (pandas.Series if y.ndim == 1 else pandas.DataFrame)(y, index=X.index)
-
-
-def errors_in(table, model):
-    """Of what is to be explained, and of what is not."""
-    y, shape = np.float64(table.y), table.y.shape
-    errors = y - np.float64(model.predict(table.X)).reshape(shape)
-    return scaling.seen_of(errors, y, table.sample_weight)

@@ -81,6 +81,8 @@ LIKELY = (
 TESTS_OF = {
     "attributes": "estimator",
     "begun": "rounds",
+    "cluster": "dask",
+    "collections": "dask",
     "committee": "ensemble",
     "compile": "first_use",
     "contest": "mixture",
@@ -94,6 +96,7 @@ TESTS_OF = {
     "scores": "rounds",
     "state": "training",
     "survey": "windows",
+    "tasks": "dask",
     "telling": "tools",
     "turns": "rounds",
 }

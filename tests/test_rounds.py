@@ -3,6 +3,7 @@
 (test_dask.py: the same on workers.)
 """
 
+import re
 import warnings
 from copy import copy
 from types import SimpleNamespace
@@ -12,10 +13,11 @@ import pytest
 from founding import founding
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastbp import BackpropRegressor, scaling
-from fastbp.dask import DaskBackpropRegressor, table_of, tables_in
+from fastbp import BackpropRegressor, endings, scaling
+from fastbp.dask import DaskBackpropRegressor
 from fastbp.fitting import begun, rounds, survey, windows
 from fastbp.fitting.history import History
+from fastbp.fitting.observer import COMPILING
 from fastbp.fitting.parts import (
     Here,
     all_merged,
@@ -31,6 +33,7 @@ from fastbp.fitting.parts import (
 )
 from fastbp.fitting.settings import settings_of
 from fastbp.fitting.table import Table
+from fastbp.workers.tasks import table_of, tables_in
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal([10, -2, 0], [3, 0.5, 1], (230, 3))
@@ -398,6 +401,29 @@ def test_a_large_table_is_not_searched_and_its_sample_is_not_all_of_it(monkeypat
     assert (model.batch_size_, model.learning_rate_init_) == (32, 0.01 * 2**0.5)  # of two parts
 
 
+PENALISED = {
+    "adam": {"max_iter": 10},
+    "sgd": {"max_iter": 3, "learning_rate_init": 0.001},
+    "lbfgs": {"max_iter": 1},
+}
+
+
+@pytest.mark.parametrize("cuts", ["one", "three"])
+@pytest.mark.parametrize("solver", PENALISED)
+@pytest.mark.filterwarnings("ignore:Stopped after")
+def test_a_penalty_is_no_lack_of_what_parts_have_learnt(solver, cuts, monkeypatch):
+    params = QUICK | {"solver": solver, "alpha": 4e4, "dtype": "float64"} | PENALISED[solver]
+    told, warn = [], endings.warn
+    monkeypatch.setattr(endings, "warn", lambda *given: told.append(given[1]) or warn(*given))
+    model = fit_in(CUTS[cuts], weight=WEIGHT, **params)  # a warning would be an error
+    left = 1 - model.score(X, Y, WEIGHT)
+    assert left < 0.95 and model.loss_ > 1
+    assert_allclose(told[0].history.without_penalty, left, rtol=1e-9)
+    if cuts == "one":
+        BackpropRegressor(**params).fit(X, Y, WEIGHT)
+        assert_allclose(told[1].history.without_penalty, left, rtol=1e-9)
+
+
 def test_it_goes_on_with_warm_start():
     model = DaskBackpropRegressor(**QUICK | {"warm_start": True})
     columns, tables = tables_of(model, [100])
@@ -425,11 +451,25 @@ def test_what_cannot_be_trained_on_is_said_with_its_partition():
         fit_in([100], **QUICK | {"learning_rate_init": 1e300, "dtype": "float64"})
 
 
-def test_it_says_what_it_does(capsys):
-    fit_in([100], held_out=HELD_OUT, **QUICK | {"verbose": True})
-    lines = capsys.readouterr().out.splitlines()
-    assert [line[:9] for line in lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
-    assert all("validation R²" in line for line in lines)
+def lines(capsys):
+    """What was printed, but for seconds and compilations."""
+    printed = [line for line in capsys.readouterr().out.splitlines() if line != COMPILING]
+    return [re.sub(r"\S+ s$", "", line) for line in printed]
+
+
+@pytest.mark.parametrize("case", ["held out", "refit"])
+def test_it_says_what_a_fit_in_one_place_says(case, capsys):
+    params = QUICK | SETTINGS[case] | {"verbose": True}
+    held_out = params.pop("held_out", None)
+    BackpropRegressor(**params).fit(
+        X, Y, **dict(zip(("X_val", "y_val"), held_out or (), strict=False))
+    )
+    expected = lines(capsys)
+    fit_in([], held_out=held_out, **params)
+    assert lines(capsys) == expected
+    before = [line for line in expected if not line.startswith("epoch")]
+    assert before[0].startswith("trial 1: " if case == "refit" else "5 first weights are tried")
+    assert expected[: len(before)] == before
 
 
 def test_time_may_be_over():

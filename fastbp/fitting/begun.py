@@ -13,6 +13,7 @@ from fastbp.fitting.history import History
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.plan import aligned, layout, row_numbers, samples_of
 from fastbp.fitting.prepared import is_too_large, scaled_units
+from fastbp.fitting.telling import told_by
 from fastbp.fitting.windows import Windows
 from fastbp.kernels.training.kernels import kernel_for
 
@@ -73,11 +74,18 @@ class Begun(NamedTuple):
         return kernel, *layout(kernel, self.net, settings, *rest)
 
 
-def begin(sample, settings, facts, units, bounds, before):
+def begin(sample, settings, facts, units, bounds, before, tell):
     """How to train, from which θ, by a sample of the rows, or by all of them.
 
-    On a table that is no larger than `SEARCHED`, all is found that a fit in one place finds.
+    On a table that is no larger than `SEARCHED`, all is found that a fit in one place finds, and
+    `tell`, unless it is None, is told of the trials.
     """
+    with told_by(tell):
+        return begun_by(sample, settings, facts, units, bounds, before)
+
+
+def begun_by(sample, settings, facts, units, bounds, before):
+    """What `begin` returns."""
     settings, n, batch_size = deepcopy(settings), facts.n, settings.batch_size
     if n > SEARCHED or len(sample.y) < n:
         settings.refits = settings.tries_encoding = False

@@ -205,13 +205,12 @@ class Calls:
 
     def last_loss(self):
         """That at the present weights, with all units: what dropout adds to it is no lack."""
-        if not self.settings.dropout:
-            return self.history.losses[-1]
-        some = self.some_samples()
-        return self.history.losses[-1] if some is None else float(self.loss_of(some))
+        loss = self.loss_of_predictions() if self.settings.dropout else None
+        return self.history.losses[-1] if loss is None else loss
 
-    def loss_without_penalty(self):
-        """That at the present weights, of which `alpha` may make up most, without that part."""
+    def loss_of_predictions(self):
+        """That at the present weights, with all units and without a penalty; None where no sample
+        has a weight."""
         some = self.some_samples()
         return None if some is None else float(self.loss_of(some))
 

@@ -131,6 +131,12 @@ class Attempts:
         return vain
 
 
+def may_be_penalty(history, settings):
+    """Whether a training has ended with a loss as large as if nothing were learnt, of which `alpha`
+    may make up most."""
+    return settings.alpha > 0 and history.last_loss >= loss_with_left(1.0, settings)
+
+
 def keeps_the_best(settings):
     """Whether a training that diverges ends with the best weights, as MLPRegressor's."""
     return settings.init == "glorot" and settings.holds_out

@@ -7,7 +7,7 @@ from scipy.optimize import minimize
 
 from fastbp import scaling
 from fastbp.fitting.blas import one_thread_in_blas
-from fastbp.fitting.divergence import NON_FINITE
+from fastbp.fitting.divergence import NON_FINITE, may_be_penalty
 from fastbp.fitting.fullbatch import FullBatch
 from fastbp.fitting.history import History
 from fastbp.fitting.interrupts import CtrlC
@@ -31,7 +31,11 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
     function = FullBatch(net, theta.dtype, samples, settings)
     score = None if held_out is None else Score(net, theta.dtype, held_out, settings, judge)
     kernel = "sparse" if is_by_entries(net) else "tiled"
-    return minimized(function, theta, score, settings, observer, kernel)
+    history = minimized(function, theta, score, settings, observer, kernel)
+    if may_be_penalty(history, settings):
+        function.training.recipe.alpha = 0.0
+        history.without_penalty = float(function(theta)[0])
+    return history
 
 
 def minimized(function, theta, score, settings, observer=None, kernel="tiled"):

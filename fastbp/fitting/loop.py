@@ -11,6 +11,7 @@ from fastbp.fitting.divergence import (
     check_scores,
     hopeless_loss_of,
     keeps_the_best,
+    may_be_penalty,
 )
 from fastbp.fitting.interrupts import CtrlC
 from fastbp.fitting.judging import name_of
@@ -74,9 +75,8 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
         loop.history.ended_by = "interrupted"
     if settings.dropout and loop.history.ended_by != "interrupted":
         loop.history.without_dropout = loop.calls.last_loss()
-    if settings.alpha > 0 and loop.history.last_loss >= loss_with_left(1.0, settings):
-        # The penalty may be most of it.
-        loop.history.without_penalty = loop.calls.loss_without_penalty()
+    if may_be_penalty(loop.history, settings):
+        loop.history.without_penalty = loop.calls.loss_of_predictions()
     if optimizer.average.size:
         optimizer.theta, theta[:] = theta.copy(), optimizer.average
     if held_out is not None:

@@ -1,11 +1,14 @@
 """A table in parts, which stay where they are: maps over them, and trees of sums.
 
 Who computes are `places`: ``submit(function, *arguments)`` returns a handle, which can be an
-argument of later calls, and ``result(handle)`` the value behind it. The functions are pure: what is
-lost is computed anew, wherever that may be, to the same bit.
+argument of later calls, ``map(function, *columns)`` a list of them, as Python's `map`, and
+``result(handle)`` the value behind one. The functions are pure: what is lost is computed anew,
+wherever that may be, to the same bit. One of them is given ``tell(line)``, which prints a line
+where the user is.
 """
 
 from functools import reduce
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -25,8 +28,15 @@ class Here:
     def submit(self, function, *arguments):
         return function(*arguments)
 
+    def map(self, function, *columns):
+        return list(map(function, *columns))
+
     def result(self, value):
         return value
+
+    @staticmethod
+    def tell(line):
+        print(line, flush=True)
 
 
 def merged(places, merge, handles):
@@ -151,16 +161,13 @@ def clipped(table, bounds):
 def parted(places, tables, fraction, random_state):
     """Tables to train on, and tables held out: of each part its own rows at random."""
     seeds = random_state.randint(2**32, size=len(tables), dtype=np.uint32)
-    pairs = [
-        places.submit(split, table, fraction, int(seed))
-        for table, seed in zip(tables, seeds, strict=True)
-    ]
-    return [[places.submit(pick, pair, which) for pair in pairs] for which in (0, 1)]
+    pairs = places.map(split, tables, repeat(fraction), seeds.tolist())
+    return [places.map(pick, pairs, repeat(which)) for which in (0, 1)]
 
 
 def facts_in(places, tables):
     """What is known of all rows."""
-    return reduced(places, merged_facts, [places.submit(facts_of, table) for table in tables])
+    return reduced(places, merged_facts, places.map(facts_of, tables))
 
 
 def known(places, tables):
@@ -176,21 +183,17 @@ def measured(places, tables, facts, settings):
     """A sample of the rows, the tables with y drawn in if one row rules it, the units in which to
     train, and the bounds of X: as `ground.ground_for`."""
     step = scaling.step_of_rows(facts.n, len(facts.X_least))
-    befores = np.cumsum((0, *facts.sizes))
-    handles = [
-        places.submit(every, table, step, int(before))
-        for table, before in zip(tables, befores, strict=False)
-    ]
-    sample = merged(places, joined, handles)  # which stays with who computes
+    befores = np.cumsum((0, *facts.sizes)).tolist()
+    # It stays with who computes.
+    sample = merged(places, joined, places.map(every, tables, repeat(step), befores))
     if not settings.standardize:
         return sample, tables, None, None
     bounds = None
     if facts.n >= scaling.FEWEST_ROWS:
-        bounds = places.result(places.submit(bounds_by, sample, facts))
+        bounds = places.submit(bounds_by, sample, facts)
 
     def seen_in(tables):
-        handles = [places.submit(seen_of, table, bounds) for table in tables]
-        return reduced(places, scaling.Seen.merged, handles)
+        return reduced(places, scaling.Seen.merged, places.map(seen_of, tables, repeat(bounds)))
 
     seen = seen_in(tables)
     shares = survey.shares_of_one_row(
@@ -200,11 +203,10 @@ def measured(places, tables, facts, settings):
     if settings.one_row > survey.RULES:
         settings.drawn_in = places.result(places.submit(bounds_of_y, sample, facts, shares))
         if settings.drawn_in is not None:
-            sample, *tables = (
-                places.submit(clipped, table, settings.drawn_in) for table in (sample, *tables)
-            )
+            sample, *tables = places.map(clipped, (sample, *tables), repeat(settings.drawn_in))
             seen = seen_in(tables)
     settings.seen = seen
+    bounds = None if bounds is None else places.result(bounds)
     return sample, tables, seen.units(LOSSES[settings.loss].link), bounds
 
 

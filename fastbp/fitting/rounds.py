@@ -7,14 +7,16 @@ the numbers of the part and of the round, never by who computes it.
 """
 
 import time
+from copy import copy
 from functools import reduce
+from itertools import count, repeat
 
 import numpy as np
 from sklearn.utils import check_random_state
 
 from fastbp.fitting import fit, lbfgs
 from fastbp.fitting.begun import begin, part_in
-from fastbp.fitting.divergence import HOPELESS, Attempts
+from fastbp.fitting.divergence import HOPELESS, Attempts, may_be_penalty
 from fastbp.fitting.ground import alpha_for
 from fastbp.fitting.history import History
 from fastbp.fitting.parts import as_is, facts_in, known, measured, parted, reduced
@@ -73,11 +75,12 @@ def train(settings, tables, held_out, places, *, before=None, seen=0, watch=None
     sample, tables, units, bounds = measured(places, tables, facts, settings)
     weight = None if facts.heaviest is None else np.array([facts.heaviest])
     settings.alpha = alpha_for(settings, units, weight)
-    begun = places.submit(begin, sample, settings, facts, units, bounds, before)
+    tell = None if watch is None else places.tell
+    begun = places.submit(begin, sample, settings, facts, units, bounds, before, tell)
     begun = places.result(begun)
     handle, settings = places.submit(as_is, begun), begun.settings
     random_state.set_state(settings.random_state.get_state())  # it was drawn from elsewhere
-    parts = [places.submit(part_in, handle, table) for table in tables]
+    parts = places.map(part_in, repeat(handle), tables)
     score = None
     if held_out is not None:
         score = Scores(places, handle, held_out, facts_apart, spread_of_constant)
@@ -93,6 +96,15 @@ def train(settings, tables, held_out, places, *, before=None, seen=0, watch=None
         rounds.run()
         rounds.end_as_the_best()
         theta, optimizer, history = rounds.theta, rounds.optimizer(), rounds.history
+    if may_be_penalty(history, settings):
+        bare = copy(settings)
+        bare.alpha = 0.0
+        bare = places.submit(as_is, begun._replace(settings=bare))
+        if settings.full_batch:
+            loss, _ = Everywhere(places, bare, parts)(theta)
+        else:
+            loss = rounds.loss_at_rest(bare)
+        history.without_penalty = float(loss)
     rest = history, settings, facts.n, begun.pilot, observer
     return fit.Fitted(begun.learnt(theta), optimizer, *rest)
 
@@ -105,9 +117,8 @@ class Everywhere:
 
     def __call__(self, theta, stop=None):
         theta, n = self.places.submit(as_is, theta.copy()), len(self.parts)
-        handles = [
-            self.places.submit(gradient_in, self.begun, part, theta, n) for part in self.parts
-        ]
+        of_all = repeat(theta), repeat(n)
+        handles = self.places.map(gradient_in, repeat(self.begun), self.parts, *of_all)
         return reduced(self.places, Mean.merged, handles).values
 
 
@@ -141,10 +152,7 @@ class _Rounds:
         begun, self.eta = self.begun, eta
         first = OptimizerState.start(self.settings, begun.theta, begun.seed)
         self.state = State.of(begun.theta, first)
-        self.turns = [
-            self.places.submit(first_turn, self.handle, part, number)
-            for number, part in enumerate(self.parts)
-        ]
+        self.turns = self.places.map(first_turn, repeat(self.handle), self.parts, count())
         self.best, self.best_apart, self.stalled = np.inf, np.inf, 0
         self.theta = begun.theta  # what training ends with
         self.history.forget_after(0)
@@ -184,20 +192,26 @@ class _Rounds:
 
     def mean_of_all(self, share, is_first):
         """All parts go on from the mean of all: returns that of their losses."""
-        submit, dtype = self.places.submit, self.begun.theta.dtype
-        state, share = submit(as_is, self.state), submit(as_is, share)
-        handles = [
-            submit(trained, self.handle, part, turn, state, share)
-            for part, turn in zip(self.parts, self.turns, strict=True)
-        ]
+        dtype = self.begun.theta.dtype
+        handles = self.trained_in_all(self.handle, self.state, share)
         if self.settings.shuffle and is_first:
-            self.turns = [
-                submit(next_turn, self.handle, part, turn, self.epochs)
-                for part, turn in zip(self.parts, self.turns, strict=True)
-            ]
+            given = repeat(self.handle), self.parts, self.turns, repeat(self.epochs)
+            self.turns = self.places.map(next_turn, *given)
         weight, (theta, memory, decays, losses) = reduced(self.places, Mean.merged, handles)
         self.state = State(theta.astype(dtype), memory.astype(dtype), decays)
         return Mean(weight, (losses,))
+
+    def loss_at_rest(self, begun):
+        """That of the last weights, which an epoch of steps of size 0, from no speed, leaves."""
+        theta = self.state.theta
+        at_rest = State.of(theta, OptimizerState.start(self.settings, theta, self.begun.seed))
+        handles = self.trained_in_all(begun, at_rest, Share(np.zeros(1), 0, 1))
+        return reduced(self.places, Mean.merged, handles).values[-1][0]
+
+    def trained_in_all(self, begun, state, share):
+        """Handles of what each part makes of a state."""
+        of_all = (repeat(self.places.submit(as_is, value)) for value in (state, share))
+        return self.places.map(trained, repeat(begun), self.parts, self.turns, *of_all)
 
     def step_sizes(self, n_epochs):
         settings, numbers = self.settings, len(self.history.losses) + np.arange(n_epochs)

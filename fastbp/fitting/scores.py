@@ -1,5 +1,7 @@
 """The score on rows that are held out, in parts: see `parts.py`."""
 
+from itertools import repeat
+
 import numpy as np
 
 from fastbp import scaling
@@ -16,7 +18,7 @@ class Scores:
         self.places, self.begun, exponent = places, handle, facts.exponent
 
         def summed(function, *arguments):
-            handles = [places.submit(function, handle, table, *arguments) for table in tables]
+            handles = places.map(function, repeat(handle), tables, *map(repeat, arguments))
             return reduced(places, np.add, handles)
 
         total = summed(weight_apart, exponent)
@@ -25,13 +27,12 @@ class Scores:
         # A mean of equal numbers may differ from them in the last bits.
         spread[(facts.y_least == facts.y_greatest) | (spread == 0)] = spread_of_constant
         self.is_constant = np.mean(np.isinf(spread))
-        self.parts = [
-            places.submit(held_out_in, handle, table, exponent, total, spread) for table in tables
-        ]
+        rest = map(repeat, (exponent, total, spread))
+        self.parts = places.map(held_out_in, repeat(handle), tables, *rest)
 
     def __call__(self, theta):
         theta = self.places.submit(as_is, theta)
-        handles = [self.places.submit(score_in, self.begun, part, theta) for part in self.parts]
+        handles = self.places.map(score_in, repeat(self.begun), self.parts, repeat(theta))
         loss, score = reduced(self.places, merged_scores, handles)
         return float(loss), float(score - self.is_constant)
 

@@ -1,0 +1,1 @@
+"""What `fastbp.dask` asks of Dask: its collections, and workers that compute."""
