@@ -1,6 +1,7 @@
 """The house: imports point down the storeys, and kernels know nothing of scikit-learn."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -132,9 +133,15 @@ def storey_of(module):
     return next(i for i, storey in enumerate(STOREYS) if module in storey)
 
 
+@cache
+def nodes_of(path):
+    """All of a file's syntax."""
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imports_of(path):
     """Every module that a file imports, anywhere in it, with its full name."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -158,8 +165,7 @@ def own_imports(path):
 
 def names_from(module, path):
     """What a file imports from a module."""
-    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    froms = [n for n in nodes if isinstance(n, ast.ImportFrom) and n.module == module]
+    froms = [n for n in nodes_of(path) if isinstance(n, ast.ImportFrom) and n.module == module]
     return {alias.name for node in froms for alias in node.names}
 
 
@@ -185,8 +191,8 @@ def test_only_kernels_are_compiled_and_they_know_nothing_of_scikit_learn(path):
 
 def test_extras_are_imported_only_where_they_are_used():
     for path in FILES:
-        body = ast.parse(path.read_text(encoding="utf-8")).body
-        top = [n for n in body if isinstance(n, ast.Import | ast.ImportFrom)]
+        module, *_ = nodes_of(path)
+        top = [n for n in module.body if isinstance(n, ast.Import | ast.ImportFrom)]
         names = {getattr(n, "module", None) or n.names[0].name for n in top}
         assert not {name.split(".")[0] for name in names} & {
             "matplotlib", "rich", "pandas", "onnx", "dask", "distributed",
