@@ -87,6 +87,8 @@ WINGS = [
         "",
         [
             {"resuming"},
+            {"contents"},
+            {"contents_of_ensemble"},
             {"inputs", "persistence", "moving", "hidden", "importance", "showing"},
             {"endings", "attributes", "common"},
             {"estimator"},
