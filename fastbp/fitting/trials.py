@@ -66,11 +66,13 @@ class Task(NamedTuple):
             return self.rows
         return self.random_state.choice(self.rows, most, replace=False)
 
-    @one_thread_in_blas()
     def start(self, plan):
-        """First weights, anew each time: θ, in float64."""
-        if self.drawn is not None:
-            return self.drawn
+        """First weights: θ, in float64; drawn anew each time, unless they don't go by the data."""
+        return self.first_weights(plan) if self.drawn is None else self.drawn
+
+    @one_thread_in_blas()
+    def first_weights(self, plan):
+        """Those that know the data."""
         theta = np.zeros(n_parameters(self.net))
         X = scaled(self.samples.X[self.some_rows(recipe.ROWS_LOOKED_AT)], plan)
         recipe.first_weights(
@@ -91,10 +93,8 @@ class Task(NamedTuple):
         columns = recipe.columns_looked_at(X, plan.scale)
         return columns if self.encoding is None else columns[columns < self.encoding.low.size]
 
-    @one_thread_in_blas()
     def step_size(self, plan, theta):
-        """The first: where it is "auto", that of the recipe; of plain descent by the curvature at
-        the first weights."""
+        """The first: where it is "auto", that of the recipe."""
         settings = self.settings
         if settings.learning_rate_init != "auto":
             return settings.learning_rate_init
@@ -102,6 +102,12 @@ class Task(NamedTuple):
             return 1.0
         if settings.solver != "sgd":
             return recipe.adam_step(settings.activations)
+        return self.step_size_by_curvature(plan, theta)
+
+    @one_thread_in_blas()
+    def step_size_by_curvature(self, plan, theta):
+        """That of plain descent, at the first weights."""
+        settings = self.settings
         X = scaled(self.samples.X[self.some_rows(256)], plan).astype(np.float64)
         weights = parameters.unpack(np.float64(theta), self.net)
         scale, batch_size = LOSSES[settings.loss].curvature, settings.batch_size
