@@ -244,7 +244,7 @@ def large_numbers():
 def check_values(A, name):
     """A itself, or an error if it holds dates or durations, which would become the integers behind
     them, is masked, has no columns, or fields instead of these. Of a sparse matrix a whole view."""
-    if type(A) is np.ndarray and A.dtype.kind in "fiub":
+    if A is None or (type(A) is np.ndarray and A.dtype.kind in "fiub"):
         return A
     if sparse.issparse(A):
         return whole(A, name)

@@ -1,5 +1,7 @@
 """The fit loop: epochs in the kernels, decisions between them in Python."""
 
+import math
+
 import numpy as np
 
 from fastbp.fitting.calling import Calls
@@ -152,10 +154,10 @@ class _Loop:
         losses, settings = self.history.losses, self.settings
         if keeps_the_best(settings):
             return False
-        wrong = np.flatnonzero(~np.isfinite(losses[-done:]))
-        if wrong.size:
-            self.history.forget_after(len(losses) - done + int(wrong[0]) + 1)
-            return True
+        for epoch in range(len(losses) - done, len(losses)):
+            if not math.isfinite(losses[epoch]):
+                self.history.forget_after(epoch + 1)
+                return True
         if not np.isfinite(self.training.theta).all():
             return True
         if len(losses) == done and self.attempts.has_exploded():

@@ -174,7 +174,7 @@ def scored_on(samples, rows):
 
 def new_seed(random_state):
     """Of the orders of the samples."""
-    return random_state.randint(np.iinfo(np.int64).max, dtype=np.int64)
+    return random_state.randint(2**63 - 1, dtype=np.int64)
 
 
 def best_start(task, plan):
