@@ -120,7 +120,7 @@ def table_of(model, X, y, sample_weight, reset, n_outputs=None, learnt=None, may
     X, y, *weights = samples(
         model, X, y, sample_weight, reset=reset, omits=omits, all_finite=not later
     )
-    if np.ndim(parameter):  # an output for each
+    if parameter is not None and np.ndim(parameter):  # an output for each
         if y.shape[1] > 1:
             raise ValueError(
                 f"loss_parameter={parameter} is for a single y, it has {y.shape[1]} columns."
