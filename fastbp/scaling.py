@@ -4,6 +4,7 @@ Training sees every column with mean 0 and variance 1; users see weights for the
 their table: with x' = (x − x̄)/sₓ and y' = (y − ȳ)/s_y, both describe the same network.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -147,9 +148,9 @@ def bounds_by(some, least, greatest):
 
 def likely_bounds(some):
     """Bounds by some of the rows: see `bounds_of`."""
-    some = some.astype(np.float64)
-    low = np.quantile(some, QUANTILES[0], axis=0, method="higher")
-    high = np.quantile(some, QUANTILES[1], axis=0, method="lower")
+    last = len(some) - 1
+    places = math.ceil(QUANTILES[0] * last), math.floor(QUANTILES[1] * last)
+    low, high = np.partition(some.astype(np.float64), places, axis=0)[list(places)]
     apart = high - low
     with np.errstate(over="ignore", invalid="ignore"):
         return Bounds(
