@@ -20,7 +20,7 @@ from fastbp.fitting.predicting import predictions
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.fitting.state import OptimizerState
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
-from fastbp.kernels.formulas.losses import of_outputs
+from fastbp.kernels.formulas.losses import nothing, of_outputs
 from fastbp.kernels.formulas.network import n_parameters
 from fastbp.kernels.training.records import Samples
 
@@ -381,10 +381,12 @@ class Search:
 
     def perfect_loss(self, rows):
         """That of y itself."""
+        row = LOSSES[self.task.settings.loss]
+        if row.perfect_loss is nothing:
+            return 0.0
         held_out = scored_on(self.task.samples, rows)
         y, weight = np.float64(held_out.y), np.float64(held_out.weight)
-        weight = weights_at(weight, len(y), slice(None))
-        return of_outputs(LOSSES[self.task.settings.loss].perfect_loss, y, weight)
+        return of_outputs(row.perfect_loss, y, weights_at(weight, len(y), slice(None)))
 
     @one_thread_in_blas()
     def scale_of(self, trial):
