@@ -232,7 +232,7 @@ def split(rows, fraction, random_state, fewest):
 def mean_curve(curves):
     """Their mean, after each epoch; one that ended before the others stays as it was."""
     n = max(map(len, curves))
-    return np.mean([np.pad(c, (0, n - len(c)), mode="edge") for c in curves], axis=0).tolist()
+    return np.mean([c + c[-1:] * (n - len(c)) for c in curves], axis=0).tolist()
 
 
 class Trial(NamedTuple):
