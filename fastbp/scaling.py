@@ -45,11 +45,9 @@ class Seen(NamedTuple):
 
         Behind a link y is divided by its mean: from 0 on, that is where it is 0.
         """
-        X_scale = _scale(self.X_mean, self.X_deviation)
         # What is subtracted of a constant column, times its weight, is in the first biases of raw
         # units: of a large one, it would be all that is left of them.
-        is_constant = are_constant(self.X_mean, self.X_deviation)
-        X_scale[is_constant] = np.maximum(np.abs(self.X_mean[is_constant]), 1.0)
+        X_scale = _scale(self.X_mean, self.X_deviation, np.maximum(np.abs(self.X_mean), 1.0))
         if link == "identity":
             of_y = self.y_mean, _scale(self.y_mean, self.y_deviation)
         else:
@@ -265,9 +263,9 @@ def are_constant(mean, deviation):
     return deviation <= np.maximum(ROUNDING * np.abs(mean), np.finfo(np.float64).tiny)
 
 
-def _scale(mean, deviation):
+def _scale(mean, deviation, of_constant=1.0):
     """What a column is divided by: a constant one is centred, not scaled."""
-    return np.where(are_constant(mean, deviation), 1.0, deviation)
+    return np.where(are_constant(mean, deviation), of_constant, deviation)
 
 
 def _merged(mean, deviation, more_mean, more_deviation, part):
@@ -292,15 +290,19 @@ def mean_and_deviation(A, weight=None, bounds=None):
     a large offset, or one whose squares are beyond all numbers, is measured as any other.
     """
     n = A.shape[0]
-    weight = np.ones(n) if weight is None else relative(weight)
-    weight /= weight.sum()
+    if weight is None:
+        weight, first = np.full(n, 1 / max(n, 1)), 0
+    else:
+        weight = relative(weight)
+        weight /= weight.sum()
+        first = int(np.argmax(weight > 0))
     if sparse.issparse(A):
         with np.errstate(over="ignore", invalid="ignore"):
             mean, square, unit = entries.mean_and_squares(A, weight, SMALLEST_SQUARE)
         if not np.isfinite(square).all():
             raise ValueError(OVERFLOW)
         return mean, np.sqrt(square) * unit
-    first, chunks = int(np.argmax(weight > 0)), [(weight[rows], rows) for rows in slices(n)]
+    chunks = [(weight[rows], rows) for rows in slices(n)]
     origin = _dense(A[first : first + 1], bounds)[0]
     away = np.zeros(A.shape[1])
     with np.errstate(over="ignore", invalid="ignore"):  # reported below
@@ -313,8 +315,8 @@ def mean_and_deviation(A, weight=None, bounds=None):
             away = sum(w @ (_dense(A[rows], bounds) - origin) for w, rows in chunks)
             unit = _powers_of_two(A, chunks, bounds, origin)
             variance = _mean_square(A, chunks, bounds, origin, away, unit)
-    if not np.isfinite(variance).all():
-        raise ValueError(OVERFLOW)
+            if not np.isfinite(variance).all():
+                raise ValueError(OVERFLOW)
     return origin + away, np.sqrt(variance) * unit
 
 
