@@ -91,6 +91,9 @@ QUANTILES, FEWEST_ROWS = (0.005, 0.995), 40
 #: A standard deviation below so many times the mean is that of rounding errors.
 ROUNDING = 10 * np.finfo(np.float64).eps
 
+#: The least number of all digits.
+TINY = float(np.finfo(np.float64).tiny)
+
 #: Squares below it may have lost digits.
 SMALLEST_SQUARE = 1e-280
 
@@ -191,7 +194,7 @@ def _total(A, weight):
     if weight is not None:
         with np.errstate(over="ignore", under="ignore"):
             total = np.ldexp(relative(weight).sum(), exponent_of(weight))
-    return np.clip(np.array([total], np.float64), np.finfo(np.float64).tiny, MOST_WEIGHT)
+    return np.array([min(max(total, TINY), MOST_WEIGHT)], np.float64)
 
 
 def checked_seen(seen, n_features, n_outputs):
@@ -260,7 +263,7 @@ def mean_and_scale(A, weight=None, bounds=None):
 
 def are_constant(mean, deviation):
     """Which columns have only rounding errors about their means."""
-    return deviation <= np.maximum(ROUNDING * np.abs(mean), np.finfo(np.float64).tiny)
+    return deviation <= np.maximum(ROUNDING * np.abs(mean), TINY)
 
 
 def _scale(mean, deviation, of_constant=1.0):
