@@ -415,9 +415,9 @@ class BackpropRegressor(Learned, Common):
 
     def _validate_params(self):
         # What is as it was by default is right; there are many of these.
-        for name in dict.fromkeys((*self._get_param_names(), *DEFAULTS)):
+        for name, default in _defaults_of(type(self)).items():
             value = getattr(self, name)
-            if value is not DEFAULTS.get(name):
+            if value is not default:
                 is_plain = type(value) in (bool, int, float, str)
                 validate = _validated if is_plain else _validated.__wrapped__
                 validate(type(self), name, value)
@@ -759,6 +759,12 @@ class BackpropRegressor(Learned, Common):
         tags.input_tags.sparse = True
         tags.target_tags.multi_output = not np.ndim(self.loss_parameter)  # else levels of one
         return tags
+
+
+@cache
+def _defaults_of(cls):
+    """By name, of the parameters of a subclass, too; it may have others."""
+    return {name: DEFAULTS.get(name) for name in (*cls._get_param_names(), *DEFAULTS)}
 
 
 DEFAULTS = {

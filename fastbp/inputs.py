@@ -120,7 +120,7 @@ def table_of(model, X, y, sample_weight, reset, n_outputs=None, learnt=None, may
     X, y, *weights = samples(
         model, X, y, sample_weight, reset=reset, omits=omits, all_finite=not later
     )
-    if np.ndim(parameter):  # an output for each
+    if parameter is not None and np.ndim(parameter):  # an output for each
         if y.shape[1] > 1:
             raise ValueError(
                 f"loss_parameter={parameter} is for a single y, it has {y.shape[1]} columns."
@@ -244,7 +244,7 @@ def large_numbers():
 def check_values(A, name):
     """A itself, or an error if it holds dates or durations, which would become the integers behind
     them, is masked, has no columns, or fields instead of these. Of a sparse matrix a whole view."""
-    if type(A) is np.ndarray and A.dtype.kind in "fiub":
+    if A is None or (type(A) is np.ndarray and A.dtype.kind in "fiub"):
         return A
     if sparse.issparse(A):
         return whole(A, name)

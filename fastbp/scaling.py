@@ -4,6 +4,7 @@ Training sees every column with mean 0 and variance 1; users see weights for the
 their table: with x' = (x − x̄)/sₓ and y' = (y − ȳ)/s_y, both describe the same network.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -44,11 +45,9 @@ class Seen(NamedTuple):
 
         Behind a link y is divided by its mean: from 0 on, that is where it is 0.
         """
-        X_scale = _scale(self.X_mean, self.X_deviation)
         # What is subtracted of a constant column, times its weight, is in the first biases of raw
         # units: of a large one, it would be all that is left of them.
-        is_constant = are_constant(self.X_mean, self.X_deviation)
-        X_scale[is_constant] = np.maximum(np.abs(self.X_mean[is_constant]), 1.0)
+        X_scale = _scale(self.X_mean, self.X_deviation, np.maximum(np.abs(self.X_mean), 1.0))
         if link == "identity":
             of_y = self.y_mean, _scale(self.y_mean, self.y_deviation)
         else:
@@ -91,6 +90,9 @@ QUANTILES, FEWEST_ROWS = (0.005, 0.995), 40
 
 #: A standard deviation below so many times the mean is that of rounding errors.
 ROUNDING = 10 * np.finfo(np.float64).eps
+
+#: The least number of all digits.
+TINY = float(np.finfo(np.float64).tiny)
 
 #: Squares below it may have lost digits.
 SMALLEST_SQUARE = 1e-280
@@ -147,9 +149,9 @@ def bounds_by(some, least, greatest):
 
 def likely_bounds(some):
     """Bounds by some of the rows: see `bounds_of`."""
-    some = some.astype(np.float64)
-    low = np.quantile(some, QUANTILES[0], axis=0, method="higher")
-    high = np.quantile(some, QUANTILES[1], axis=0, method="lower")
+    last = len(some) - 1
+    places = math.ceil(QUANTILES[0] * last), math.floor(QUANTILES[1] * last)
+    low, high = np.partition(some.astype(np.float64), places, axis=0)[list(places)]
     apart = high - low
     with np.errstate(over="ignore", invalid="ignore"):
         return Bounds(
@@ -192,7 +194,7 @@ def _total(A, weight):
     if weight is not None:
         with np.errstate(over="ignore", under="ignore"):
             total = np.ldexp(relative(weight).sum(), exponent_of(weight))
-    return np.clip(np.array([total], np.float64), np.finfo(np.float64).tiny, MOST_WEIGHT)
+    return np.array([min(max(total, TINY), MOST_WEIGHT)], np.float64)
 
 
 def checked_seen(seen, n_features, n_outputs):
@@ -261,12 +263,12 @@ def mean_and_scale(A, weight=None, bounds=None):
 
 def are_constant(mean, deviation):
     """Which columns have only rounding errors about their means."""
-    return deviation <= np.maximum(ROUNDING * np.abs(mean), np.finfo(np.float64).tiny)
+    return deviation <= np.maximum(ROUNDING * np.abs(mean), TINY)
 
 
-def _scale(mean, deviation):
+def _scale(mean, deviation, of_constant=1.0):
     """What a column is divided by: a constant one is centred, not scaled."""
-    return np.where(are_constant(mean, deviation), 1.0, deviation)
+    return np.where(are_constant(mean, deviation), of_constant, deviation)
 
 
 def _merged(mean, deviation, more_mean, more_deviation, part):
@@ -291,15 +293,19 @@ def mean_and_deviation(A, weight=None, bounds=None):
     a large offset, or one whose squares are beyond all numbers, is measured as any other.
     """
     n = A.shape[0]
-    weight = np.ones(n) if weight is None else relative(weight)
-    weight /= weight.sum()
+    if weight is None:
+        weight, first = np.full(n, 1 / max(n, 1)), 0
+    else:
+        weight = relative(weight)
+        weight /= weight.sum()
+        first = int(np.argmax(weight > 0))
     if sparse.issparse(A):
         with np.errstate(over="ignore", invalid="ignore"):
             mean, square, unit = entries.mean_and_squares(A, weight, SMALLEST_SQUARE)
         if not np.isfinite(square).all():
             raise ValueError(OVERFLOW)
         return mean, np.sqrt(square) * unit
-    first, chunks = int(np.argmax(weight > 0)), [(weight[rows], rows) for rows in slices(n)]
+    chunks = [(weight[rows], rows) for rows in slices(n)]
     origin = _dense(A[first : first + 1], bounds)[0]
     away = np.zeros(A.shape[1])
     with np.errstate(over="ignore", invalid="ignore"):  # reported below
@@ -312,8 +318,8 @@ def mean_and_deviation(A, weight=None, bounds=None):
             away = sum(w @ (_dense(A[rows], bounds) - origin) for w, rows in chunks)
             unit = _powers_of_two(A, chunks, bounds, origin)
             variance = _mean_square(A, chunks, bounds, origin, away, unit)
-    if not np.isfinite(variance).all():
-        raise ValueError(OVERFLOW)
+            if not np.isfinite(variance).all():
+                raise ValueError(OVERFLOW)
     return origin + away, np.sqrt(variance) * unit
 
 

@@ -119,6 +119,14 @@ def test_first_weights_know_the_data(activation):
         assert_allclose(share_below, (np.arange(len(middles)) + 0.5) / 11, atol=0.02)
 
 
+@pytest.mark.parametrize("n", [1, 2, 7, 100, 1001])
+def test_quantiles_of_columns_are_numpys_to_the_last_bit(n):
+    X = np.random.default_rng(n).normal(size=(n, 4)) * [1.0, 1e-300, 1e300, 7.0]
+    X[:, 3] = X[:, 3].round()  # of which many are equal
+    parts = np.linspace(0, 1, 23)
+    assert_array_equal(recipe.quantiles_of(X, parts), np.quantile(X, parts, axis=0))
+
+
 def test_where_columns_outnumber_units_none_looks_at_one():
     (W, _), _ = drawn([40, 64, 1], ["logistic"], np.random.default_rng(0).normal(size=(50, 40)))
     assert (W != 0).all()

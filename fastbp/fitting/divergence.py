@@ -155,7 +155,7 @@ def check_scores(history, settings):
     """An error, if there is no telling in which of the epochs weights were best."""
     if keeps_the_best(settings) and not np.isfinite(history.losses[-1]):
         return
-    for figures in (history.validation_scores, history.validation_losses):
+    for figures in filter(None, (history.validation_scores, history.validation_losses)):
         wrong = np.flatnonzero(~np.isfinite(figures))
         if wrong.size:
             epoch = int(wrong[0])

@@ -59,9 +59,10 @@ def shares_of_one_row(table, rows, settings):
     if not settings.standardize or len(rows) < scaling.FEWEST_ROWS:
         return np.zeros(table.y.shape[1])
     y = np.float64(table.y[rows])
-    y /= np.maximum(np.abs(y).max(axis=0), np.finfo(float).tiny)
-    of_y = y.mean(axis=0), y.std(axis=0), y.min(axis=0), y.max(axis=0)
-    return survey.shares_of_one_row(len(y), *of_y)
+    low, high = y.min(axis=0), y.max(axis=0)
+    unit = np.maximum(np.maximum(-low, high), scaling.TINY)
+    y /= unit
+    return survey.shares_of_one_row(len(y), y.mean(axis=0), y.std(axis=0), low / unit, high / unit)
 
 
 def drawn_in(table, rows, shares):

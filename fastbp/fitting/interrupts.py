@@ -1,6 +1,6 @@
 """Ctrl-C as a question that training asks between two calls of a kernel, and within long ones."""
 
-import signal
+import _signal as signal  # of whose handlers `signal` makes enums, which takes ten times as long
 import threading
 from contextlib import contextmanager
 

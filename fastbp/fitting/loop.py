@@ -1,5 +1,7 @@
 """The fit loop: epochs in the kernels, decisions between them in Python."""
 
+import math
+
 import numpy as np
 
 from fastbp.fitting.calling import Calls
@@ -98,8 +100,10 @@ class _Loop:
         )
         self.history, self.training = self.calls.history, self.calls.training
         self.attempts = Attempts(self.history, settings, optimizer.eta)
+        self.patience = self.training.recipe["patience"]
         # What changes in an epoch, and how it was before: one that is cut off returns to it.
-        average, self.state = optimizer.average, self.training.state
+        # (Of the kernels' own record, the same memory, NumPy reads fields by lines of Python.)
+        average, self.state = optimizer.average, optimizer.state[0]
         self.predicting = average if average.size else theta
         self.changing = theta, self.best_theta, average, optimizer.memory, optimizer.state
         self.before, self.epochs_before = [array.copy() for array in self.changing], 0
@@ -116,7 +120,7 @@ class _Loop:
             is_first = calls.team.listens and not history.losses
             apart = observer is not None or self.judge is not None or calls.windows is not None
             steps, epochs = calls.share(left, one_epoch=apart or is_first)
-            if self.state.position == 0:
+            if self.state["position"] == 0:
                 self.note_whole_epoch()
                 if observer is not None:
                     observer.epoch_begins(self.predicting)
@@ -150,10 +154,10 @@ class _Loop:
         losses, settings = self.history.losses, self.settings
         if keeps_the_best(settings):
             return False
-        wrong = np.flatnonzero(~np.isfinite(losses[-done:]))
-        if wrong.size:
-            self.history.forget_after(len(losses) - done + int(wrong[0]) + 1)
-            return True
+        for epoch in range(len(losses) - done, len(losses)):
+            if not math.isfinite(losses[epoch]):
+                self.history.forget_after(epoch + 1)
+                return True
         if not np.isfinite(self.training.theta).all():
             return True
         if len(losses) == done and self.attempts.has_exploded():
@@ -191,13 +195,13 @@ class _Loop:
         self.calls.is_noted = False  # Ctrl-C may be pressed
         score, state, before = self.judge(self.predicting), self.state, self.before[-1][0]
         self.history.validation_scores[-1] = score
-        state.best_held_out = before["best_held_out"]
-        if -score < state.best_held_out:
-            state.best_held_out, self.best_theta[:] = -score, self.predicting
+        state["best_held_out"] = before["best_held_out"]
+        if -score < state["best_held_out"]:
+            state["best_held_out"], self.best_theta[:] = -score, self.predicting
         if self.settings.holds_out:
-            is_better = -score <= before["best"] - self.training.recipe.tol
-            state.stalled = 0 if is_better else before["stalled"] + 1
-            state.best = min(-score, before["best"])
+            is_better = -score <= before["best"] - self.settings.tol
+            state["stalled"] = 0 if is_better else before["stalled"] + 1
+            state["best"] = min(-score, before["best"])
         self.calls.is_noted = True
 
     def leads_nowhere(self, done):
@@ -241,11 +245,11 @@ class _Loop:
         settings, history, optimizer = self.settings, self.history, self.optimizer
         if observer is not None and observer.epoch_ends(history, self.predicting):
             return "callback"
-        if self.state.stalled > self.training.recipe.patience:
+        if self.state["stalled"] > self.patience:
             if not self.calls.schedule.adapts or optimizer.eta <= ADAPTIVE_MINIMUM:
                 return "stalled"
             optimizer.eta /= ADAPTIVE_DIVISOR
-            self.state.stalled = 0
+            self.state["stalled"] = 0
         if settings.max_time is not None and history.seconds >= settings.max_time:
             return "max_time"
         return None
@@ -258,7 +262,7 @@ class _Loop:
 
     def return_to_whole_epoch(self):
         """Undo the part of an epoch that was cut off, or what nobody has noted."""
-        if self.calls.is_noted and self.state.position == 0:
+        if self.calls.is_noted and self.state["position"] == 0:
             return
         self.history.forget_after(self.epochs_before)
         for array, before in zip(self.changing, self.before, strict=True):

@@ -1,6 +1,7 @@
 """How a fit is laid out: the recipe of the kernels, their arrays and threads."""
 
 import math
+from ctypes import addressof, c_char
 
 import numpy as np
 
@@ -252,8 +253,8 @@ def aligned_zeros(shape, dtype):
     """
     size = math.prod(map(int, shape)) * np.dtype(dtype).itemsize
     room = np.zeros(size + LINE_BYTES, np.uint8)
-    first = -room.__array_interface__["data"][0] % LINE_BYTES
-    return room[first : first + size].view(dtype).reshape(shape)
+    first = -addressof(c_char.from_buffer(room)) % LINE_BYTES
+    return np.ndarray(shape, dtype, room, first)
 
 
 def aligned(A, dtype):

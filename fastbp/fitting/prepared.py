@@ -148,8 +148,9 @@ def plain_losses(task):
     """The loss of the best prediction that is the same for all samples, and that of y itself."""
     row, y, weight = LOSSES[task.settings.loss], task.samples.y, task.samples.sample_weight
     n, y = len(y), np.float64(y[task.rows])
-    weight = np.float64(weights_at(weight, n, task.rows)) if weight.size else np.ones(len(y))
-    if weight.any():
+    if not weight.size:
+        weight = np.full(len(y), 1 / max(len(y), 1))
+    elif (weight := np.float64(weights_at(weight, n, task.rows))).any():
         weight = shares_of(weight)
     with one_thread_in_blas(y.size):
         loss = of_outputs(row.constant_loss, y, weight, task.settings.loss_parameter)

@@ -186,7 +186,7 @@ def look_at_columns(W, middles, row, X, random_state, columns=None, steepest=STE
     per_column = -(-n_units // len(columns))
     grid = np.linspace(0, 1, 2 * per_column + 1)
     some = X.columns(columns) if isinstance(X, Entries) else X[:, columns]
-    quantiles = np.quantile(some, grid, axis=0)
+    quantiles = quantiles_of(some, grid)
     units = np.arange(n_units)
     i, at = np.divmod(units, len(columns))
     low, middle, high = (quantiles[2 * i + place, at] for place in range(3))
@@ -195,6 +195,16 @@ def look_at_columns(W, middles, row, X, random_state, columns=None, steepest=STE
     W[:, :n_units] = 0
     W[columns[at], units] = slopes * random_state.choice([-1, 1], n_units)
     middles[units, columns[at]] = middle
+
+
+def quantiles_of(X, parts):
+    """Of each column, for these parts: as `numpy.quantile`, to the last bit, which takes five times
+    as long for so many of them."""
+    X, at = np.sort(X, axis=0), (len(X) - 1) * parts
+    below = np.floor(at).astype(np.intp)
+    t = (at - below)[:, None]
+    a, b = X[below], X[np.minimum(below + 1, len(X) - 1)]
+    return np.where(t < 0.5, a + (b - a) * t, b - (b - a) * (1 - t))
 
 
 # ---------------------------------------------------------------------- the trials

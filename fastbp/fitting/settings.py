@@ -121,6 +121,8 @@ def activation_names(activation, n_hidden):
 
 def dropout_rates(dropout, n_hidden):
     """The part that is left out of each hidden layer; () if nothing is."""
+    if type(dropout) is float and dropout == 0:  # as nearly always
+        return ()
     rates = np.asarray(dropout)
     if rates.dtype.kind not in "iuf" or rates.ndim > 1:
         raise ValueError(f"dropout must be a number or a list of numbers, got {dropout!r}.")

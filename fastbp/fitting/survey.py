@@ -239,7 +239,7 @@ def shares_of_one_row(n_rows, mean, deviation, low, high):
     farthest = np.maximum(high - mean, mean - low)
     with np.errstate(all="ignore"):
         parts = (farthest / deviation) ** 2 / n_rows
-    return np.nan_to_num(np.where(low < high, parts, 0.0), posinf=0.0)
+    return np.where((low < high) & np.isfinite(parts), parts, 0.0)
 
 
 def seen_of(X, y):

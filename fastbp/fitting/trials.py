@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from fastbp import parameters
 from fastbp.encodings import Encoding
@@ -21,7 +20,7 @@ from fastbp.fitting.predicting import predictions
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.fitting.state import OptimizerState
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
-from fastbp.kernels.formulas.losses import of_outputs
+from fastbp.kernels.formulas.losses import nothing, of_outputs
 from fastbp.kernels.formulas.network import n_parameters
 from fastbp.kernels.training.records import Samples
 
@@ -66,11 +65,13 @@ class Task(NamedTuple):
             return self.rows
         return self.random_state.choice(self.rows, most, replace=False)
 
-    @one_thread_in_blas()
     def start(self, plan):
-        """First weights, anew each time: θ, in float64."""
-        if self.drawn is not None:
-            return self.drawn
+        """First weights: θ, in float64; drawn anew each time, unless they don't go by the data."""
+        return self.first_weights(plan) if self.drawn is None else self.drawn
+
+    @one_thread_in_blas()
+    def first_weights(self, plan):
+        """Those that know the data."""
         theta = np.zeros(n_parameters(self.net))
         X = scaled(self.samples.X[self.some_rows(recipe.ROWS_LOOKED_AT)], plan)
         recipe.first_weights(
@@ -91,10 +92,8 @@ class Task(NamedTuple):
         columns = recipe.columns_looked_at(X, plan.scale)
         return columns if self.encoding is None else columns[columns < self.encoding.low.size]
 
-    @one_thread_in_blas()
     def step_size(self, plan, theta):
-        """The first: where it is "auto", that of the recipe; of plain descent by the curvature at
-        the first weights."""
+        """The first: where it is "auto", that of the recipe."""
         settings = self.settings
         if settings.learning_rate_init != "auto":
             return settings.learning_rate_init
@@ -102,6 +101,12 @@ class Task(NamedTuple):
             return 1.0
         if settings.solver != "sgd":
             return recipe.adam_step(settings.activations)
+        return self.step_size_by_curvature(plan, theta)
+
+    @one_thread_in_blas()
+    def step_size_by_curvature(self, plan, theta):
+        """That of plain descent, at the first weights."""
+        settings = self.settings
         X = scaled(self.samples.X[self.some_rows(256)], plan).astype(np.float64)
         weights = parameters.unpack(np.float64(theta), self.net)
         scale, batch_size = LOSSES[settings.loss].curvature, settings.batch_size
@@ -168,7 +173,7 @@ def scored_on(samples, rows):
 
 def new_seed(random_state):
     """Of the orders of the samples."""
-    return random_state.randint(np.iinfo(np.int64).max, dtype=np.int64)
+    return random_state.randint(2**63 - 1, dtype=np.int64)
 
 
 def best_start(task, plan):
@@ -207,7 +212,8 @@ def parts_of(task, n_parts, random_state):
 
 
 def split(rows, fraction, random_state, fewest):
-    """Rows to train on, and rows held out, of which there are this many at least."""
+    """Rows to train on, and rows held out, of which there are this many at least: those of
+    scikit-learn's `train_test_split`, which looks at them for ten times as long."""
     n_held_out = math.ceil(fraction * len(rows))
     if n_held_out < fewest:
         raise ValueError(
@@ -219,13 +225,14 @@ def split(rows, fraction, random_state, fewest):
             f"validation_fraction={fraction:g} leaves none of {n_held_out} rows to train on. "
             "Decrease it, or give more samples."
         )
-    return train_test_split(rows, test_size=n_held_out, random_state=random_state)
+    rows = rows[random_state.permutation(len(rows))]
+    return rows[n_held_out:], rows[:n_held_out]
 
 
 def mean_curve(curves):
     """Their mean, after each epoch; one that ended before the others stays as it was."""
     n = max(map(len, curves))
-    return np.mean([np.pad(c, (0, n - len(c)), mode="edge") for c in curves], axis=0).tolist()
+    return np.mean([c + c[-1:] * (n - len(c)) for c in curves], axis=0).tolist()
 
 
 class Trial(NamedTuple):
@@ -385,10 +392,12 @@ class Search:
 
     def perfect_loss(self, rows):
         """That of y itself."""
+        row = LOSSES[self.task.settings.loss]
+        if row.perfect_loss is nothing:
+            return 0.0
         held_out = scored_on(self.task.samples, rows)
         y, weight = np.float64(held_out.y), np.float64(held_out.weight)
-        weight = weights_at(weight, len(y), slice(None))
-        return of_outputs(LOSSES[self.task.settings.loss].perfect_loss, y, weight)
+        return of_outputs(row.perfect_loss, y, weights_at(weight, len(y), slice(None)))
 
     @one_thread_in_blas()
     def scale_of(self, trial):
