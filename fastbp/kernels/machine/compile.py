@@ -17,10 +17,10 @@ Flags, chosen once for every kernel:
 - machine code of an `entry` is kept on disk: see `cache.py`.
 """
 
+import _signal as signal  # of whose handlers `signal` makes enums, which takes ten times as long
 import ctypes
 import gc
 import os
-import signal
 import threading
 from contextlib import contextmanager, nullcontext
 
