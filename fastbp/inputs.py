@@ -410,7 +410,7 @@ def score_of(y, predicted, sample_weight=None, levels=None):
         y = y.astype(np.float64).reshape(predicted.shape)
         constant = y.min(axis=0) == y.max(axis=0)
         y, predicted = (a - np.where(constant, y[0], 0.0) for a in (y, predicted))
-        unit = np.ldexp(1.0, np.frexp(max(np.abs(y).max(), np.abs(predicted).max()))[1] - 1)
+        unit = scaling.power_of_two(max(np.abs(y).max(), np.abs(predicted).max()))
         y, predicted = y / unit, predicted / unit
     if sample_weight is not None:
         sample_weight = array_of(check_values(sample_weight, "sample_weight"))

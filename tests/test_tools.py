@@ -221,9 +221,7 @@ def test_a_silent_fit_within_a_telling_one_prints_nothing(table, capsys):
     assert told[1::2] == [""] * 5
 
 
-@pytest.mark.parametrize(
-    ("encoding", "score"), [("utf-8", "R²"), ("ascii", "R2"), ("cp932", "R2")]
-)
+@pytest.mark.parametrize(("encoding", "score"), [("utf-8", "R²"), ("ascii", "R2"), ("cp932", "R2")])
 def test_a_terminal_that_cannot_show_a_character_ends_no_fit(encoding, score, table, monkeypatch):
     terminal = io.TextIOWrapper(io.BytesIO(), encoding, newline="")
     monkeypatch.setattr("sys.stdout", terminal)
