@@ -1,5 +1,6 @@
 """Tables as users hand them over: what NumPy would make numbers of without a word is refused."""
 
+import warnings
 from contextlib import contextmanager, nullcontext
 from datetime import date, time, timedelta
 
@@ -7,15 +8,15 @@ import numpy as np
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import RegressorMixin
+from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import d2_pinball_score, r2_score
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_array,
-    column_or_1d,
     validate_data,
 )
 
-from fastbp import entries, scaling
+from fastbp import callers, entries, scaling
 from fastbp.fitting import survey
 from fastbp.fitting.table import Table, precision_of
 from fastbp.kernels.formulas.losses import LINKS
@@ -23,6 +24,12 @@ from fastbp.kernels.formulas.losses import TABLE as LOSSES
 
 #: What stands for a moment or a duration in an array of objects. (A datetime is a date.)
 TEMPORAL = (date, time, timedelta, np.datetime64, np.timedelta64)
+
+#: What is said of a y that is a column, in scikit-learn's words.
+COLUMN = (
+    "A column-vector y was passed when a 1d array was expected. Please change the shape of y to "
+    "(n_samples, ), for example using ravel()."
+)
 
 #: Precisions that tables keep.
 FLOATS = np.float64, np.float32
@@ -172,7 +179,7 @@ def samples(model, X, y, sample_weight, *, reset, omits=False, all_finite=True):
     if y.dtype.kind not in "biuf":
         raise ValueError(f"y must be numeric, it has dtype {y.dtype}.")
     if y.ndim == 2 and y.shape[1] == 1:
-        y = column_or_1d(y, warn=True)
+        warnings.warn(COLUMN, DataConversionWarning, stacklevel=callers.stacklevel())
     return X, y.reshape(len(y), -1), *of_samples_and_outputs(sample_weight, is_there)
 
 
