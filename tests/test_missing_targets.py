@@ -1,6 +1,7 @@
 """Weights of each output, and y that are missing: what is not there counts nothing."""
 
 import io
+from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
@@ -56,6 +57,38 @@ def test_what_stands_where_y_weighs_nothing_makes_no_difference(loss, standardiz
     for other in models:
         assert_allclose(everything(other), everything(missing), rtol=1e-12)
     assert np.isfinite(everything(missing)).all()
+
+
+def test_a_y_that_weighs_nothing_rules_nothing(two_outputs, recwarn):
+    X, Y = two_outputs
+    weight, models = np.ones_like(Y), []
+    weight[5, 1] = 0
+    for value in (0.0, 1e9):
+        Y = Y.copy()
+        Y[5, 1] = value
+        models.append(founding(**QUICK).fit(X, Y, weight))
+    assert_array_equal(*map(everything, models))
+    assert not any("One row holds" in str(each.message) for each in recwarn)
+
+
+@pytest.mark.parametrize(("n_there", "drawn_in"), [(39, False), (45, True)])
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_a_row_that_rules_y_is_drawn_in_by_those_that_are_there(
+    outputs, n_there, drawn_in, two_outputs
+):
+    X, Y = two_outputs
+    Y = Y[:, :outputs] + 7.0
+    Y[11, -1] = 1e6
+    there = Y[:n_there, -1].copy()
+    Y[n_there:, -1] = np.nan
+    deviations = []
+    for of_X, of_y in ((X[:n_there], there), (X, Y if outputs > 1 else Y.ravel())):
+        said = pytest.warns(UserWarning, match="One row holds") if drawn_in else nullcontext()
+        with said:
+            model = founding(**QUICK, **OMIT).fit(of_X, of_y)
+        deviations.append(model._learnt.seen.y_deviation[-1])
+    assert_allclose(*deviations)
+    assert (deviations[0] < 1e5) == drawn_in
 
 
 def test_units_and_scores_are_those_of_the_y_that_are_there(holed):
