@@ -133,6 +133,8 @@ def table_of(model, X, y, sample_weight, reset, n_outputs=None, learnt=None, may
                 f"loss_parameter={parameter} is for a single y, it has {y.shape[1]} columns."
             )
         y = np.repeat(y, np.size(parameter), axis=1)
+    if weights[0] is not None and not later:
+        X, y = within_use(X, y, *weights)
     n_outputs = n_outputs or (y.shape[1] if reset else model.n_outputs_)
     if y.shape[1] != n_outputs:
         raise ValueError(f"y has {y.shape[1]} outputs, {n_outputs} are expected.")
@@ -235,6 +237,36 @@ def of_samples_and_outputs(weight, is_there=None):
     if (weight == weight[:, :1]).all():
         return np.ascontiguousarray(weight[:, 0]), None
     return (weight / weight.shape[1]).sum(axis=1), weight
+
+
+def within_use(X, y, weight, by_output):
+    """X and y, whose values without weight are drawn in to the range of those that have some.
+
+    Fill values, of 10³⁷ for example, have infinite losses, and 0 times infinity is no number. (Of a
+    sparse X, and of one that is not copied whole without need, only y.)
+    """
+    if not sparse.issparse(X) and not survey.is_large(X):
+        X = _within(X, weight > 0)
+    if by_output is None:
+        return X, _within(y, weight > 0)
+    columns = [y[:, k : k + 1] for k in range(y.shape[1])]
+    drawn_in = [_within(*each) for each in zip(columns, by_output.T > 0, strict=True)]
+    if all(one is other for one, other in zip(columns, drawn_in, strict=True)):
+        return X, y
+    return X, np.hstack(drawn_in)
+
+
+def _within(A, used):
+    """Rows, those that are not in use drawn in to the range of the others: a copy, if need be."""
+    if used.all() or not used.any():
+        return A
+    there, rest = A[used], A[~used]
+    low, high = there.min(axis=0), there.max(axis=0)
+    if ((low <= rest) & (rest <= high)).all():
+        return A
+    A = A.copy()
+    A[~used] = np.clip(rest, low, high)
+    return A
 
 
 @contextmanager

@@ -71,6 +71,28 @@ def test_a_y_that_weighs_nothing_rules_nothing(two_outputs, recwarn):
     assert not any("One row holds" in str(each.message) for each in recwarn)
 
 
+@pytest.mark.parametrize("by_output", [True, False])
+@pytest.mark.parametrize("loss", ["squared_error", "gamma"])
+def test_fill_values_without_weight_make_no_difference(loss, by_output, two_outputs):
+    """0 times an infinite loss is no number."""
+    X, Y = two_outputs
+    params = QUICK | {"loss": loss, "hidden_layer_sizes": (), "dtype": "float32"}
+    is_filled = np.arange(60) % 4 == 1
+    weight, models = np.ones_like(Y) if by_output else np.ones(60), []
+    weight[is_filled, ...] = 0
+    if by_output:
+        weight[:, 0] = 1
+    for value in (1.0, 9.97e36):  # that of netCDF files
+        of_X, of_y = X.copy(), np.exp(Y / 5)
+        of_y[weight == 0] = value
+        if not by_output:
+            of_X[is_filled] = value
+        given = of_X, of_y, weight
+        held_out = dict(zip(("X_val", "y_val", "sample_weight_val"), given, strict=True))
+        models.append(founding(**params).fit(*given, **held_out))
+    assert_array_equal(*map(everything, models))
+
+
 @pytest.mark.parametrize(("n_there", "drawn_in"), [(39, False), (45, True)])
 @pytest.mark.parametrize("outputs", [1, 2])
 def test_a_row_that_rules_y_is_drawn_in_by_those_that_are_there(
