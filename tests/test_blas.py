@@ -46,12 +46,14 @@ def test_ctrl_c_while_threads_are_counted_leaves_them_as_they_were(
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_forked_process_counts_none_of_its_parents_threads():
     """Nor does it wait for a lock that none of its own threads holds."""
-    held, waiting = threading.Event(), threading.Event()
+    held, waiting, forked = threading.Event(), threading.Event(), threading.Event()
 
     def hold():
-        with blas._Limit.lock, blas.one_thread_in_blas():
-            held.set()
-            waiting.wait(60)
+        with blas.one_thread_in_blas():
+            with blas._Limit.lock:
+                held.set()
+                waiting.wait(60)
+            forked.wait(60)
 
     thread = threading.Thread(target=hold)
     thread.start()
@@ -59,9 +61,11 @@ def test_a_forked_process_counts_none_of_its_parents_threads():
     threading.Timer(0.05, waiting.set).start()
     child = os.fork()
     if not child:
+        signal.alarm(60)  # whoever waits for ever
         with blas.one_thread_in_blas():
             os._exit(0 if set(threads()) <= {1} and len(blas._Limit.users) == 1 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    forked.set()
     thread.join()
 
 
