@@ -444,6 +444,12 @@ def are_numbers(A):
 def score_of(y, predicted, sample_weight=None, levels=None):
     """scikit-learn's R², or the mean D² of quantiles, for y and weights of any magnitude."""
     predicted, y = np.asarray(predicted, np.float64), array_of(check_values(y, "y"))
+    if sample_weight is not None:
+        sample_weight = array_of(check_values(sample_weight, "sample_weight"))
+        if are_numbers(sample_weight) and (sample_weight >= 0).all():
+            sample_weight = scaling.relative(sample_weight)
+            if are_numbers(y) and sample_weight.shape == y.shape[:1]:
+                y = _within(y, sample_weight > 0)
     if levels is None and are_numbers(y) and y.shape in (predicted.shape, (len(predicted), 1)):
         # Squares neither overflow nor vanish, and equal numbers have themselves for mean.
         y = y.astype(np.float64).reshape(predicted.shape)
@@ -451,10 +457,6 @@ def score_of(y, predicted, sample_weight=None, levels=None):
         y, predicted = (a - np.where(constant, y[0], 0.0) for a in (y, predicted))
         unit = scaling.power_of_two(max(np.abs(y).max(), np.abs(predicted).max()))
         y, predicted = y / unit, predicted / unit
-    if sample_weight is not None:
-        sample_weight = array_of(check_values(sample_weight, "sample_weight"))
-        if are_numbers(sample_weight) and (sample_weight >= 0).all():
-            sample_weight = scaling.relative(sample_weight)
     with large_numbers():
         if levels is None:
             return float(r2_score(y, predicted, sample_weight=sample_weight))

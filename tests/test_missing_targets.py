@@ -295,3 +295,13 @@ def test_an_ensemble_is_scored_on_the_targets_that_are_there(holed):
     assert 0 < there.sum() < len(y)
     ensemble.fit(X, y)
     assert_allclose(ensemble.score(X, y), ensemble.score(X[there], y[there]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("by_output", [True, False])
+def test_a_score_is_of_the_y_that_weigh_something(by_output, two_outputs):
+    X, Y = two_outputs
+    model = founding(**QUICK).fit(X, Y)
+    weight = np.ones_like(Y) if by_output else np.ones(60)
+    weight[::3, ...] = 0
+    filled = np.where((weight == 0) if by_output else (weight == 0)[:, None], 1e308, Y)
+    assert model.score(X, filled, weight) == model.score(X, Y, weight) < 1
