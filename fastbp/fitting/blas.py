@@ -43,9 +43,7 @@ class _Limit:
         cls.lock.release()
 
 
-if hasattr(
-    os, "register_at_fork"
-):  # no other thread may hold the lock then: who would give it back?
+if hasattr(os, "register_at_fork"):  # a lock that another thread holds then nobody gives back
     os.register_at_fork(
         before=_Limit.lock.acquire,
         after_in_parent=_Limit.lock.release,
