@@ -81,7 +81,7 @@ def names_of(given):
     """
     if given is None:
         return ()
-    asked = [given] if isinstance(given, str) else np.asarray(given, object).tolist()
+    asked = np.atleast_1d(np.asarray(given, object)).tolist()
     if unknown := [name for name in asked if name not in NAMES]:
         raise ValueError(f"Unknown encoding {unknown[0]!r}; known: {sorted(NAMES)}.")
     if not asked:

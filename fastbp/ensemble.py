@@ -13,13 +13,14 @@ from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp import callers, endings, inputs, persistence
+from fastbp import callers, endings, inputs, persistence, scaling
 from fastbp.attributes import OF_COLUMNS
 from fastbp.common import Common
 from fastbp.estimator import BackpropRegressor
 from fastbp.fitting import committee, members, unseen
 from fastbp.fitting.fit import prepare
 from fastbp.fitting.observer import OfMembers, told_of_compiling, told_of_trials, words_of_pilot
+from fastbp.fitting.telling import say
 from fastbp.kernels.training.surrogate import function_of_row, weighted_mean
 
 #: What is known of some tables only: their columns' names, and what a pipeline made of these.
@@ -250,15 +251,14 @@ class BackpropEnsembleRegressor(Common):
                 encoded = "encoded " if prepared.task.encoding else ""
                 part = f", weight {weight:.2f}" if len(kinds) > 1 else ""
                 words = words_of_pilot(prepared.pilot, prepared.task.settings.max_iter)
-                print(f"{encoded}{words}{part}", flush=True)
+                say(f"{encoded}{words}{part}")
         return kinds
 
     def _say_done(self, number, fitted):
         history, width = fitted.history, len(str(self.n_estimators))
-        print(
+        say(
             f"member {number + 1:{width}d}/{self.n_estimators}  {len(history.losses)} epochs  "
-            f"loss {history.losses[-1]:<10.4g}  {history.seconds:.1f} s",
-            flush=True,
+            f"loss {history.losses[-1]:<10.4g}  {history.seconds:.1f} s"
         )
 
     def _note(self, one, fitted, weights):
@@ -285,8 +285,9 @@ class BackpropEnsembleRegressor(Common):
         if not any(rows.size for rows in left_out):
             return
         kinds, weights, n_members = self._kinds
+        unit = scaling.power_of_two(np.abs(table.y).max(axis=0))
         count, mean, variance = unseen.predict_unseen(
-            self._learnt, kinds, weights, table, left_out, self.n_threads
+            self._learnt, kinds, weights, table, left_out, self.n_threads, unit
         )
         self.oob_prediction_ = self._shaped(mean)
         rows = np.flatnonzero(count.any(axis=0))
@@ -297,7 +298,7 @@ class BackpropEnsembleRegressor(Common):
             self.oob_score_ = inputs.score_of(y, mean[rows], weight, levels)
         residuals = np.abs(table.y[rows] - mean[rows])
         residuals *= unseen.shrinkage(
-            residuals, count[:, rows], variance[:, rows], weight, weights, n_members
+            residuals / unit, count[:, rows], variance[:, rows], weight, weights, n_members
         )
         self.residuals_, self.residual_weights_ = residuals, weight
 

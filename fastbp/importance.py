@@ -25,9 +25,9 @@ class Important:
 def importances(learnt, weights):
     """The mean of |∂ŷ/∂x| times the deviation of x, over rows drawn from normal distributions.
 
-    Of each output they sum to 1, and the mean over outputs is taken. Deviations and means are those
-    of the table, if columns were standardised, else 1 and 0. Where nothing has any effect all are
-    0.
+    Of each output they sum to 1, and the mean is taken over outputs that anything has an effect on;
+    where nothing has any all are 0. Deviations and means are those of the table, if columns were
+    standardised, else 1 and 0.
     """
     n_features = learnt[0].n_features
     mean, deviation = columns_of(learnt[0])
@@ -38,7 +38,8 @@ def importances(learnt, weights):
             J = sum(w * jacobian(each, X[rows]) for each, w in zip(learnt, weights, strict=True))
             total += np.abs(J * deviation).sum(axis=0)
         shares = total / total.sum(axis=1, keepdims=True)
-    return np.nan_to_num(shares).mean(axis=0)
+    shares = shares[np.isfinite(shares).all(axis=1)]
+    return shares.mean(axis=0) if len(shares) else np.zeros(n_features)
 
 
 def columns_of(learnt):

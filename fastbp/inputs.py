@@ -1,5 +1,6 @@
 """Tables as users hand them over: what NumPy would make numbers of without a word is refused."""
 
+import warnings
 from contextlib import contextmanager, nullcontext
 from datetime import date, time, timedelta
 
@@ -7,15 +8,15 @@ import numpy as np
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import RegressorMixin
+from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import d2_pinball_score, r2_score
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_array,
-    column_or_1d,
     validate_data,
 )
 
-from fastbp import entries, scaling
+from fastbp import callers, entries, scaling
 from fastbp.fitting import survey
 from fastbp.fitting.table import Table, precision_of
 from fastbp.kernels.formulas.losses import LINKS
@@ -23,6 +24,12 @@ from fastbp.kernels.formulas.losses import TABLE as LOSSES
 
 #: What stands for a moment or a duration in an array of objects. (A datetime is a date.)
 TEMPORAL = (date, time, timedelta, np.datetime64, np.timedelta64)
+
+#: What is said of a y that is a column, in scikit-learn's words.
+COLUMN = (
+    "A column-vector y was passed when a 1d array was expected. Please change the shape of y to "
+    "(n_samples, ), for example using ravel()."
+)
 
 #: Precisions that tables keep.
 FLOATS = np.float64, np.float32
@@ -126,6 +133,8 @@ def table_of(model, X, y, sample_weight, reset, n_outputs=None, learnt=None, may
                 f"loss_parameter={parameter} is for a single y, it has {y.shape[1]} columns."
             )
         y = np.repeat(y, np.size(parameter), axis=1)
+    if weights[0] is not None and not later:
+        X, y = within_use(X, y, *weights)
     n_outputs = n_outputs or (y.shape[1] if reset else model.n_outputs_)
     if y.shape[1] != n_outputs:
         raise ValueError(f"y has {y.shape[1]} outputs, {n_outputs} are expected.")
@@ -172,7 +181,7 @@ def samples(model, X, y, sample_weight, *, reset, omits=False, all_finite=True):
     if y.dtype.kind not in "biuf":
         raise ValueError(f"y must be numeric, it has dtype {y.dtype}.")
     if y.ndim == 2 and y.shape[1] == 1:
-        y = column_or_1d(y, warn=True)
+        warnings.warn(COLUMN, DataConversionWarning, stacklevel=callers.stacklevel())
     return X, y.reshape(len(y), -1), *of_samples_and_outputs(sample_weight, is_there)
 
 
@@ -228,6 +237,36 @@ def of_samples_and_outputs(weight, is_there=None):
     if (weight == weight[:, :1]).all():
         return np.ascontiguousarray(weight[:, 0]), None
     return (weight / weight.shape[1]).sum(axis=1), weight
+
+
+def within_use(X, y, weight, by_output):
+    """X and y, whose values without weight are drawn in to the range of those that have some.
+
+    Fill values, of 10³⁷ for example, have infinite losses, and 0 times infinity is no number. (Of a
+    sparse X, and of one that is not copied whole without need, only y.)
+    """
+    if not sparse.issparse(X) and not survey.is_large(X):
+        X = _within(X, weight > 0)
+    if by_output is None:
+        return X, _within(y, weight > 0)
+    columns = [y[:, k : k + 1] for k in range(y.shape[1])]
+    drawn_in = [_within(*each) for each in zip(columns, by_output.T > 0, strict=True)]
+    if all(one is other for one, other in zip(columns, drawn_in, strict=True)):
+        return X, y
+    return X, np.hstack(drawn_in)
+
+
+def _within(A, used):
+    """Rows, those that are not in use drawn in to the range of the others: a copy, if need be."""
+    if used.all() or not used.any():
+        return A
+    there, rest = A[used], A[~used]
+    low, high = there.min(axis=0), there.max(axis=0)
+    if ((low <= rest) & (rest <= high)).all():
+        return A
+    A = A.copy()
+    A[~used] = np.clip(rest, low, high)
+    return A
 
 
 @contextmanager
@@ -405,17 +444,19 @@ def are_numbers(A):
 def score_of(y, predicted, sample_weight=None, levels=None):
     """scikit-learn's R², or the mean D² of quantiles, for y and weights of any magnitude."""
     predicted, y = np.asarray(predicted, np.float64), array_of(check_values(y, "y"))
+    if sample_weight is not None:
+        sample_weight = array_of(check_values(sample_weight, "sample_weight"))
+        if are_numbers(sample_weight) and (sample_weight >= 0).all():
+            sample_weight = scaling.relative(sample_weight)
+            if are_numbers(y) and sample_weight.shape == y.shape[:1]:
+                y = _within(y, sample_weight > 0)
     if levels is None and are_numbers(y) and y.shape in (predicted.shape, (len(predicted), 1)):
         # Squares neither overflow nor vanish, and equal numbers have themselves for mean.
         y = y.astype(np.float64).reshape(predicted.shape)
         constant = y.min(axis=0) == y.max(axis=0)
         y, predicted = (a - np.where(constant, y[0], 0.0) for a in (y, predicted))
-        unit = np.ldexp(1.0, np.frexp(max(np.abs(y).max(), np.abs(predicted).max()))[1] - 1)
+        unit = scaling.power_of_two(max(np.abs(y).max(), np.abs(predicted).max()))
         y, predicted = y / unit, predicted / unit
-    if sample_weight is not None:
-        sample_weight = array_of(check_values(sample_weight, "sample_weight"))
-        if are_numbers(sample_weight) and (sample_weight >= 0).all():
-            sample_weight = scaling.relative(sample_weight)
     with large_numbers():
         if levels is None:
             return float(r2_score(y, predicted, sample_weight=sample_weight))

@@ -277,7 +277,7 @@ def _merged(mean, deviation, more_mean, more_deviation, part):
         apart = more_mean - mean
         each = np.stack([deviation, more_deviation, np.abs(apart)])
         # A power of two away, squares are numbers, and no digit is lost.
-        unit = np.ldexp(1.0, np.frexp(each.max(axis=0))[1] - 1)
+        unit = power_of_two(each.max(axis=0))
         squares = (each / unit) ** 2
         shares = np.stack([1 - part, part, (1 - part) * part])
         deviation = np.sqrt((shares * squares).sum(axis=0)) * unit
@@ -341,6 +341,12 @@ def _powers_of_two(A, chunks, bounds, origin):
     most = np.zeros(A.shape[1])
     for _, rows in chunks:
         np.maximum(most, np.abs(_dense(A[rows], bounds) - origin).max(axis=0), out=most)
+    return power_of_two(most)
+
+
+def power_of_two(most):
+    """The greatest that is no more than these numbers: divided by it they are as precise, and their
+    squares are numbers."""
     return np.ldexp(1.0, np.frexp(most)[1] - 1)
 
 

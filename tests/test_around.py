@@ -171,6 +171,8 @@ def test_importances_are_the_mean_over_outputs_and_0_where_nothing_matters(two_o
     each = np.abs(model.coefs_[0]) * X.std(axis=0)[:, None]
     expected = (each / each.sum(axis=0)).mean(axis=1)
     assert_allclose(model.feature_importances_, expected, rtol=1e-5)
+    model.coefs_ = [model.coefs_[0] * [1, 0]]  # a constant
+    assert_allclose(model.feature_importances_, each[:, 0] / each[:, 0].sum(), rtol=1e-5)
     model.coefs_ = [0 * W for W in model.coefs_]
     assert_array_equal(model.feature_importances_, 0)
 

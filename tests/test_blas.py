@@ -1,5 +1,9 @@
 """BLAS has one thread where more gain nothing, and what it had before afterwards."""
 
+import os
+import signal
+import threading
+
 import pytest
 
 from fastbp import BackpropRegressor
@@ -17,6 +21,52 @@ def test_blas_has_its_threads_again_when_the_last_who_asked_is_done():
             assert set(threads()) <= {1}
         assert set(threads()) <= {1}
     assert threads() == before
+
+
+@pytest.mark.parametrize("method", ["limit", "restore_original_limits"])
+def test_ctrl_c_while_threads_are_counted_leaves_them_as_they_were(
+    method, monkeypatch, ctrl_c_is_heard
+):
+    before, limiter = threads(), type(blas.controller().limit(limits=None))
+    owner = type(blas.controller()) if method == "limit" else limiter
+    do = getattr(owner, method)
+
+    def interrupted(*given, **rest):
+        signal.raise_signal(signal.SIGINT)
+        return do(*given, **rest)
+
+    monkeypatch.setattr(owner, method, interrupted)
+    with pytest.raises(KeyboardInterrupt), blas.one_thread_in_blas():
+        assert method != "limit"
+    assert threads() == before
+    assert not blas._Limit.users
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_forked_process_counts_none_of_its_parents_threads():
+    """Nor does it wait for a lock that none of its own threads holds."""
+    held, waiting, forked = threading.Event(), threading.Event(), threading.Event()
+
+    def hold():
+        with blas.one_thread_in_blas():
+            with blas._Limit.lock:
+                held.set()
+                waiting.wait(60)
+            forked.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(60)
+    threading.Timer(0.05, waiting.set).start()
+    child = os.fork()
+    if not child:
+        signal.alarm(60)  # whoever waits for ever
+        with blas.one_thread_in_blas():
+            os._exit(0 if set(threads()) <= {1} and len(blas._Limit.users) == 1 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    forked.set()
+    thread.join()
 
 
 @pytest.mark.parametrize(

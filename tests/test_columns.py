@@ -126,6 +126,15 @@ def test_of_many_rows_a_level_is_in_a_hundredth():
     assert (column.levels, column.has_others) == (("a", "b"), True)
 
 
+def test_of_very_many_rows_a_level_is_in_fifty_and_there_are_a_hundred():
+    cells = np.array(["a"] * 6000 + ["b"] * 50 + ["c"] * 49, object)
+    (column,) = columns.learn(Frame(cells[:, None]), ".", True)
+    assert (column.levels, column.has_others) == (("a", "b"), True)
+    towns = np.repeat([f"town {k}" for k in range(150)], 50).astype(object)
+    (column,) = columns.learn(Frame(towns[:, None]), ".", True)
+    assert (len(column.levels), column.has_others) == (100, True)
+
+
 def test_codes_keep_their_zeros_whatever_rows_are_read_together(tmp_path):
     more = ",0" * 3000  # so wide that pandas reads 500 rows at a time
     rows = [f"007,1{more}"] * 500 + [f"x7,1{more}"] * 500

@@ -423,3 +423,16 @@ def test_its_score_is_of_y_of_any_magnitude(table):
     X, y = table
     model, other = (ensemble(2, resample=None).fit(X, y * unit) for unit in (1.0, 2.0**600))
     assert other.score(X, y * 2.0**600) == pytest.approx(model.score(X, y), rel=1e-3)
+
+
+@pytest.mark.parametrize(("dtype", "power"), [(np.float32, 80), (np.float64, 600)])
+def test_deviations_and_intervals_are_of_y_of_any_magnitude(dtype, power, table):
+    X, y = (A.astype(dtype) for A in table)
+    units, found = np.array([[1.0, 1.0], [2.0**power, 0.5**power]]), []
+    for unit in units:
+        model = ensemble(4).fit(X, (y[:, None] * unit).astype(dtype))
+        _, std = model.predict(X, return_std=True)
+        lower, upper = model.predict_interval(X, 0.5)
+        found.append([std / unit, (np.float64(upper) - lower) / unit])
+    assert_allclose(*found, rtol=1e-3)
+    assert (np.array(found) > 0).all()

@@ -49,7 +49,7 @@ HOLED, ENDLESS = X.copy(), X.copy()
 HOLED[3, 1], ENDLESS[3, 1] = np.nan, np.inf
 
 BAD_PARAMETERS = {
-    "hidden_layer_sizes": [0, -1, (5, 0), 2.5, (2.5,), "50", None, [[5]], (5, "5")],
+    "hidden_layer_sizes": [0, -1, (5, 0), 2.5, (2.5,), "50", None, [[5]], (5, "5"), {5}],
     "activation": ["sigmoid", "", None, 3, ["tanh", "tanh"], [], ["sigmoid"], [None], [["tanh"]]],
     "loss": ["mse", None, 1],
     "solver": ["SGD", "", None, 0],
@@ -138,6 +138,14 @@ def test_a_bad_parameter_is_refused_by_name(name, value, no_training):
     for method in (model.fit, model.partial_fit):
         with pytest.raises((ValueError, TypeError), match=name):
             method(X, Y)
+
+
+def test_an_array_without_dimensions_is_its_one_value():
+    given = {"hidden_layer_sizes": 4, "activation": "tanh", "encoding": "periodic", "dropout": 0.5}
+    plain = vars(founding(**given)._settings())
+    settings = vars(founding(**{name: np.array(v) for name, v in given.items()})._settings())
+    for name in ("hidden", "activations", "encoding", "dropout"):
+        assert settings[name] == plain[name]
 
 
 @pytest.mark.parametrize(
@@ -358,8 +366,9 @@ def test_precision_follows_dtype_and_x(of_x, dtype, standard_table):
 
 def test_a_column_as_y_warns_and_is_taken_as_one_output(table):
     X, y = table
-    with pytest.warns(DataConversionWarning, match="column-vector y"):
+    with pytest.warns(DataConversionWarning, match="column-vector y") as said:
         model = founding(**QUICK).fit(X, y[:, None])
+    assert {warning.filename for warning in said} == {__file__}
     assert_array_equal(model.predict(X), founding(**QUICK).fit(X, y).predict(X))
     assert model.predict(X).shape == (60,)
 

@@ -485,6 +485,7 @@ MISTAKES = [
     (("train", "m.npz", "--target", "y"), "not a CSV file"),
     ((*TRAIN, "--features", "a,c"), "no column 'c'"),
     ((*TRAIN, "--features", "a,y"), "among the features"),
+    ((*TRAIN, "--features", "a,b,a"), "'a' is there twice among the features"),
     (("train", "only.csv", "--target", "y"), "no column besides the target"),
     (("train", "constant.csv", "--target", "y"), "is 5 in all rows"),
     (("train", "one.csv", "--target", "y"), "Too few rows"),

@@ -1,6 +1,7 @@
 """Weights of each output, and y that are missing: what is not there counts nothing."""
 
 import io
+from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
@@ -56,6 +57,60 @@ def test_what_stands_where_y_weighs_nothing_makes_no_difference(loss, standardiz
     for other in models:
         assert_allclose(everything(other), everything(missing), rtol=1e-12)
     assert np.isfinite(everything(missing)).all()
+
+
+def test_a_y_that_weighs_nothing_rules_nothing(two_outputs, recwarn):
+    X, Y = two_outputs
+    weight, models = np.ones_like(Y), []
+    weight[5, 1] = 0
+    for value in (0.0, 1e9):
+        Y = Y.copy()
+        Y[5, 1] = value
+        models.append(founding(**QUICK).fit(X, Y, weight))
+    assert_array_equal(*map(everything, models))
+    assert not any("One row holds" in str(each.message) for each in recwarn)
+
+
+@pytest.mark.parametrize("by_output", [True, False])
+@pytest.mark.parametrize("loss", ["squared_error", "gamma"])
+def test_fill_values_without_weight_make_no_difference(loss, by_output, two_outputs):
+    """0 times an infinite loss is no number."""
+    X, Y = two_outputs
+    params = QUICK | {"loss": loss, "hidden_layer_sizes": (), "dtype": "float32"}
+    is_filled = np.arange(60) % 4 == 1
+    weight, models = np.ones_like(Y) if by_output else np.ones(60), []
+    weight[is_filled, ...] = 0
+    if by_output:
+        weight[:, 0] = 1
+    for value in (1.0, 9.97e36):  # that of netCDF files
+        of_X, of_y = X.copy(), np.exp(Y / 5)
+        of_y[weight == 0] = value
+        if not by_output:
+            of_X[is_filled] = value
+        given = of_X, of_y, weight
+        held_out = dict(zip(("X_val", "y_val", "sample_weight_val"), given, strict=True))
+        models.append(founding(**params).fit(*given, **held_out))
+    assert_array_equal(*map(everything, models))
+
+
+@pytest.mark.parametrize(("n_there", "drawn_in"), [(39, False), (45, True)])
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_a_row_that_rules_y_is_drawn_in_by_those_that_are_there(
+    outputs, n_there, drawn_in, two_outputs
+):
+    X, Y = two_outputs
+    Y = Y[:, :outputs] + 7.0
+    Y[11, -1] = 1e6
+    there = Y[:n_there, -1].copy()
+    Y[n_there:, -1] = np.nan
+    deviations = []
+    for of_X, of_y in ((X[:n_there], there), (X, Y if outputs > 1 else Y.ravel())):
+        said = pytest.warns(UserWarning, match="One row holds") if drawn_in else nullcontext()
+        with said:
+            model = founding(**QUICK, **OMIT).fit(of_X, of_y)
+        deviations.append(model._learnt.seen.y_deviation[-1])
+    assert_allclose(*deviations)
+    assert (deviations[0] < 1e5) == drawn_in
 
 
 def test_units_and_scores_are_those_of_the_y_that_are_there(holed):
@@ -240,3 +295,13 @@ def test_an_ensemble_is_scored_on_the_targets_that_are_there(holed):
     assert 0 < there.sum() < len(y)
     ensemble.fit(X, y)
     assert_allclose(ensemble.score(X, y), ensemble.score(X[there], y[there]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("by_output", [True, False])
+def test_a_score_is_of_the_y_that_weigh_something(by_output, two_outputs):
+    X, Y = two_outputs
+    model = founding(**QUICK).fit(X, Y)
+    weight = np.ones_like(Y) if by_output else np.ones(60)
+    weight[::3, ...] = 0
+    filled = np.where((weight == 0) if by_output else (weight == 0)[:, None], 1e308, Y)
+    assert model.score(X, filled, weight) == model.score(X, Y, weight) < 1

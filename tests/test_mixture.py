@@ -18,7 +18,7 @@ def share(first, second, y, weight=None, loss="squared_error", parameter=0.0, **
     """Of rows that are there so often that no gain is chance."""
     first, second, y = (np.broadcast_to(a, np.shape(y)) for a in (first, second, y))
     first, second, y = (np.repeat(a.reshape(len(a), -1), 500, axis=0) for a in (first, second, y))
-    weight = None if weight is None else np.repeat(weight, 500)
+    weight = None if weight is None else np.repeat(weight, 500, axis=0)
     return mixture.share_of_second(first, second, y, weight, loss, parameter, **rest)
 
 
@@ -87,6 +87,12 @@ def test_the_share_is_that_of_least_squares_if_it_is_worth_it(first, second, y, 
 
 def test_rows_count_by_their_weights():
     assert_allclose(share(0.0, 1.0, [0.0, 1.0], np.array([1.0, 3.0])), 0.75, atol=2e-3)
+
+
+@pytest.mark.parametrize(("weight", "expected"), [([1, 0], 0.5), ([3, 0], 0.75), ([1, 3], 0.8)])
+def test_outputs_count_by_their_weights(weight, expected):
+    y, weight = np.array([[0.0, 9.0], [1.0, 1.0]]), np.array([[1, 0], weight])
+    assert_allclose(share(0.0, 1.0, y, weight), expected, atol=2e-3)
 
 
 def test_a_gain_that_may_be_chance_is_none():
@@ -196,6 +202,17 @@ def test_their_predictions_there_are_those_of_the_networks(table, asked):
     assert [len(targets) for _, _, targets, _ in asked] == [12, 3 * 12]
     for first, again in zip(of_one_part[:3], of_three[:3], strict=True):
         assert_array_equal(again[:12], first)
+
+
+def test_what_is_missing_of_y_has_no_weight_there(table, asked):
+    X, y = table
+    Y = np.column_stack([y, np.where(np.arange(60) % 2, np.nan, y)])
+    single(encoding="auto", missing_targets="omit").fit(X, Y)
+    for _, _, targets, weight in asked[0]:
+        known = np.isclose(targets[:, 0], targets[:, 1], atol=0.5)  # of much the same units
+        assert known[weight[:, 1] > 0].all()
+        assert not known.all()
+        assert_array_equal(np.unique(weight), [0, 0.5])
 
 
 def test_where_nothing_is_gained_on_the_first_part_no_more_are_tried(table, asked):

@@ -62,7 +62,7 @@ def test_a_column_of_a_frame_becomes_numbers(values, wanted):
     vectorizer = TableVectorizer()
     if wanted is None:
         vectorizer.fit(frame)
-        assert vectorizer.columns_[0].told() == "text, hardly any of it twice: left out"
+        assert vectorizer.columns_[0].told() == "text, all of it rare: left out"
         return
     X = vectorizer.fit_transform(frame)
     assert X.T.tolist() == [*wanted, [1] * len(frame)]

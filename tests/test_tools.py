@@ -1,7 +1,9 @@
 """`BackpropRegressor` among scikit-learn's tools: its checks, pipelines, searches, callbacks."""
 
 import copy
+import io
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -202,6 +204,39 @@ def test_a_pilots_best_epoch_is_counted_from_1():
 def test_a_silent_fit_prints_nothing(table, capfd):
     founding(**QUICK).fit(*table)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_silent_fit_within_a_telling_one_prints_nothing(table, capsys):
+    """A scorer may well fit."""
+
+    def scorer(model, X, y):
+        before = capsys.readouterr().out
+        founding(**QUICK, init="auto").fit(*table)
+        told.extend([before, capsys.readouterr().out])
+        return 0.0
+
+    told = []
+    founding(**QUICK, init="auto", early_stopping=True, scoring=scorer, verbose=True).fit(*table)
+    assert "first weights 5/5" in told[0]
+    assert told[1::2] == [""] * 5
+
+
+@pytest.mark.parametrize(("encoding", "score"), [("utf-8", "R²"), ("ascii", "R2"), ("cp932", "R2")])
+def test_a_terminal_that_cannot_show_a_character_ends_no_fit(encoding, score, table, monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding, newline="")
+    monkeypatch.setattr("sys.stdout", terminal)
+    founding(**QUICK, early_stopping=True, verbose=True).fit(*table)
+    told = terminal.buffer.getvalue().decode(encoding)
+    assert told.count(f"  validation {score} ") == told.count("\n") == 5
+
+
+def test_a_line_is_one_word_to_the_terminal(monkeypatch):
+    """Threads' lines would be mixed."""
+    written = []
+    terminal = SimpleNamespace(write=written.append, flush=lambda: None)
+    monkeypatch.setattr("sys.stdout", terminal)
+    telling.say("member 1/8")
+    assert [text for text in written if text] == ["member 1/8\n"]
 
 
 def epochs_of(log):

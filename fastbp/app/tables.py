@@ -1,6 +1,7 @@
 """Tables: CSV files as numbers, and the data that comes with the package."""
 
 import warnings
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -155,6 +156,9 @@ class Table:
 def features_of(table, target, features=None):
     """The columns to predict the target from: those named, or all others that have a name."""
     table.require([target])
+    name, times = Counter(features).most_common(1)[0] if features else ("", 0)
+    if times > 1:
+        raise ValueError(f"{shortened(name)} is there twice among the features.")
     features = list(features or [name for name in table.names if name not in (target, "")])
     if target in features:
         raise ValueError(f"The target {target!r} is among the features.")

@@ -1,11 +1,14 @@
 """NumPy's and SciPy's BLAS, where its threads gain nothing."""
 
+import os
 import threading
 from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
+
+from fastbp.kernels.machine.compile import ctrl_c_waits
 
 
 @cache
@@ -15,9 +18,37 @@ def controller():
 
 
 class _Limit:
-    """How many ask for it, and what has been changed for them."""
+    """Which threads ask for it, and what has been changed for them."""
 
-    lock, users, changed = threading.Lock(), 0, None
+    lock, users, changed = threading.RLock(), [], None
+
+    @classmethod
+    def begin(cls):
+        with cls.lock:
+            if not cls.users:
+                cls.changed = controller().limit(limits=1, user_api="blas")
+            cls.users.append(threading.get_ident())
+
+    @classmethod
+    def end(cls):
+        with cls.lock:
+            cls.users.remove(threading.get_ident())
+            if not cls.users:
+                cls.changed.restore_original_limits()
+
+    @classmethod
+    def begin_in_child(cls):
+        """A forked process has only this one of its parent's threads."""
+        cls.users[:] = [user for user in cls.users if user == threading.get_ident()]
+        cls.lock.release()
+
+
+if hasattr(os, "register_at_fork"):  # a lock that another thread holds then nobody gives back
+    os.register_at_fork(
+        before=_Limit.lock.acquire,
+        after_in_parent=_Limit.lock.release,
+        after_in_child=_Limit.begin_in_child,
+    )
 
 
 #: Numbers in a matrix whose product with a vector OpenBLAS computes in one thread anyway. (To ask
@@ -38,14 +69,13 @@ def one_thread_in_blas(size=np.inf):
     if size <= FEW:
         yield
         return
-    with _Limit.lock:
-        _Limit.users += 1
-        if _Limit.users == 1:
-            _Limit.changed = controller().limit(limits=1, user_api="blas")
+    has_begun = False
     try:
+        with ctrl_c_waits():
+            _Limit.begin()
+            has_begun = True
         yield
     finally:
-        with _Limit.lock:
-            _Limit.users -= 1
-            if _Limit.users == 0:
-                _Limit.changed.restore_original_limits()
+        if has_begun:
+            with ctrl_c_waits():
+                _Limit.end()

@@ -68,8 +68,10 @@ def mean_and_std(learnt, weights, X, n_threads, *, with_std):
             center = np.einsum("m,mio->io", weights, each)
             mean[rows] = center
             if with_std:
-                squares = np.einsum("m,mio->io", weights, (each - center) ** 2)
-                std[rows] = np.sqrt(squares / left)
+                apart = each - center
+                unit = scaling.power_of_two(np.abs(apart).max(axis=(0, 1), initial=0.0))
+                squares = np.einsum("m,mio->io", weights, (apart / unit) ** 2)
+                std[rows] = np.sqrt(squares / left) * unit
     return mean, std
 
 

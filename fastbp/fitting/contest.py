@@ -5,6 +5,7 @@ import numpy as np
 from fastbp import encodings
 from fastbp.fitting import mixture, trials
 from fastbp.fitting.ground import encoding_for
+from fastbp.fitting.plan import weights_at
 from fastbp.fitting.prepared import prepared_on
 
 
@@ -49,11 +50,12 @@ def share_of_encoded(plain, found, encoded, other, mixes):
         if any(trial.history.ended_by == "max_time" for trial in (*firsts, second)):
             return 0.0
         rows = np.concatenate([rest for _, rest in second.parts])
+        weight = samples.sample_weight
         return mixture.share_of_second(
             np.mean([plain.predict(first) for first in firsts], axis=0),
             encoded.predict(second),
             samples.y[rows],
-            samples.sample_weight[rows] if samples.sample_weight.size else None,  # of samples
+            weights_at(weight, len(samples.y), rows) if weight.size else None,
             settings.loss,
             settings.loss_parameter,
             mixes=mixes,

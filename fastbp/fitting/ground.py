@@ -52,13 +52,29 @@ def check_outputs(weight):
         raise ValueError(f"There is no y with a weight for output {np.argmin(there)}.")
 
 
-def shares_of_one_row(table, rows, settings):
-    """See `survey.shares_of_one_row`."""
+def y_in_use(table, rows):
+    """The y that have a weight, as arrays of some outputs: where these weigh differently, of one,
+    else of all."""
     if table.sample_weight is not None:
         rows = rows[table.sample_weight[rows] > 0]
-    if not settings.standardize or len(rows) < scaling.FEWEST_ROWS:
+    if table.output_weight is None:
+        return [table.y[rows]]
+    is_there = table.output_weight[rows] > 0
+    return [table.y[rows[there], k : k + 1] for k, there in enumerate(is_there.T)]
+
+
+def shares_of_one_row(table, rows, settings):
+    """See `survey.shares_of_one_row`."""
+    if not settings.standardize:
         return np.zeros(table.y.shape[1])
-    y = np.float64(table.y[rows])
+    return np.concatenate([shares_in(y) for y in y_in_use(table, rows)])
+
+
+def shares_in(y):
+    """Of y that all have a weight."""
+    if len(y) < scaling.FEWEST_ROWS:
+        return np.zeros(y.shape[1])
+    y = np.float64(y)
     low, high = y.min(axis=0), y.max(axis=0)
     unit = np.maximum(np.maximum(-low, high), scaling.TINY)
     y /= unit
@@ -67,9 +83,12 @@ def shares_of_one_row(table, rows, settings):
 
 def drawn_in(table, rows, shares):
     """The table without such a row's value: drawn in to what the others' are, if these differ."""
-    bounds = scaling.bounds_of(table.y, rows)
-    bounds = bounds and survey.bounds_of_ruled(bounds, shares)
-    if bounds is None or bounds.holds(table.y.min(axis=0), table.y.max(axis=0)):
+    each = y_in_use(table, rows)
+    looked_at = [y[:: scaling.step_of_rows(*y.shape)] for y in each]
+    bounds = np.concatenate([scaling.likely_bounds(y) for y in looked_at], axis=1)
+    bounds = survey.bounds_of_ruled(scaling.Bounds(*bounds), shares)
+    ends = np.concatenate([(y.min(axis=0), y.max(axis=0)) for y in each], axis=1)
+    if bounds.holds(*ends):
         return table, None
     return table._replace(y=np.clip(table.y, *bounds)), bounds
 

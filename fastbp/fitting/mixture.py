@@ -58,7 +58,8 @@ def share_of_second(
     ----------
     first, second, y : ndarrays of shape (n_rows, n_outputs)
         Behind the link, if the loss has one.
-    weight : ndarray of shape (n_rows,)
+    weight : ndarray of shape (n_rows,) or (n_rows, n_outputs), or None
+        No row is without.
     loss : str
     parameter : float or tuple
         Of the loss, or of the loss for each output.
@@ -71,12 +72,15 @@ def share_of_second(
     row, first, y = LOSSES[loss], np.float64(first), np.float64(y)
     step = second - first
 
-    weight = np.ones(len(y)) if weight is None else np.float64(weight)
+    weight, of_outputs = np.ones(len(y)) if weight is None else np.float64(weight), 1.0
+    if weight.ndim == 2:  # beside the mean of the row's
+        mean = weight.mean(axis=1)
+        weight, of_outputs = mean, weight / mean[:, None]
     weight = weight / weight.sum()
 
     def excess(w):
         """Of each row."""
-        return row.excess(first + w * step, y, parameter).sum(axis=1)
+        return (of_outputs * row.excess(first + w * step, y, parameter)).sum(axis=1)
 
     def error(w):
         """In units of y, or in the loss's own."""

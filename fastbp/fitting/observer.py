@@ -15,12 +15,12 @@ COMPILING = "compiling kernels, once for this version of fastbp: some 5 to 30 s"
 
 def told_of_compiling(estimator):
     """In this context the terminal is told, where it watches, that kernels are compiled."""
-    return announced(partial(print, COMPILING, flush=True)) if estimator.verbose else nullcontext()
+    return announced(partial(telling.say, COMPILING)) if estimator.verbose else nullcontext()
 
 
 def told_of_trials(estimator):
     """In this context the terminal is told, where it watches, of trials, that find how to train."""
-    return telling.told_by(partial(print, flush=True)) if estimator.verbose else nullcontext()
+    return telling.of_fit(telling.say if estimator.verbose else None)
 
 
 def observe(estimator, settings, learnt, table):
@@ -46,16 +46,16 @@ class Lines:
         self.planned, self.start = planned, time.perf_counter()
 
     def pilot_was(self, pilot):
-        print(words_of_pilot(pilot, self.planned), flush=True)
+        telling.say(words_of_pilot(pilot, self.planned))
 
     def training_begins_again(self, eta):
-        print(words_of_new_beginning(eta), flush=True)
+        telling.say(words_of_new_beginning(eta))
 
     def epoch_begins(self, theta):
         pass
 
     def epoch_ends(self, history, theta):
-        print(line(history, self.planned, self.start), flush=True)
+        telling.say(line(history, self.planned, self.start))
         return False
 
 
@@ -74,13 +74,13 @@ class _Observer:
     def pilot_was(self, pilot):
         """A part of the samples was held out to find how long to train."""
         if self.estimator.verbose:
-            print(words_of_pilot(pilot, self.planned), flush=True)
+            telling.say(words_of_pilot(pilot, self.planned))
 
     def training_begins_again(self, eta):
         """It led nowhere. Callbacks hear of each epoch once."""
         self.number = 0
         if self.estimator.verbose:
-            print(words_of_new_beginning(eta), flush=True)
+            telling.say(words_of_new_beginning(eta))
 
     def epoch_begins(self, theta):
         self.number += 1
@@ -94,7 +94,7 @@ class _Observer:
 
     def epoch_ends(self, history, theta):
         if self.estimator.verbose:
-            print(line(history, self.planned, self.start, self.score), flush=True)
+            telling.say(line(history, self.planned, self.start, self.score))
         if self.number < self.begun:
             return False
         return self.epoch.call_on_fit_task_end(

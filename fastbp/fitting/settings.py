@@ -101,7 +101,7 @@ def check_warmup(settings):
 
 def hidden_widths(sizes):
     """Units of each hidden layer."""
-    sizes = [sizes] if isinstance(sizes, Integral) else list(sizes)
+    sizes = np.atleast_1d(np.asarray(sizes, object)).tolist()
     if any(not isinstance(size, Integral) or not 0 < size < 2**31 for size in sizes):
         raise ValueError(f"hidden_layer_sizes must be integers > 0 and < 2**31, got {sizes}.")
     return [int(size) for size in sizes]
@@ -111,7 +111,7 @@ def activation_names(activation, n_hidden):
     """The activation of each hidden layer."""
     if isinstance(activation, str):
         return [activation] * n_hidden
-    names = np.asarray(activation, object).tolist()
+    names = np.atleast_1d(np.asarray(activation, object)).tolist()
     if len(names) != n_hidden:
         raise ValueError(f"activation names {len(names)} activations for {n_hidden} hidden layers.")
     if unknown := [name for name in names if name not in list(ACTIVATIONS)]:

@@ -2,27 +2,46 @@
 
 import threading
 import time
+import unicodedata
 from contextlib import contextmanager
 from functools import wraps
 
 
 class _Listening(threading.local):
-    tell, number = None, 0
+    tell, number, is_fit = None, 0, False
 
 
 _listening = _Listening()
 
 
 @contextmanager
-def told_by(tell):
+def told_by(tell, *, is_fit=False):
     """Within the ``with`` block `tell` is called with a line for each trial of this thread that
-    begins, and one for each that ends."""
-    before = _listening.tell, _listening.number
-    _listening.tell, _listening.number = tell, 0
+    begins, and one for each that ends. `is_fit`: it is that of one fit."""
+    before = _listening.tell, _listening.number, _listening.is_fit
+    _listening.tell, _listening.number, _listening.is_fit = tell, 0, is_fit
     try:
         yield
     finally:
-        _listening.tell, _listening.number = before
+        _listening.tell, _listening.number, _listening.is_fit = before
+
+
+def of_fit(tell):
+    """As `told_by`, within one fit. Without `tell` it is who listens already, but in a callback of
+    another fit nobody: its listener asked for its own trials."""
+    if tell is None and not _listening.is_fit:
+        tell = _listening.tell
+    return told_by(tell, is_fit=True)
+
+
+def say(line):
+    """Print a line, in one go: members of an ensemble print from their threads. No fit ends because
+    a terminal can't show a character."""
+    try:
+        print(line + "\n", end="", flush=True)
+    except UnicodeEncodeError:
+        plain = unicodedata.normalize("NFKD", line).encode("ascii", "replace").decode()
+        print(plain + "\n", end="", flush=True)
 
 
 def of_trials(make):

@@ -47,7 +47,7 @@ RESAMPLES = {None: all_rows, "folds": folds, "bootstrap": bootstrap}
 # ------------------------------------------------------------------- what they say
 
 
-def predict_unseen(learnt, kinds, weights, table, left_out, n_threads):
+def predict_unseen(learnt, kinds, weights, table, left_out, n_threads, unit):
     """What the members that have not seen a row predict for it.
 
     Parameters
@@ -61,6 +61,8 @@ def predict_unseen(learnt, kinds, weights, table, left_out, n_threads):
     left_out : list of ndarray of int
         The rows that each has not seen.
     n_threads : int or None
+    unit : ndarray of shape (n_outputs,)
+        Powers of two of the size of y, so that squares are numbers.
 
     Returns
     -------
@@ -69,13 +71,14 @@ def predict_unseen(learnt, kinds, weights, table, left_out, n_threads):
     mean : ndarray of shape (n_rows, n_outputs)
         The weighted mean of their predictions; NaN where there is none.
     variance : ndarray of shape (n_kinds, n_rows, n_outputs)
-        Of those of each kind; NaN where there is no more than one.
+        Of those of each kind, in units squared; NaN where there is no more than one.
     """
     count = np.zeros((len(weights), len(table.y)), int)
     total, squares = np.zeros((2, len(weights), *table.y.shape))
     for member, kind, rows in zip(learnt, kinds, left_out, strict=True):
         # From y, so that squares of numbers far from 0 are not subtracted.
-        error = predict([member], table.X[rows], n_threads)[0] - table.y[rows]
+        error = np.float64(predict([member], table.X[rows], n_threads)[0]) - table.y[rows]
+        error /= unit
         count[kind, rows] += 1
         total[kind, rows] += error
         squares[kind, rows] += error**2
@@ -84,7 +87,7 @@ def predict_unseen(learnt, kinds, weights, table, left_out, n_threads):
         of_kind = total / count[..., None]
         variance = np.maximum(squares - total * of_kind, 0) / (count - 1)[..., None]
     variance[count < 2] = np.nan
-    return count, table.y + mean, variance
+    return count, table.y + mean * unit, variance
 
 
 def shrinkage(residuals, count, variance, weight, weights, n_members):

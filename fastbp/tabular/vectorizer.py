@@ -27,10 +27,11 @@ class TableVectorizer(TransformerMixin, BaseEstimator):
     - Dates are days since 1970 (with the time of day as a fraction), durations days. In text a date
       is 2024-12-31, or 31/12/2024 or 12/31/2024, whichever all of the column can be.
     - Other text, and categories of pandas or polars, become a column for each level that is in a
-      hundredth of the rows, in three at least, and one for all others, where there were any.
+      hundredth of the rows, in three at least, or in fifty, for the most common hundred of these;
+      and one for all others, where there were any.
     - A hole (NaN, None, NaT, an empty text, "NA", "N/A", "null", "none", "?") is filled by the
       median, or by no level. A column that had holes also gets one that tells where they are.
-    - Columns without a value, and text of which hardly any is there twice, are left out.
+    - Columns without a value, and text none of which is there so often, are left out.
 
     Later tables are treated the same way: their columns are found by name, in any order, and text
     that is new is one of the others, if there were any, or else no level.

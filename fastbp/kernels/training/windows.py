@@ -283,8 +283,11 @@ def measure_rows(source, start, end, d, weight, apart, skipped, low, high, room)
     sums, squares = vector(room, 0, side), vector(room, side, side)
     lows, highs = vector(room, 2 * side, side), vector(room, 3 * side, side)
     origin, mean = vector(room, 4 * side, side), vector(room, 5 * side, side)
+    first = start
+    while first < end - 1 and weight.size > 0 and weight[first] == 0:
+        first += 1  # it may be a fill value, from which all others are the same
     for j in range(d):
-        x = float(source.numbers[start * source.row_step + j * source.column_step])
+        x = float(source.numbers[first * source.row_step + j * source.column_step])
         origin[j] = clipped(x, low[j], high[j])
     for row in range(start, end):
         w = weight_in(weight, apart, skipped, row)
