@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -376,13 +377,38 @@ def test_after_compilations_in_threads_all_is_as_before(often, monkeypatch):
 
 
 @needs_compiler
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_process_forked_while_another_thread_compiles_compiles_too():
+    level, begun, end = numba.config.OPT, threading.Event(), threading.Event()
+
+    def compile_long():
+        with compilation.compiling():
+            begun.set()
+            end.wait(60)
+
+    thread = threading.Thread(target=compile_long)
+    thread.start()
+    begun.wait(60)
+    threading.Timer(0.1, end.set).start()
+    child = os.fork()
+    if not child:
+        signal.alarm(60)  # whoever waits for ever
+        is_as_before = level == numba.config.OPT
+        with compilation.compiling():
+            os._exit(0 if is_as_before else 1)
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@needs_compiler
 def test_a_fit_and_a_prediction_that_compile_nothing_touch_nothing(table, monkeypatch):
     founding(4, max_iter=1, n_iter_no_change=np.inf).fit(*table).predict(table[0])
 
     def touched():
         raise AssertionError
 
-    monkeypatch.setattr(compilation, "_restore", lambda *_: touched())
+    monkeypatch.setattr(gc, "set_threshold", lambda *_: touched())
     monkeypatch.setattr(compilation, "ctrl_c_waits", touched)
     founding(4, max_iter=1, n_iter_no_change=np.inf).fit(*table).predict(table[0])
 

@@ -242,9 +242,6 @@ def inline(function):
 #: first fit takes 200 MB instead of 100.)
 GARBAGE = 20_000, 10, 2**30
 
-#: How things were before an entry was compiled, from the outermost `compiling` to the innermost.
-_before = []
-
 
 @contextmanager
 def compiling():
@@ -256,29 +253,24 @@ def compiling():
     """
     with global_compiler_lock:
         level, often = numba.config.OPT, gc.get_threshold()
-        _before.append((level, often))
         try:
             numba.config.OPT = type(level)(min(level, 1))
             if often[0]:  # else never
                 gc.set_threshold(*GARBAGE)
             yield
         finally:
-            _restore(*_before.pop())
-
-
-def _restore(level, often):
-    numba.config.OPT = level
-    gc.set_threshold(*often)
-
-
-def _restore_in_child():
-    if _before:  # another thread of the parent was compiling
-        _restore(*_before[0])
-        _before.clear()
+            numba.config.OPT = level
+            gc.set_threshold(*often)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_restore_in_child)
+    # A process that is forked while another thread compiles would have half of that, and wait for
+    # ever for the lock: so forking waits, for some seconds at most.
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=global_compiler_lock.release,
+    )
 
 
 @contextmanager
