@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from fastbp import scaling
+from fastbp import converting, measuring, scaling
 
 #: What can be asked for, in the order in which the columns come.
 NAMES = ("piecewise_linear", "periodic")
@@ -135,7 +135,7 @@ def measure(names, X, random_state):
 
 
 def converted(A, dtype, encoding, units=None, bounds=None, precision=None):
-    """The columns that the network sees, as the kernels take them: see `scaling.converted`.
+    """The columns that the network sees, as the kernels take them: see `converting.converted`.
 
     Parameters
     ----------
@@ -156,11 +156,11 @@ def converted(A, dtype, encoding, units=None, bounds=None, precision=None):
     n = encoding.low.size
     mean, scale = (None, None) if units is None else (units.X_mean[:n], units.X_scale[:n])
     out = np.empty((A.shape[0], encoding.n_columns), dtype)
-    for rows in scaling.slices(A.shape[0]):
+    for rows in measuring.slices(A.shape[0]):
         chunk = A[rows].toarray() if sparse.issparse(A) else A[rows]
-        out[rows, :n] = scaling.converted(chunk, dtype, mean, scale, bounds)
+        out[rows, :n] = converting.converted(chunk, dtype, mean, scale, bounds)
         few = max(1, VALUES_AT_A_TIME // encoding.n_columns)
-        for some in scaling.slices(len(chunk), few):
+        for some in measuring.slices(len(chunk), few):
             columns = out[rows, n:][some]
             encode(chunk[some], encoding, columns, precision or dtype)
             if units is not None and (units.X_scale[n:] != 1).any():

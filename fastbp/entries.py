@@ -185,7 +185,7 @@ def _with_whole(A, units, columns, data, indices, indptr):
 
 
 def mean_and_squares(A, weight, smallest):
-    """Of the columns of a CSR matrix without duplicates, for `scaling.mean_and_deviation`: means,
+    """Of the columns of a CSR matrix without duplicates, for `measuring.mean_and_deviation`: means,
     what they differ from these in the mean square, and the unit of what they differ.
 
     Parameters

@@ -20,7 +20,17 @@ from sklearn.utils._param_validation import (
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp import callers, encodings, endings, inputs, moving, parameters, persistence, scaling
+from fastbp import (
+    callers,
+    converting,
+    encodings,
+    endings,
+    inputs,
+    measuring,
+    moving,
+    parameters,
+    persistence,
+)
 from fastbp.attributes import Learned
 from fastbp.common import Common
 from fastbp.fitting import survey
@@ -575,7 +585,7 @@ class BackpropRegressor(Learned, Common):
         y = np.empty((X.shape[0], n_outputs), learnt.precision(X))
         with np.errstate(all="ignore"):
             model = learnt.model_for(X)
-            for rows in scaling.slices(X.shape[0], learnt.rows_at_a_time(ROWS_AT_A_TIME, X)):
+            for rows in measuring.slices(X.shape[0], learnt.rows_at_a_time(ROWS_AT_A_TIME, X)):
                 predictions(model, learnt.columns(X[rows]), y[rows], self.n_threads)
         return y.ravel() if n_outputs == 1 else y
 
@@ -606,8 +616,8 @@ class BackpropRegressor(Learned, Common):
         """
         learnt, X = self._learnt_of(X)
         J = np.empty((X.shape[0], learnt.n_outputs, X.shape[1]))
-        at_a_time = max(1, min(scaling.CHUNK, scaling.VALUES_AT_A_TIME // X.shape[1]))
-        for rows in scaling.slices(X.shape[0], at_a_time):
+        at_a_time = max(1, min(measuring.CHUNK, converting.VALUES_AT_A_TIME // X.shape[1]))
+        for rows in measuring.slices(X.shape[0], at_a_time):
             J[rows] = jacobian(learnt, X[rows])
         return J[:, 0] if learnt.n_outputs == 1 else J
 
@@ -629,7 +639,7 @@ class BackpropRegressor(Learned, Common):
         learnt, X = self._learnt_of(X)
         encoding = learnt.encoding
         if encoding is None:
-            return scaling.converted(X, np.float64).copy()
+            return converting.converted(X, np.float64).copy()
         return encodings.converted(X, np.float64, encoding)
 
     def as_njit(self):

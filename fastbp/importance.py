@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastbp import scaling
+from fastbp import converting, measuring
 from fastbp.fitting.predicting import jacobian
 
 #: Rows that are drawn to look at it.
@@ -34,7 +34,7 @@ def importances(learnt, weights):
     X = mean + deviation * np.random.RandomState(0).normal(size=(ROWS, n_features))
     total = np.zeros((learnt[0].n_outputs, n_features))
     with np.errstate(all="ignore"):
-        for rows in scaling.slices(ROWS, max(1, scaling.VALUES_AT_A_TIME // n_features)):
+        for rows in measuring.slices(ROWS, max(1, converting.VALUES_AT_A_TIME // n_features)):
             J = sum(w * jacobian(each, X[rows]) for each, w in zip(learnt, weights, strict=True))
             total += np.abs(J * deviation).sum(axis=0)
         shares = total / total.sum(axis=1, keepdims=True)

@@ -16,7 +16,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from fastbp import callers, entries, scaling
+from fastbp import callers, entries, measuring
 from fastbp.fitting import survey
 from fastbp.fitting.table import Table, precision_of
 from fastbp.kernels.formulas.losses import LINKS
@@ -447,7 +447,7 @@ def score_of(y, predicted, sample_weight=None, levels=None):
     if sample_weight is not None:
         sample_weight = array_of(check_values(sample_weight, "sample_weight"))
         if are_numbers(sample_weight) and (sample_weight >= 0).all():
-            sample_weight = scaling.relative(sample_weight)
+            sample_weight = measuring.relative(sample_weight)
             if are_numbers(y) and sample_weight.shape == y.shape[:1]:
                 y = _within(y, sample_weight > 0)
     if levels is None and are_numbers(y) and y.shape in (predicted.shape, (len(predicted), 1)):
@@ -455,7 +455,7 @@ def score_of(y, predicted, sample_weight=None, levels=None):
         y = y.astype(np.float64).reshape(predicted.shape)
         constant = y.min(axis=0) == y.max(axis=0)
         y, predicted = (a - np.where(constant, y[0], 0.0) for a in (y, predicted))
-        unit = scaling.power_of_two(max(np.abs(y).max(), np.abs(predicted).max()))
+        unit = measuring.power_of_two(max(np.abs(y).max(), np.abs(predicted).max()))
         y, predicted = y / unit, predicted / unit
     with large_numbers():
         if levels is None:

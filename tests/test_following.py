@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.preprocessing import StandardScaler
 from test_persistence import rewritten
 
-from fastbp import BackpropRegressor, scaling
+from fastbp import BackpropRegressor, measuring, scaling
 from fastbp.fitting import following
 from fastbp.fitting.fullbatch import loss_and_gradient
 from fastbp.fitting.settings import settings_of
@@ -38,7 +38,7 @@ def test_the_scaling_is_that_of_all_rows_so_far(first, size, weighted, stream):
     elif size == 1:
         weight += 1e-3  # a call without any weight is an error
     model, peers = founding(2, **STILL, max_iter=1), (StandardScaler(), StandardScaler())
-    for i, rows in enumerate(scaling.slices(90, size)):
+    for i, rows in enumerate(measuring.slices(90, size)):
         w = None if weight is None else weight[rows]
         getattr(model, "partial_fit" if i else first)(X[rows], y[rows], w)
         for peer, A in zip(peers, (X, y), strict=True):
@@ -62,7 +62,7 @@ def test_behind_a_link_y_is_divided_by_the_mean_so_far(stream):
     X, y, _ = stream
     y = np.abs(y[:, 0])
     model = founding(2, **STILL, loss="poisson")
-    for rows in scaling.slices(90, 40):
+    for rows in measuring.slices(90, 40):
         model.partial_fit(X[rows], y[rows])
     assert_array_equal(model._scaling.y_mean, 0)
     assert_allclose(model._scaling.y_scale, y.mean(), rtol=1e-12)
@@ -89,7 +89,7 @@ def test_weights_and_values_of_any_magnitude_are_added_up(exponent, stream):
     X, y, weight = stream
     expected, got = (founding(2, **STILL) for _ in range(2))
     size = np.ldexp(1.0, exponent)
-    for rows in scaling.slices(90, 45):
+    for rows in measuring.slices(90, 45):
         expected.partial_fit(X[rows], y[rows], weight[rows])
         got.partial_fit(X[rows] * size, y[rows], np.ldexp(weight[rows], exponent))
     assert_array_equal(got._scaling.X_mean, expected._scaling.X_mean * size)
@@ -101,7 +101,7 @@ def test_weights_whose_sum_is_beyond_all_numbers_are_as_many_as_can_be(stream):
     model = founding(2, **STILL)
     for _ in range(3):
         model.partial_fit(X, y, weight * 1e307)
-    assert model._learnt.seen.weight == scaling.MOST_WEIGHT
+    assert model._learnt.seen.weight == measuring.MOST_WEIGHT
     assert_allclose(model._scaling.X_mean, scaling.measure(X, y, weight).X_mean, rtol=1e-9)
 
 
@@ -226,7 +226,7 @@ def test_a_small_first_chunk_costs_a_long_stream_nearly_nothing(size):
     model, known = (founding((8,), "tanh", solver="adam", random_state=0) for _ in range(2))
     for start in (known.partial_fit(X, y), model.partial_fit(X[:size], y[:size])):
         for _ in range(4):
-            for rows in scaling.slices(2000, 200):
+            for rows in measuring.slices(2000, 200):
                 start.partial_fit(X[rows], y[rows])
     assert known.score(X, y) > 0.95
     assert model.score(X, y) > known.score(X, y) - 0.02
@@ -240,7 +240,7 @@ def test_who_saves_loads_and_goes_on_has_never_stopped(stream, tmp_path):
     params = {"momentum": 0.0, "shuffle": False, "random_state": 0}  # what files don't hold
     model = founding((3,), **params)
     other, path = founding((3,), **params), tmp_path / "model.npz"
-    for rows in scaling.slices(90, 20):
+    for rows in measuring.slices(90, 20):
         model.partial_fit(X[rows], y[rows], weight[rows])
         other.partial_fit(X[rows], y[rows], weight[rows]).save(path)
         other = BackpropRegressor.load(path)

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from fastbp import BackpropEnsembleRegressor, BackpropRegressor, scaling
+from fastbp import BackpropEnsembleRegressor, BackpropRegressor, outliers
 from fastbp.fitting import divergence, loop, recipe, survey, trials
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.kernels.formulas.activations import ACTIVATIONS
@@ -586,7 +586,7 @@ def test_one_row_that_holds_most_of_ys_variance_is_spoken_of():
 
 
 def test_a_rows_share_of_y_is_its_part_of_the_squares_about_the_mean():
-    y = np.random.default_rng(0).normal(size=(scaling.FEWEST_ROWS, 4))
+    y = np.random.default_rng(0).normal(size=(outliers.FEWEST_ROWS, 4))
     y[7, 0], y[3, 1], y[:, 3] = 30.0, -9.0, 0.1
     squares = (y - y.mean(axis=0)) ** 2
     of_y = y.mean(axis=0), y.std(axis=0), y.min(axis=0), y.max(axis=0)

@@ -13,7 +13,7 @@ import pytest
 from founding import founding
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastbp import BackpropRegressor, endings, scaling
+from fastbp import BackpropRegressor, endings, outliers
 from fastbp.dask import DaskBackpropRegressor
 from fastbp.fitting import begun, rounds, survey, windows
 from fastbp.fitting.history import History
@@ -301,7 +301,7 @@ def test_a_large_part_is_measured_as_a_small_one(monkeypatch):
         monkeypatch.setattr(survey, "WHOLE_BYTES", whole)
         for columns in (X, np.asfortranarray(X), X[:9], np.tile(X, 100)):
             table = Table(columns, Y[: len(columns), None], WEIGHT[: len(columns)])
-            bounds = scaling.Bounds(columns.min(axis=0) + 1, columns.max(axis=0))
+            bounds = outliers.Bounds(columns.min(axis=0) + 1, columns.max(axis=0))
             found.append([*seen_of(table, bounds)[:-1], *extremes(columns)])
             assert_array_equal(extremes(columns), [columns.min(axis=0), columns.max(axis=0)])
     for one, other in zip(found[:4], found[4:], strict=True):
@@ -393,7 +393,7 @@ def test_smaller_batches_of_more_parts_share_one_penalty(asked, n_parts, batch_s
 
 def test_a_large_table_is_not_searched_and_its_sample_is_not_all_of_it(monkeypatch):
     monkeypatch.setattr(begun, "SEARCHED", 100)
-    monkeypatch.setattr(scaling, "step_of_rows", lambda n, n_columns: 2)
+    monkeypatch.setattr(outliers, "step_of_rows", lambda n, n_columns: 2)
     model = fit_in([100], **QUICK | {"early_stopping": "refit", "max_iter": "auto"})
     assert model.validation_scores_ is None
     local = BackpropRegressor(**QUICK).fit(X, Y)

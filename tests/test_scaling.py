@@ -7,8 +7,10 @@ from founding import founding
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
+from fastbp.converting import converted, within
+from fastbp.measuring import CHUNK
 from fastbp.parameters import limit_of
-from fastbp.scaling import CHUNK, converted, measure, to_raw_units, to_standard_units, within
+from fastbp.scaling import measure, to_raw_units, to_standard_units
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 
-from fastbp import BackpropRegressor, entries, scaling
+from fastbp import BackpropRegressor, converting, entries, measuring, scaling
 
 N, P = 120, 80
 
@@ -191,8 +191,8 @@ def test_columns_of_any_size_are_measured_as_dense_ones(size, weighted, table):
     X, _, weight = table
     weight = weight if weighted else None
     X = (X * size).tocsr()
-    measured = scaling.mean_and_deviation(X, weight)
-    dense = scaling.mean_and_deviation(X.toarray(), weight)
+    measured = measuring.mean_and_deviation(X, weight)
+    dense = measuring.mean_and_deviation(X.toarray(), weight)
     assert_allclose(measured[0], dense[0], rtol=1e-11, atol=1e-13 * size)
     assert_allclose(measured[1], dense[1], rtol=1e-9, atol=1e-16 * size)
     assert measured[1][4] == measured[1][5] == 0  # to the last bit
@@ -200,15 +200,15 @@ def test_columns_of_any_size_are_measured_as_dense_ones(size, weighted, table):
 
 def test_entries_are_measured_in_several_goes(table, monkeypatch):
     X, _, weight = table
-    whole = scaling.mean_and_deviation(X, weight)
+    whole = measuring.mean_and_deviation(X, weight)
     monkeypatch.setattr(entries, "ENTRIES_AT_A_TIME", 50)
-    assert_allclose(scaling.mean_and_deviation(X, weight), whole, rtol=1e-11, atol=1e-12)
+    assert_allclose(measuring.mean_and_deviation(X, weight), whole, rtol=1e-11, atol=1e-12)
 
 
 def test_standardised_entries_are_the_standardised_table(table):
     X = table[0]
     mean, scale = scaling.mean_and_scale(X)
-    A = scaling.entries_of(X, np.dtype(np.float64), mean, scale)
+    A = converting.entries_of(X, np.dtype(np.float64), mean, scale)
     expected = (X.toarray() - mean) / scale
     assert_allclose(A.toarray(), expected, atol=1e-9)
     assert A.rows.data.size <= 3 * X.nnz

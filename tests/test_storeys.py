@@ -43,7 +43,8 @@ WINGS = [
         "",
         [
             {"archive", "callers", "drawing", "entries", "parameters", "starting"},
-            {"scaling"},
+            {"measuring", "outliers"},
+            {"converting", "scaling"},
             {"encodings"},
         ],
     ),

@@ -16,7 +16,8 @@ from sklearn.metrics import r2_score
 
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor
 from fastbp.fitting import solvers
-from fastbp.scaling import measure, relative
+from fastbp.measuring import relative
+from fastbp.scaling import measure
 
 QUICK = {
     "hidden_layer_sizes": (4,), "max_iter": 5, "n_iter_no_change": np.inf, "random_state": 0,

@@ -22,7 +22,7 @@ from fastbp.fitting.table import Table
 from fastbp.fitting.team import Team
 from fastbp.kernels.training.records import STATE
 from fastbp.kernels.training.windows import PIECE, shuffle_stretches
-from fastbp.scaling import Bounds
+from fastbp.outliers import Bounds
 
 #: Rows of tables, batches, windows and blocks: see `conftest.as_cut`.
 N, BATCH, ROWS, BLOCK = 103, 7, 28, 5

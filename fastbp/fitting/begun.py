@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp import encodings, scaling
+from fastbp import encodings, outliers, scaling
 from fastbp.encodings import Encoding
 from fastbp.fitting import fit, survey, trials
 from fastbp.fitting.ground import Ground
@@ -36,7 +36,7 @@ class Begun(NamedTuple):
     theta: np.ndarray
     seed: int
     units: scaling.Scaling | None  # of all that the network sees
-    bounds: scaling.Bounds | None
+    bounds: outliers.Bounds | None
     plan: trials.Plan
     encoding: Encoding | None
     exponent: int | None  # of the weights of samples

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastbp import encodings, scaling
+from fastbp import encodings, measuring
 from fastbp.fitting.predicting import predictions
 
 #: Rows that all members predict before their mean is taken.
@@ -63,13 +63,13 @@ def mean_and_std(learnt, weights, X, n_threads, *, with_std):
     left = max(1 - np.sum(weights**2), 0.0) or 1.0
     at_a_time = min(each.rows_at_a_time(ROWS_AT_A_TIME, X) for each in learnt)
     with np.errstate(all="ignore"):
-        for rows in scaling.slices(X.shape[0], at_a_time):
+        for rows in measuring.slices(X.shape[0], at_a_time):
             each = predict(learnt, X[rows], n_threads)
             center = np.einsum("m,mio->io", weights, each)
             mean[rows] = center
             if with_std:
                 apart = each - center
-                unit = scaling.power_of_two(np.abs(apart).max(axis=(0, 1), initial=0.0))
+                unit = measuring.power_of_two(np.abs(apart).max(axis=(0, 1), initial=0.0))
                 squares = np.einsum("m,mio->io", weights, (apart / unit) ** 2)
                 std[rows] = np.sqrt(squares / left) * unit
     return mean, std

@@ -6,7 +6,7 @@ their squares, which turn otherwise: by the chain rule, through ∂θ/∂θ′.
 
 import numpy as np
 
-from fastbp import parameters, scaling
+from fastbp import measuring, parameters, scaling
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 
 
@@ -35,10 +35,10 @@ def begun_in(before, units):
         return before, None
     X_scale, y_scale = since.X_scale.copy(), since.y_scale.copy()
     n, link = seen.X_mean.size, LOSSES[before.loss].link
-    still = scaling.are_constant(seen.X_mean, seen.X_deviation)
+    still = measuring.are_constant(seen.X_mean, seen.X_deviation)
     X_scale[:n][still] = units.X_scale[:n][still]
     if link == "identity":
-        still = scaling.are_constant(seen.y_mean, seen.y_deviation)
+        still = measuring.are_constant(seen.y_mean, seen.y_deviation)
         y_scale[still] = units.y_scale[still]
     begun = since._replace(X_scale=X_scale, y_scale=y_scale)
     if all(map(np.array_equal, begun, since)):

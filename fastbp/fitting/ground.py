@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from fastbp import encodings, scaling
+from fastbp import encodings, measuring, outliers, scaling
 from fastbp.fitting import following, survey, trials
 from fastbp.fitting.plan import row_numbers
 from fastbp.fitting.table import Table
@@ -19,7 +19,7 @@ class Ground(NamedTuple):
     order: np.ndarray  # the rows that are trained on
     held_out: Table | None
     units: scaling.Scaling | None  # of the table's columns
-    bounds: scaling.Bounds | None
+    bounds: outliers.Bounds | None
     spread_of_constant: float = 1.0  # of held-out y that are all equal
     n_rows: int | None = None  # of the whole table, where this is a sample of it
 
@@ -72,11 +72,11 @@ def shares_of_one_row(table, rows, settings):
 
 def shares_in(y):
     """Of y that all have a weight."""
-    if len(y) < scaling.FEWEST_ROWS:
+    if len(y) < outliers.FEWEST_ROWS:
         return np.zeros(y.shape[1])
     y = np.float64(y)
     low, high = y.min(axis=0), y.max(axis=0)
-    unit = np.maximum(np.maximum(-low, high), scaling.TINY)
+    unit = np.maximum(np.maximum(-low, high), measuring.TINY)
     y /= unit
     return survey.shares_of_one_row(len(y), y.mean(axis=0), y.std(axis=0), low / unit, high / unit)
 
@@ -84,9 +84,9 @@ def shares_in(y):
 def drawn_in(table, rows, shares):
     """The table without such a row's value: drawn in to what the others' are, if these differ."""
     each = y_in_use(table, rows)
-    looked_at = [y[:: scaling.step_of_rows(*y.shape)] for y in each]
-    bounds = np.concatenate([scaling.likely_bounds(y) for y in looked_at], axis=1)
-    bounds = survey.bounds_of_ruled(scaling.Bounds(*bounds), shares)
+    looked_at = [y[:: outliers.step_of_rows(*y.shape)] for y in each]
+    bounds = np.concatenate([outliers.likely_bounds(y) for y in looked_at], axis=1)
+    bounds = survey.bounds_of_ruled(outliers.Bounds(*bounds), shares)
     ends = np.concatenate([(y.min(axis=0), y.max(axis=0)) for y in each], axis=1)
     if bounds.holds(*ends):
         return table, None
@@ -108,7 +108,7 @@ def scaling_for(table, rows, settings, before):
         trained_on[rows] = 1.0
         weight = trained_on if weight is None else weight * trained_on
         y_weight = None if y_weight is None else y_weight * trained_on[:, None]
-    bounds = scaling.bounds_of(X, rows if weight is None else np.flatnonzero(weight))
+    bounds = outliers.bounds_of(X, rows if weight is None else np.flatnonzero(weight))
     seen = scaling.seen_of(X, y, weight, bounds, y_weight)
     units, seen = units_since(seen, before, LOSSES[settings.loss].link)
     return units, bounds, seen
@@ -134,7 +134,7 @@ def alpha_for(settings, units, weight):
             alpha = alpha / np.mean(units.y_scale ** LOSSES[settings.loss].degree)
     if alpha > 0 and weight is not None:
         with np.errstate(over="ignore", under="ignore"):
-            alpha = np.ldexp(alpha, -scaling.exponent_of(weight))
+            alpha = np.ldexp(alpha, -measuring.exponent_of(weight))
     if alpha > np.finfo(np.float32).max:
         raise ValueError(
             f"alpha={settings.alpha:g} is beyond all measure for so small a y, or such small "

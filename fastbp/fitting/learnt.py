@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from fastbp import encodings, parameters, scaling
+from fastbp import converting, encodings, parameters, scaling
 from fastbp.encodings import Encoding
 from fastbp.entries import FEW_COLUMNS
 from fastbp.kernels.formulas.losses import LINKS, LOSSES
@@ -139,9 +139,9 @@ class Learnt(NamedTuple):
         if X.shape[1] != n_features:
             raise ValueError(f"X has {X.shape[1]} features, the weights are for {n_features}.")
         if self.goes_by_entries(X):
-            return scaling.entries_of(X, np.dtype(np.float64))
+            return converting.entries_of(X, np.dtype(np.float64))
         if self.encoding is None:
-            return scaling.converted(X, self.precision(X))
+            return converting.converted(X, self.precision(X))
         return encodings.converted(X, self.precision(X), self.encoding, precision=self.dtype)
 
     def rows_at_a_time(self, most, X):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp import scaling
+from fastbp import measuring, outliers, scaling
 from fastbp.fitting import survey
 from fastbp.fitting.table import Table, precision_of
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
@@ -82,8 +82,8 @@ class Facts(NamedTuple):
 
     @property
     def exponent(self):
-        """Of the weights of samples: see `scaling.relative`."""
-        return None if self.heaviest is None else scaling.exponent_of(np.array([self.heaviest]))
+        """Of the weights of samples: see `measuring.relative`."""
+        return None if self.heaviest is None else measuring.exponent_of(np.array([self.heaviest]))
 
 
 def facts_of(table):
@@ -182,14 +182,14 @@ def known(places, tables):
 def measured(places, tables, facts, settings):
     """A sample of the rows, the tables with y drawn in if one row rules it, the units in which to
     train, and the bounds of X: as `ground.ground_for`."""
-    step = scaling.step_of_rows(facts.n, len(facts.X_least))
+    step = outliers.step_of_rows(facts.n, len(facts.X_least))
     befores = np.cumsum((0, *facts.sizes)).tolist()
     # It stays with who computes.
     sample = merged(places, joined, places.map(every, tables, repeat(step), befores))
     if not settings.standardize:
         return sample, tables, None, None
     bounds = None
-    if facts.n >= scaling.FEWEST_ROWS:
+    if facts.n >= outliers.FEWEST_ROWS:
         bounds = places.submit(bounds_by, sample, facts)
 
     def seen_in(tables):
@@ -211,9 +211,9 @@ def measured(places, tables, facts, settings):
 
 
 def bounds_by(sample, facts):
-    return scaling.bounds_by(sample.X, facts.X_least, facts.X_greatest)
+    return outliers.bounds_by(sample.X, facts.X_least, facts.X_greatest)
 
 
 def bounds_of_y(sample, facts, shares):
-    bounds = survey.bounds_of_ruled(scaling.likely_bounds(sample.y), shares)
+    bounds = survey.bounds_of_ruled(outliers.likely_bounds(sample.y), shares)
     return None if bounds.holds(facts.y_least, facts.y_greatest) else bounds

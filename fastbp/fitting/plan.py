@@ -5,7 +5,7 @@ from ctypes import addressof, c_char
 
 import numpy as np
 
-from fastbp import scaling
+from fastbp import measuring
 from fastbp.entries import Entries
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.fitting.team import Team, processors
@@ -145,13 +145,13 @@ def row_numbers(n):
 
 
 def samples_of(X, y, sample_weight=None, order=None, exponent=None):
-    """Samples as the kernels take them; X and y are those of `scaling.converted`, weights of shape
-    (n,) or (n, n_outputs). The exponent is of all weights, if these are a part of them."""
+    """Samples as the kernels take them; X and y are those of `converting.converted`, weights of
+    shape (n,) or (n, n_outputs). The exponent is of all weights, if these are a part of them."""
     order = row_numbers(len(y)) if order is None else order
     weight = np.empty(0)
     if sample_weight is not None:
-        exponent = scaling.exponent_of(sample_weight[order]) if exponent is None else exponent
-        weight = scaling.relative(sample_weight, exponent)
+        exponent = measuring.exponent_of(sample_weight[order]) if exponent is None else exponent
+        weight = measuring.relative(sample_weight, exponent)
     with np.errstate(over="ignore"):  # of rows that are not in the order
         weight = in_a_row(weight).astype(X.dtype)
     weight.flags.writeable = False
@@ -181,7 +181,7 @@ def held_out_of(X, y, sample_weight=None, spread_of_constant=1.0):
     R² of a constant target is undefined: the squared error itself takes its place, or with an
     infinite spread nothing that could improve.
     """
-    weight = np.ones(len(y)) if sample_weight is None else scaling.relative(sample_weight)
+    weight = np.ones(len(y)) if sample_weight is None else measuring.relative(sample_weight)
     if not weight.any():
         raise ValueError("No row that is held out has a weight: there is nothing to score.")
     weight = shares_of(weight)

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from fastbp import encodings, parameters, scaling
+from fastbp import converting, encodings, parameters
 from fastbp.entries import Entries
 from fastbp.fitting.interrupts import is_pressed_here
 from fastbp.fitting.plan import CALL_FLOPS, aligned_zeros, row_numbers, team_for
@@ -33,7 +33,7 @@ def predictions(model, X, y, n_threads):
     n_rows, kernel, rows, nobody = max(len(X), 1), predict, (X,), (X[:0],)
     if isinstance(X, Entries):
         model, kernel = for_entries(model, X), predict_sparse
-        entries = X.rows._replace(data=scaling.within(X.rows.data, model.limit))
+        entries = X.rows._replace(data=converting.within(X.rows.data, model.limit))
         rows, nobody = (row_numbers(len(X)), entries), (row_numbers(0), entries)
     tile, flops, room_of_thread = tiles_of_rows(
         model.net.tobytes(), model.net.dtype, n_rows, model.theta.itemsize
@@ -95,12 +95,12 @@ def jacobian(learnt, X):
     net, theta = learnt.network(trained=True), learnt.theta(None, np.dtype(np.float64))
     (n_rows, n_features), encoding = X.shape, learnt.encoding
     if encoding is None:
-        columns, column_of = scaling.converted(X, np.float64), np.arange(n_features)
+        columns, column_of = converting.converted(X, np.float64), np.arange(n_features)
         slopes = np.empty((n_rows, 0))
     else:
         columns, column_of = encodings.converted(X, np.float64, encoding), encoding.column_of
         slopes = encodings.slopes(columns[:, :n_features], encoding)
-    columns = scaling.within(columns, parameters.limit_of(theta, net["width"].tolist()))
+    columns = converting.within(columns, parameters.limit_of(theta, net["width"].tolist()))
     room, y = np.empty((3, int(net["width"].sum()))), np.empty((n_rows, learnt.n_outputs))
     J = np.zeros((n_rows, learnt.n_outputs, n_features))
     jacobian_of_rows(net, theta, LOSSES[learnt.loss], columns, slopes, column_of, room, y, J)

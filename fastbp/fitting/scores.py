@@ -4,7 +4,7 @@ from itertools import repeat
 
 import numpy as np
 
-from fastbp import scaling
+from fastbp import measuring
 from fastbp.fitting.parts import as_is, reduced
 from fastbp.fitting.plan import aligned, row_numbers, samples_of
 from fastbp.fitting.state import OptimizerState
@@ -40,7 +40,7 @@ class Scores:
 def apart(begun, table, exponent, total=1.0):
     """Held-out rows as they are scored, with their weights, which are so much in all."""
     X, y, weight = begun.converted(table)
-    weight = np.ones(len(y)) if weight is None else scaling.relative(weight, exponent)
+    weight = np.ones(len(y)) if weight is None else measuring.relative(weight, exponent)
     return X, y, weight / total
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp import scaling
+from fastbp import converting, measuring, outliers, scaling
 from fastbp.fitting.interrupts import is_pressed_here
 from fastbp.fitting.plan import row_numbers
 from fastbp.fitting.team import CalledOff, Team, processors
@@ -91,7 +91,7 @@ def frozen(A):
 def check(*arrays):
     """An error, if there is anything but numbers."""
     for A in arrays:
-        if not all(np.isfinite(A[rows]).all() for rows in scaling.slices(len(A))):
+        if not all(np.isfinite(A[rows]).all() for rows in measuring.slices(len(A))):
             raise NotFinite
 
 
@@ -157,7 +157,7 @@ def measured(A, weight=None, apart=None, bounds=None, n_threads=None):
     weight : ndarray of shape (n_rows,), default=None
     apart : ndarray of int64, default=None
         Rows that don't count, in rising order.
-    bounds : scaling.Bounds, default=None
+    bounds : outliers.Bounds, default=None
         That values are drawn in to.
 
     Returns
@@ -198,11 +198,11 @@ def measured_table(table, apart, settings, draws_in):
     if weight is not None:
         rows = rows[weight[rows] > 0]
     bounds = None
-    if settings.standardize and len(rows) >= scaling.FEWEST_ROWS:
+    if settings.standardize and len(rows) >= outliers.FEWEST_ROWS:
         some = table.X[rows]
         if not np.isfinite(some).all():
             raise NotFinite
-        bounds = scaling.likely_bounds(some)
+        bounds = outliers.likely_bounds(some)
     X = measured(table.X, weight, apart, bounds, n_threads)
     if bounds is not None and bounds.holds(X.low, X.high):
         bounds = None
@@ -211,7 +211,7 @@ def measured_table(table, apart, settings, draws_in):
         shares = shares_of_one_row(y.n_rows, y.mean, y.deviation, y.low, y.high)
         settings.one_row = float(shares.max(initial=0.0))
         if settings.one_row > RULES and draws_in and not settings.is_partial:
-            y_bounds = bounds_of_ruled(scaling.likely_bounds(table.y[rows]), shares)
+            y_bounds = bounds_of_ruled(outliers.likely_bounds(table.y[rows]), shares)
             if y_bounds.holds(y.low, y.high):
                 y_bounds = None
             else:
@@ -219,7 +219,7 @@ def measured_table(table, apart, settings, draws_in):
                 settings.drawn_in = y_bounds
     if weight is not None:  # rows of weight 0 may hold what is beyond all others
         bounds, y_bounds = (
-            scaling.Bounds(of.low, of.high) if its is None else its
+            outliers.Bounds(of.low, of.high) if its is None else its
             for of, its in ((X, bounds), (y, y_bounds))
         )
     return X, y, bounds, y_bounds
@@ -229,12 +229,12 @@ def bounds_of_ruled(bounds, shares):
     """Those of the y that one row rules; in others, among several, a far value is right."""
     ruled = shares > RULES
     low, high = np.where(ruled, bounds.low, -np.inf), np.where(ruled, bounds.high, np.inf)
-    return scaling.Bounds(low, high)
+    return outliers.Bounds(low, high)
 
 
 def shares_of_one_row(n_rows, mean, deviation, low, high):
     """The largest part that one row has in the variance of each y, where there are enough rows."""
-    if n_rows < scaling.FEWEST_ROWS:
+    if n_rows < outliers.FEWEST_ROWS:
         return np.zeros(len(mean))
     farthest = np.maximum(high - mean, mean - low)
     with np.errstate(all="ignore"):
@@ -244,7 +244,7 @@ def shares_of_one_row(n_rows, mean, deviation, low, high):
 
 def seen_of(X, y):
     """See `scaling.seen_of`."""
-    total = np.clip(np.array([X.weight]), np.finfo(np.float64).tiny, scaling.MOST_WEIGHT)
+    total = np.clip(np.array([X.weight]), np.finfo(np.float64).tiny, measuring.MOST_WEIGHT)
     return scaling.Seen(total, X.mean, X.deviation, y.mean, y.deviation)
 
 
@@ -255,7 +255,7 @@ def check_range(measured, dtype, mean, scale, bounds):
     with np.errstate(over="ignore"):
         extremes = extremes if mean is None else (extremes - mean) / scale
         if not np.isfinite(extremes.astype(dtype)).all():
-            raise ValueError(scaling.TOO_LARGE.format(np.dtype(dtype).name))
+            raise ValueError(converting.TOO_LARGE.format(np.dtype(dtype).name))
 
 
 def merged(A, moments, weight, apart, bounds):
@@ -266,10 +266,10 @@ def merged(A, moments, weight, apart, bounds):
     with np.errstate(over="ignore", invalid="ignore"):
         mean = origin + part @ (moments.mean - origin)
         variance = part @ (moments.mean - mean) ** 2 + moments.squares.sum(axis=0) / total
-    is_small = (variance <= scaling.SMALLEST_SQUARE) & (low < high)
+    is_small = (variance <= measuring.SMALLEST_SQUARE) & (low < high)
     if not np.isfinite(variance).all() or is_small.any():
         check(A)  # no numbers, or such whose squares are none
         counts = np.ones(len(A)) if weight.size == 0 else weight.copy()
         counts[apart] = 0.0
-        return total, *scaling.mean_and_deviation(A, counts, bounds), low, high
+        return total, *measuring.mean_and_deviation(A, counts, bounds), low, high
     return total, mean, np.sqrt(variance), low, high

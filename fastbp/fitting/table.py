@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp import encodings, entries, scaling
+from fastbp import converting, encodings, entries
 
 
 class Table(NamedTuple):
@@ -35,12 +35,12 @@ class Table(NamedTuple):
         """X, encoded or by its entries if asked, y and weights as the kernels take them."""
         X_mean, X_scale, y_mean, y_scale = units or (None,) * 4
         if by_entries:
-            X = scaling.entries_of(self.X, dtype, X_mean, X_scale)
+            X = converting.entries_of(self.X, dtype, X_mean, X_scale)
         elif encoding is None:
-            X = scaling.converted(self.X, dtype, X_mean, X_scale, bounds)
+            X = converting.converted(self.X, dtype, X_mean, X_scale, bounds)
         else:
             X = encodings.converted(self.X, dtype, encoding, units, bounds)
-        return X, scaling.converted(self.y, dtype, y_mean, y_scale), self.weights
+        return X, converting.converted(self.y, dtype, y_mean, y_scale), self.weights
 
 
 def precision_of(y):

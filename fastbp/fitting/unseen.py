@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastbp import scaling
+from fastbp import measuring
 from fastbp.fitting.committee import predict
 
 #: Rows that are held out to judge the ensemble by: so many of four, within bounds. Each member does
@@ -108,7 +108,7 @@ def shrinkage(residuals, count, variance, weight, weights, n_members):
     n_members : ndarray of shape (n_kinds,)
         Of each kind.
     """
-    weight = scaling.relative(weight)
+    weight = measuring.relative(weight)
     squares = left = np.average(residuals**2, axis=0, weights=weight)
     there = (weights / (weights @ count)[:, None]).T  # a member's weight in the mean for a row
     for kind, of_kind in enumerate(variance):
@@ -124,7 +124,7 @@ def shrinkage(residuals, count, variance, weight, weights, n_members):
 def quantile(residuals, weight, coverage):
     """The least of the absolute residuals that is no less than a part `coverage` of them and of one
     more, as conformal prediction has it; by output. None if there are too few."""
-    n, weight = len(residuals), scaling.relative(weight)
+    n, weight = len(residuals), measuring.relative(weight)
     wanted = coverage * (n + 1) / max(n, 1)
     if wanted > 1:
         return None

@@ -9,7 +9,7 @@ from copy import copy
 
 import numpy as np
 
-from fastbp import scaling
+from fastbp import converting, measuring
 from fastbp.fitting.plan import row_numbers
 from fastbp.fitting.survey import (
     but,
@@ -42,13 +42,13 @@ class Windows:
     dtype : numpy.dtype
         Of training.
     units : scaling.Scaling or None
-    bounds, y_bounds : scaling.Bounds or None
+    bounds, y_bounds : outliers.Bounds or None
         That X and y are drawn in to.
     apart : ndarray of int64
         Rows that are not trained on, in rising order.
     settings : see `settings_of`
     exponent : int, default=None
-        Of all weights, if these are a part of them: see `scaling.relative`.
+        Of all weights, if these are a part of them: see `measuring.relative`.
     blocks : ndarray, default=None
         Their order, which is shuffled in place. None is the first order.
     may_move : bool, default=False
@@ -81,7 +81,7 @@ class Windows:
         self.at_last = self.n_blocks - 1  # where in the order the last block is, which is short
         self.short = self.n_blocks * self.block - self.n_samples
         if weight is not None and exponent is None:
-            exponent = scaling.exponent_of(weight)
+            exponent = measuring.exponent_of(weight)
         self.exponent = exponent
         X_mean, X_scale, y_mean, y_scale = units or (None,) * 4
         self.parts = [
@@ -117,11 +117,11 @@ class Windows:
         rows = but(spread_rows(len(self.table.y), number, random_state), self.apart)
         table = self.table.rows(rows)
         X_mean, X_scale, y_mean, y_scale = self.units or (None,) * 4
-        X = scaling.converted(table.X, self.dtype, X_mean, X_scale, self.bounds)
-        y = scaling.converted(table.y, self.dtype, y_mean, y_scale, self.y_bounds)
+        X = converting.converted(table.X, self.dtype, X_mean, X_scale, self.bounds)
+        y = converting.converted(table.y, self.dtype, y_mean, y_scale, self.y_bounds)
         weight = np.empty(0)
         if table.sample_weight is not None:
-            weight = scaling.relative(table.sample_weight, self.exponent)
+            weight = measuring.relative(table.sample_weight, self.exponent)
         return Samples(row_numbers(len(rows)), X, y, frozen(weight.astype(self.dtype)))
 
     def samples_at(self, position, state, team):
@@ -252,7 +252,7 @@ class Windows:
         team.run(fill_all)
         if len(self.room) > 2:
             weight = self.room[2]
-            weight[weight < scaling.LEAST_WEIGHT] = 0.0
+            weight[weight < measuring.LEAST_WEIGHT] = 0.0
 
     def samples_of(self, size):
         """The first rows of the room, in an order of their own."""

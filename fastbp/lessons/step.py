@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp import encodings, inputs, parameters, scaling
+from fastbp import converting, encodings, inputs, parameters, scaling
 from fastbp.estimator import BackpropRegressor
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.settings import settings_of
@@ -152,10 +152,10 @@ def seen_by_network(X, y, learnt, units):
     """Columns and targets as the network has them: in float64, scaled and encoded."""
     X_mean, X_scale, y_mean, y_scale = units or (None,) * 4
     if learnt.encoding is None:
-        seen = scaling.converted(X, np.float64, X_mean, X_scale)
+        seen = converting.converted(X, np.float64, X_mean, X_scale)
     else:
         seen = encodings.converted(X, np.float64, learnt.encoding, units)
-    targets = scaling.converted(y, np.float64, y_mean, y_scale)
+    targets = converting.converted(y, np.float64, y_mean, y_scale)
     return seen, targets.ravel() if targets.shape[1] == 1 else targets
 
 
