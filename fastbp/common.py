@@ -5,8 +5,8 @@ from sklearn.callback import CallbackSupportMixin
 
 from fastbp.export.methods import Exported
 from fastbp.importance import Important
-from fastbp.inputs import Scored
 from fastbp.persistence import Saved
+from fastbp.scored import Scored
 from fastbp.showing import Described
 
 

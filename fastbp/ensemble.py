@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp import callers, endings, inputs, measuring, persistence
+from fastbp import callers, endings, inputs, measuring, persistence, scored
 from fastbp.attributes import OF_COLUMNS
 from fastbp.common import Common
 from fastbp.estimator import BackpropRegressor
@@ -295,7 +295,7 @@ class BackpropEnsembleRegressor(Common):
         if len(rows) >= 2:
             levels = self._levels  # of one y, which the table has for each
             y = table.y[rows] if levels is None else table.y[rows, 0]
-            self.oob_score_ = inputs.score_of(y, mean[rows], weight, levels)
+            self.oob_score_ = scored.score_of(y, mean[rows], weight, levels)
         residuals = np.abs(table.y[rows] - mean[rows])
         residuals *= unseen.shrinkage(
             residuals / unit, count[:, rows], variance[:, rows], weight, weights, n_members

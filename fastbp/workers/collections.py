@@ -6,7 +6,7 @@ from copy import copy
 import numpy as np
 from sklearn.utils.validation import _check_feature_names, _check_n_features
 
-from fastbp import inputs
+from fastbp import suspicious
 
 
 def is_collection(A):
@@ -54,7 +54,7 @@ def columns_of(model, X, reset):
     columns, like = copy(model), X._meta
     if not hasattr(like, "columns"):
         like = np.empty((0, X.shape[1]), X.dtype)
-    inputs.check_values(like, "X")
+    suspicious.check_values(like, "X")
     _check_feature_names(columns, like, reset=reset)
     _check_n_features(columns, like, reset=reset)
     if text := [name for name, dtype in dtypes_of(like) if is_text(dtype)]:
