@@ -12,7 +12,7 @@ from fastbp import parameters
 from fastbp.fitting.learnt import Learnt, Packed
 from fastbp.fitting.settings import BATCH_SIZE, settings_of
 from fastbp.fitting.state import OptimizerState
-from fastbp.fitting.trials import new_seed
+from fastbp.fitting.tasks import new_seed
 
 #: With these a BackpropRegressor behaves as an MLPRegressor.
 CONTRACT = {"init": "glorot", "weight_decay": 0.0, "standardize": False, "dtype": None}

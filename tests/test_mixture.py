@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor, encodings
-from fastbp.fitting import committee, contest, members, mixture, recipe, trials
+from fastbp.fitting import committee, contest, members, mixture, recipe, tasks, trials
 
 BOTH = encodings.NAMES
 
@@ -292,7 +292,7 @@ def test_after_ctrl_c_while_they_are_compared_there_is_the_plain_trials_network(
 
     def interrupted(*given, **rest):
         if where is contest or given[0].task.encoding:
-            raise trials.Interrupted(*5 * [None])
+            raise tasks.Interrupted(*5 * [None])
         return real(*given, **rest)
 
     monkeypatch.setattr(where, name, interrupted)

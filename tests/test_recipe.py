@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor, outliers
-from fastbp.fitting import divergence, loop, recipe, survey, trials
+from fastbp.fitting import divergence, loop, recipe, survey, tasks
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.kernels.formulas.activations import ACTIVATIONS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
@@ -206,13 +206,13 @@ def test_useless_columns_do_little_harm(monkeypatch):
 
 @pytest.mark.parametrize("params", [{"weight_decay": 0.02}, {"max_iter": 60}])
 def test_what_is_given_is_obeyed_by_all_trials(params, monkeypatch):
-    tried, try_out = [], trials.Task.try_out
+    tried, try_out = [], tasks.Task.try_out
 
     def noting(task, plan, *args, **changes):
         tried.append(plan)
         return try_out(task, plan, *args, **changes)
 
-    monkeypatch.setattr(trials.Task, "try_out", noting)
+    monkeypatch.setattr(tasks.Task, "try_out", noting)
     X, y = smooth(400)
     y = y + np.random.default_rng(1).normal(0, 1, 400)
     BackpropRegressor(20, random_state=0, **params).fit(X, y)
@@ -435,7 +435,7 @@ def test_of_a_narrow_network_the_best_of_some_starts_is_trained(hidden, monkeypa
 
 def test_starts_leave_half_of_the_time_however_long_they_take(monkeypatch):
     X, y = smooth(60)
-    taken, try_out = [], trials.Task.try_out
+    taken, try_out = [], tasks.Task.try_out
 
     def slow(self, *arguments, **changes):
         taken.append(0.3 * 600)
@@ -443,7 +443,7 @@ def test_starts_leave_half_of_the_time_however_long_they_take(monkeypatch):
         self.settings.max_time -= taken[-1]
         return found
 
-    monkeypatch.setattr(trials.Task, "try_out", slow)
+    monkeypatch.setattr(tasks.Task, "try_out", slow)
     model = BackpropRegressor((3,), max_iter=5, early_stopping=False, max_time=600.0)
     model.fit(X, y)
     assert len(taken) == 2 and model.n_iter_ == 5

@@ -73,6 +73,7 @@ WINGS = [
             {"calling"},
             {"loop", "lbfgs"},
             {"solvers"},
+            {"tasks"},
             {"trials"},
             {"ground", "parts"},
             {"prepared"},

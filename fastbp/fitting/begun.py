@@ -7,7 +7,7 @@ import numpy as np
 
 from fastbp import encodings, outliers, scaling
 from fastbp.encodings import Encoding
-from fastbp.fitting import fit, survey, trials
+from fastbp.fitting import fit, survey, tasks
 from fastbp.fitting.ground import Ground
 from fastbp.fitting.history import History
 from fastbp.fitting.learnt import Learnt
@@ -37,7 +37,7 @@ class Begun(NamedTuple):
     seed: int
     units: scaling.Scaling | None  # of all that the network sees
     bounds: outliers.Bounds | None
-    plan: trials.Plan
+    plan: tasks.Plan
     encoding: Encoding | None
     exponent: int | None  # of the weights of samples
     pilot: History | None
@@ -53,7 +53,7 @@ class Begun(NamedTuple):
     def converted(self, table, bounds=None):
         """X, y and weights as they are trained on."""
         X, y, weight = table.converted(self.theta.dtype, self.units, bounds, self.encoding)
-        return trials.scaled(X, self.plan), y, weight
+        return tasks.scaled(X, self.plan), y, weight
 
     def windows(self, table, blocks=None):
         """A part that is trained on where it lies, with its blocks in this order."""
@@ -94,9 +94,9 @@ def begun_by(sample, settings, facts, units, bounds, before):
     settings, plan, task = prepared.task.settings, prepared.plan, prepared.task
     settings.y_dtype, dtype = facts.y_dtype, prepared.samples.X.dtype
     if before is not None:
-        theta, seed = before.theta(prepared.units, dtype), trials.new_seed(task.random_state)
+        theta, seed = before.theta(prepared.units, dtype), tasks.new_seed(task.random_state)
     else:
-        theta, seed = trials.best_start(task, plan)
+        theta, seed = tasks.best_start(task, plan)
     theta = aligned(theta, dtype)
     times = adapt(settings, len(facts.sizes), batch_size)
     settings.learning_rate_init = times * task.step_size(plan, theta)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastbp import encodings
-from fastbp.fitting import mixture, trials
+from fastbp.fitting import mixture, tasks, trials
 from fastbp.fitting.ground import encoding_for
 from fastbp.fitting.plan import weights_at
 from fastbp.fitting.prepared import prepared_on
@@ -28,7 +28,7 @@ def kinds_of(plain, search, found, encoded, mixes):
         share = share_of_encoded(plain.task, found, encoded.task, other, mixes)
     except ValueError:  # it diverged, and nobody has asked for it
         return [(1.0, plain.following(found))]
-    except trials.Interrupted:  # the plain one has been trained for longer
+    except tasks.Interrupted:  # the plain one has been trained for longer
         return [(1.0, plain.ended_with(found.interrupted()))]
     plain.task.settings.max_time = encoded.task.settings.max_time  # what is left of it
     kinds = (1 - share, plain, found), (share, encoded, other)

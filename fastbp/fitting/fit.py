@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp.drawing import generator_of
-from fastbp.fitting import following, judging, recipe, solvers, survey, trials, windows
+from fastbp.fitting import following, judging, recipe, solvers, survey, tasks, trials, windows
 from fastbp.fitting.beginning import begun, check_encoding
 from fastbp.fitting.contest import encoded_on, kinds_of
 from fastbp.fitting.divergence import RESTART_DIVISOR
@@ -109,7 +109,7 @@ def prepare(settings, table, held_out, before=None, *, mixes=True, whole=True, g
     search = trials.Search(plain.task)
     try:
         found = search.run()
-    except trials.Interrupted as trial:
+    except tasks.Interrupted as trial:
         return [(1.0, plain.ended_with(trial))]
     is_copied = not isinstance(plain.samples, windows.Windows)
     tries = settings.tries_encoding and settings.hidden and is_copied
@@ -137,13 +137,13 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
         if settings.is_partial and units is not None:
             trained = trained and following.begun_in(trained, units)[0]
             before, since = following.begun_in(before, units)
-        theta, seed = before.theta(units, dtype), trials.new_seed(task.random_state)
+        theta, seed = before.theta(units, dtype), tasks.new_seed(task.random_state)
         if trained is not None:
             theta, average = trained.theta(units, dtype), theta
     else:
         try:
-            theta, seed = trials.best_start(task, plan)
-        except trials.Interrupted as trial:  # of the samples as they are scaled now
+            theta, seed = tasks.best_start(task, plan)
+        except tasks.Interrupted as trial:  # of the samples as they are scaled now
             return fitted_by(prepared._replace(interrupted=trial))
     theta = aligned(theta, dtype)
     earlier = optimizer

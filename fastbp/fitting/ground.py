@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from fastbp import encodings, measuring, outliers, scaling
-from fastbp.fitting import following, survey, trials
+from fastbp.fitting import following, survey, tasks
 from fastbp.fitting.plan import row_numbers
 from fastbp.fitting.table import Table
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
@@ -30,7 +30,7 @@ def ground_for(settings, table, held_out, before, random_state):
     if settings.holds_out and held_out is None:
         if table.sample_weight is not None:  # what has no weight is not there
             order = order[table.sample_weight > 0]
-        order, rows = trials.split(order, settings.validation_fraction, random_state, fewest=2)
+        order, rows = tasks.split(order, settings.validation_fraction, random_state, fewest=2)
         held_out = table.rows(rows)
         if settings.init == "glorot":  # as scikit-learn
             spread_of_constant = np.inf

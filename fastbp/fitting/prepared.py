@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from fastbp import encodings, scaling
-from fastbp.fitting import recipe, survey, trials, windows
+from fastbp.fitting import recipe, survey, tasks, windows
 from fastbp.fitting.beginning import begun
 from fastbp.fitting.blas import one_thread_in_blas
 from fastbp.fitting.ground import alpha_for, units_since
@@ -23,13 +23,13 @@ from fastbp.kernels.training.records import HeldOut, Samples
 class Prepared(NamedTuple):
     """What a training needs, and what several trainings on the same samples share."""
 
-    task: trials.Task
-    plan: trials.Plan
+    task: tasks.Task
+    plan: tasks.Plan
     samples: Samples | windows.Windows  # as they are planned to be trained on
     scored: HeldOut | None  # that best weights are chosen by
     units: scaling.Scaling | None  # of the samples
     pilot: History | None = None
-    interrupted: trials.Interrupted | None = None  # and nothing more is to be trained
+    interrupted: tasks.Interrupted | None = None  # and nothing more is to be trained
     held_out: Table | None = None  # what is scored, in raw units
 
     def following(self, trial):
@@ -40,7 +40,7 @@ class Prepared(NamedTuple):
         if isinstance(samples, windows.Windows):
             samples = samples.rescaled(plan.scale)
         else:
-            samples = samples._replace(X=trials.scaled(samples.X, plan))
+            samples = samples._replace(X=tasks.scaled(samples.X, plan))
         return self._replace(plan=plan, samples=samples, units=units, pilot=trial.history)
 
     def ended_with(self, trial):
@@ -67,7 +67,7 @@ def prepared_on(ground, settings, encoding, before, random_state, first=None):
     if held_out is not None:
         converted = held_out.converted(dtype, units, encoding=encoding, by_entries=by_entries)
         scored = held_out_of(*converted, ground.spread_of_constant)
-    task = trials.Task(net, settings, samples, in_use(samples), random_state, drawn, encoding)
+    task = tasks.Task(net, settings, samples, in_use(samples), random_state, drawn, encoding)
     settings.constant_loss, settings.perfect_loss = plain_losses(task)
     resolve(settings, ground.n_rows or len(task.rows), n_parameters(net))
     return Prepared(task, task.plan, samples, scored, units, held_out=held_out)
@@ -113,7 +113,7 @@ def prepared_in_windows(settings, table, held_out, before, random_state, first):
     samples = windows.Windows(table, dtype, units, bounds, y_bounds, apart, settings)
     searches = before is None and settings.refits and held_out is None
     some = samples.some(survey.rows_of_trials(table, dtype, searches), random_state)
-    task = trials.Task(net, settings, some, in_use(some), random_state, drawn)
+    task = tasks.Task(net, settings, some, in_use(some), random_state, drawn)
     settings.constant_loss, settings.perfect_loss = plain_losses(task)
     scored = None
     if held_out is not None:
