@@ -440,7 +440,7 @@ import numpy as np
 import fastbp
 from fastbp.kernels.machine.cache import FOLDERS
 X = np.eye(3, dtype=np.float32)
-model = fastbp.BackpropRegressor(2, batch_size=1).partial_fit(X, X[:, 0])
+model = fastbp.BackpropRegressor(2, batch_size=2).partial_fit(X, X[:, 0])
 print(fastbp.__file__, len(FOLDERS), np.isfinite(model.predict(X)).all())
 """
 
