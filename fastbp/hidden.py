@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp import parameters
+from fastbp.blas import one_thread_in_blas
 from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
 
 #: Rows that units are looked at with, at most.
@@ -75,10 +76,15 @@ def look(learnt, table, *, duplicates=True):
     O, _, _ = table.converted(np.float64, units, encoding=learnt.encoding)
     W, b = parameters.unpack(learnt.theta(units, np.float64), learnt.network())
     for l, kind in enumerate(learnt.activations, start=1):
-        Z, plain = O @ W[l - 1] + b[l - 1], ACTIVATIONS[kind].plain
-        O = plain(Z)
-        slopes = np.abs(plain(Z + STEP) - plain(Z - STEP)) / (2 * STEP)
+        O, slopes = of_layer(O, W[l - 1], b[l - 1], ACTIVATIONS[kind].plain)
         yield from findings_of(l, slopes, O, duplicates=duplicates)
+
+
+@one_thread_in_blas()
+def of_layer(O, W, b, plain):
+    """O and |σ′| of the next layer."""
+    Z = O @ W + b
+    return plain(Z), np.abs(plain(Z + STEP) - plain(Z - STEP)) / (2 * STEP)
 
 
 def findings_of(l, slopes, O, *, duplicates=True):

@@ -4,6 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from fastbp import entries
+from fastbp.blas import one_thread_in_blas
 
 #: Rows converted at a time: temporary arrays stay small beside the table.
 CHUNK = 4096
@@ -86,6 +87,11 @@ def mean_and_deviation(A, weight=None, bounds=None):
     All is measured from the first row, in units of what columns differ from it: a small column with
     a large offset, or one whose squares are beyond all numbers, is measured as any other.
     """
+    with one_thread_in_blas(A.shape[0] * A.shape[1]):
+        return _mean_and_deviation(A, weight, bounds)
+
+
+def _mean_and_deviation(A, weight, bounds):
     n = A.shape[0]
     if weight is None:
         weight, first = np.full(n, 1 / max(n, 1)), 0

@@ -4,10 +4,12 @@ import os
 import signal
 import threading
 
+import numpy as np
 import pytest
 
-from fastbp import BackpropRegressor
-from fastbp.fitting import blas, recipe
+from fastbp import BackpropRegressor, blas, hidden, measuring
+from fastbp.fitting import recipe
+from fastbp.fitting.table import Table
 
 
 def threads():
@@ -84,4 +86,23 @@ def test_looks_at_the_data_take_one_thread_of_blas(function, params, table, monk
         BackpropRegressor(12, max_iter=20, random_state=0, **params).fit(*table)
         assert threads() == before
     assert seen
+    assert {number for each in seen for number in each} <= {1}
+
+
+def test_so_do_measures_of_wide_tables_and_the_diagnosis_of_a_network(monkeypatch):
+    seen, squares, row = [], measuring._mean_square, hidden.ACTIVATIONS["logistic"]
+    monkeypatch.setattr(
+        measuring,
+        "_mean_square",
+        lambda A, *rest: (A.shape[1] > 1 and seen.append(threads())) or squares(A, *rest),
+    )
+    plain = row._replace(plain=lambda Z: seen.append(threads()) or row.plain(Z))
+    X = np.random.default_rng(0).normal(size=(400, 30))
+    model = BackpropRegressor(4, max_iter=1, early_stopping=False, random_state=0)
+    with blas.controller().limit(limits=2, user_api="blas"):
+        model.fit(X, X[:, 0])
+        assert len(seen) == 1
+        monkeypatch.setitem(hidden.ACTIVATIONS, "logistic", plain)
+        list(hidden.look(model._learnt, Table(X, X[:, :1], None)))
+    assert len(seen) == 4
     assert {number for each in seen for number in each} <= {1}

@@ -42,7 +42,7 @@ WINGS = [
     (
         "",
         [
-            {"archive", "callers", "drawing", "entries", "parameters", "starting"},
+            {"archive", "blas", "callers", "drawing", "entries", "parameters", "starting"},
             {"measuring", "outliers"},
             {"converting", "scaling"},
             {"encodings"},
@@ -52,7 +52,6 @@ WINGS = [
         "fitting",
         [
             {
-                "blas",
                 "schedules",
                 "team",
                 "interrupts",

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from fastbp import scaling
-from fastbp.fitting.blas import one_thread_in_blas
+from fastbp.blas import one_thread_in_blas
 from fastbp.fitting.divergence import NON_FINITE, may_be_penalty
 from fastbp.fitting.fullbatch import FullBatch
 from fastbp.fitting.history import History

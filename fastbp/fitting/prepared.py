@@ -6,9 +6,9 @@ import numpy as np
 from scipy import sparse
 
 from fastbp import encodings, scaling
+from fastbp.blas import one_thread_in_blas
 from fastbp.fitting import recipe, survey, tasks, windows
 from fastbp.fitting.beginning import begun
-from fastbp.fitting.blas import one_thread_in_blas
 from fastbp.fitting.ground import alpha_for, units_since
 from fastbp.fitting.history import History
 from fastbp.fitting.plan import held_out_of, samples_of, shares_of, weights_at

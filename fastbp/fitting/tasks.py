@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp import parameters
+from fastbp.blas import one_thread_in_blas
 from fastbp.encodings import Encoding
 from fastbp.entries import Entries
 from fastbp.fitting import recipe, solvers, telling
-from fastbp.fitting.blas import one_thread_in_blas
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.plan import aligned, held_out_of, rows_of, weights_at
 from fastbp.fitting.predicting import predictions

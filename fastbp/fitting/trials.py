@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp import parameters
+from fastbp.blas import one_thread_in_blas
 from fastbp.fitting import recipe, telling
-from fastbp.fitting.blas import one_thread_in_blas
 from fastbp.fitting.history import History
 from fastbp.fitting.plan import aligned, weights_at
 from fastbp.fitting.schedules import SCHEDULES
