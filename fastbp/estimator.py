@@ -173,7 +173,7 @@ class BackpropRegressor(Learned, Common):
         Most epochs. "auto" is 100 to 400, the fewer the more rows there are, but at least as many
         as make 1,000 steps (with "sgd" 8,000); fewer than 100 from 50,000 rows on. Up to 2,000 rows
         that are learnt late, of a wave say, are trained on for up to 16 times as many; more rows
-        without noise for 1.2 times as many.
+        without noise for a sixth more.
     init : {"auto", "glorot"}, default="auto"
         First weights. "auto": they know the data; half of the first layer's units look at one
         column each and bend at its quantiles, the others bend at rows of the table, and layers

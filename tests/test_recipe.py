@@ -251,7 +251,7 @@ def test_plain_descent_that_still_gains_is_trained_for_longer(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("n_rows", "given", "times"), [(90, "auto", 1.2), (60, "auto", 1.0), (90, 600, 1.0)]
+    ("n_rows", "given", "times"), [(90, "auto", 7 / 6), (60, "auto", 1.0), (90, 600, 1.0)]
 )
 def test_clean_tables_are_trained_on_somewhat_longer(n_rows, given, times, monkeypatch):
     monkeypatch.setattr(recipe, "FEW_ROWS", 80)

@@ -235,9 +235,10 @@ FEW_ROWS, WORTH_LONGER, LONGEST = 2000, 0.85, 16
 BY_HEART = 0.7
 
 #: A clean table of more rows than that is trained on for so many times as long as planned, if the
-#: pilot has nothing against it: 0.95 of the error on kin40k, 0.89 to 1.0 on smooth functions of 4
-#: to 8 columns. (Twice as long leaves 0.82 and 0.7 to 1.0.)
-CLEAN_TIMES = 1.2
+#: pilot has nothing against it: 0.95 of the error on kin40k, 0.85 to 1.0 on smooth functions of 4
+#: to 8 columns. (Twice as long leaves 0.82 and 0.55 to 1.0; more than this would take a default
+#: fit of 20,000 x 8 over 3 s.)
+CLEAN_TIMES = 7 / 6
 
 #: The decay in the search. Noisy tables gain, clean ones lose by it.
 STRONG_DECAY = 0.1
