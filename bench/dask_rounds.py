@@ -61,20 +61,21 @@ def accuracy(options):
 
 
 def seconds(options):
+    n_parts = 4 * max(options.workers)  # what is "auto" goes by their number: the same for all
     for n_workers in (1, *options.workers):
-        epoch, fit = seconds_of(options.seconds, n_workers, options.params)
+        epoch, fit = seconds_of(options.seconds, n_workers, n_parts, options.params)
         print(f"{n_workers} workers: {epoch:.2f} s an epoch, {fit:.2f} s a fit of one", flush=True)
     print(description())
 
 
-def seconds_of(n, n_workers, params):
-    """Of an epoch, and of a fit of one, on n rows in so many workers, each of one thread."""
+def seconds_of(n, n_workers, n_parts, params):
+    """Of an epoch, and of a fit of one, on n rows in so many parts and workers, each of one thread."""
     import dask.array as da
     from distributed import Client, LocalCluster
 
     cluster = {"n_workers": n_workers, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(**cluster) as workers, Client(workers) as client:
-        random, chunks = da.random.default_rng(0), (n // (4 * n_workers), 8)
+        random, chunks = da.random.default_rng(0), (n // n_parts, 8)
         X = client.persist(random.normal(size=(n, 8), chunks=chunks).astype("f4"))
         y = client.persist(da.sin(X[:, 0]) + X[:, 1] * X[:, 2])
         params = {"early_stopping": False, "max_iter": 1, "random_state": 0, **params}
