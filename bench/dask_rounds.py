@@ -69,7 +69,7 @@ def seconds(options):
 
 
 def seconds_of(n, n_workers, n_parts, params):
-    """Of an epoch, and of a fit of one, on n rows in so many parts and workers, each of one thread."""
+    """Of an epoch, and of a fit of one, on n rows in so many parts, by workers of one thread each."""
     import dask.array as da
     from distributed import Client, LocalCluster
 
