@@ -69,7 +69,7 @@ def seconds(options):
 
 
 def seconds_of(n, n_workers, n_parts, params):
-    """Of an epoch, and of a fit of one, on n rows in so many parts, by workers of one thread each."""
+    """Of an epoch, and of a fit of one, on n rows in so many parts, by workers of one thread."""
     import dask.array as da
     from distributed import Client, LocalCluster
 
