@@ -15,7 +15,7 @@ from fastbp.fitting.table import Table, precision_of
 from fastbp.kernels.formulas.losses import LINKS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.suspicious import check_values, large_numbers
-from fastbp.weighing import of_samples_and_outputs, present, weights_by_output, within_use
+from fastbp.weighing import of_samples_and_outputs, present, weights_by_output
 
 #: What is said of a y that is a column, in scikit-learn's words.
 COLUMN = (
@@ -125,8 +125,9 @@ def table_of(model, X, y, sample_weight, reset, n_outputs=None, learnt=None, may
                 f"loss_parameter={parameter} is for a single y, it has {y.shape[1]} columns."
             )
         y = np.repeat(y, np.size(parameter), axis=1)
-    if weights[0] is not None and not later:
-        X, y = within_use(X, y, *weights)
+    if not later:
+        table = Table(X, y, *weights).within_use(with_X=not survey.is_large(X))
+        X, y = table[:2]
     n_outputs = n_outputs or (y.shape[1] if reset else model.n_outputs_)
     if y.shape[1] != n_outputs:
         raise ValueError(f"y has {y.shape[1]} outputs, {n_outputs} are expected.")

@@ -197,6 +197,7 @@ def _hand_on(model, mlp):
     goes_on = optimizer is not None and optimizer.fits(settings, learnt.theta(None, learnt.dtype))
     is_plain = settings.weight_decay == 0 and settings.max_grad_norm is None
     goes_on &= is_plain and not settings.dropout and settings.ema_decay is None
+    goes_on = goes_on and not optimizer.average.size
     if not goes_on or learnt.scaling is not None or learnt.loss not in PART_OF_GRADIENT:
         return
     # Of the penalty it is another part; and poisson's loss has another constant.

@@ -90,9 +90,12 @@ def write(path, fields, arrays, format=FORMAT):
 
 
 def _plain(number):
-    """A NumPy number as Python's: what a search over parameters leaves in them."""
+    """A NumPy number as Python's, which a search over parameters leaves in them; a range as a list
+    of its own."""
     if isinstance(number, np.generic | np.ndarray):
         return number.tolist()
+    if isinstance(number, range):
+        return list(number)
     raise TypeError(f"{number!r} can't be saved.")
 
 

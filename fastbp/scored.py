@@ -5,8 +5,9 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import d2_pinball_score, r2_score
 
 from fastbp import measuring
+from fastbp.fitting.table import drawn_in
 from fastbp.suspicious import check_values, large_numbers
-from fastbp.weighing import drawn_in, of_samples_and_outputs, present, weights_by_output
+from fastbp.weighing import of_samples_and_outputs, present, weights_by_output
 
 
 class Scored(RegressorMixin):

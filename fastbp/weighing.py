@@ -1,10 +1,7 @@
-"""Weights of samples and of outputs, and values that have none, or are missing."""
+"""Weights of samples and of outputs, and targets that are missing."""
 
 import numpy as np
-from scipy import sparse
 from sklearn.utils.validation import check_array
-
-from fastbp.fitting import survey
 
 
 def present(y):
@@ -59,33 +56,3 @@ def of_samples_and_outputs(weight, is_there=None):
     if (weight == weight[:, :1]).all():
         return np.ascontiguousarray(weight[:, 0]), None
     return (weight / weight.shape[1]).sum(axis=1), weight
-
-
-def within_use(X, y, weight, by_output):
-    """X and y, whose values without weight are drawn in to the range of those that have some.
-
-    Fill values, of 10³⁷ for example, have infinite losses, and 0 times infinity is no number. (Of a
-    sparse X, and of one that is not copied whole without need, only y.)
-    """
-    if not sparse.issparse(X) and not survey.is_large(X):
-        X = drawn_in(X, weight > 0)
-    if by_output is None:
-        return X, drawn_in(y, weight > 0)
-    columns = [y[:, k : k + 1] for k in range(y.shape[1])]
-    within = [drawn_in(*each) for each in zip(columns, by_output.T > 0, strict=True)]
-    if all(one is other for one, other in zip(columns, within, strict=True)):
-        return X, y
-    return X, np.hstack(within)
-
-
-def drawn_in(A, used):
-    """Rows, those that are not in use drawn in to the range of the others: a copy, if need be."""
-    if used.all() or not used.any():
-        return A
-    there, rest = A[used], A[~used]
-    low, high = there.min(axis=0), there.max(axis=0)
-    if ((low <= rest) & (rest <= high)).all():
-        return A
-    A = A.copy()
-    A[~used] = np.clip(rest, low, high)
-    return A

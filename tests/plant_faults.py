@@ -103,6 +103,7 @@ TESTS_OF = {
     "state": "training",
     "survey": "windows",
     "suspicious": "checks",
+    "table": "missing_targets",
     "tasks": "dask",
     "telling": "tools",
     "turns": "rounds",

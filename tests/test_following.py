@@ -8,7 +8,7 @@ from sklearn.preprocessing import StandardScaler
 from test_persistence import rewritten
 
 from fastbp import BackpropRegressor, measuring, scaling
-from fastbp.fitting import following
+from fastbp.fitting import following, recipe
 from fastbp.fitting.fullbatch import loss_and_gradient
 from fastbp.fitting.settings import settings_of
 
@@ -285,3 +285,39 @@ def test_what_can_not_have_been_seen_is_refused(name, stream, tmp_path):
         model._learnt = learnt._replace(seen=learnt.seen._replace(**{name: wrong}))
         with pytest.raises(ValueError, match=r"[Ww]hat was seen"):
             model.partial_fit(X, y)
+
+
+def sorted_stream():
+    """X (5000, 3) in the order of the column that y goes by most, and y."""
+    X = np.random.default_rng(0).normal(size=(5000, 3)) * [1, 1000, 1e-3] + [0, 5000, 0]
+    X = X[np.argsort(X[:, 1])]
+    return X, X[:, 0] + X[:, 1] / 500 + np.sin(3 * X[:, 0])
+
+
+def streamed(X, y, **params):
+    """The score of a model that has seen a table in chunks."""
+    model = BackpropRegressor(**params)
+    for rows in measuring.slices(len(y), 100):
+        model.partial_fit(X[rows], y[rows])
+    return model.score(X, y)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_last_chunk_of_a_stream_does_not_speak_for_all(seed):
+    X, y = sorted_stream()
+    assert streamed(X, y, random_state=seed) > -0.5
+    assert streamed(X, y, random_state=seed, ema_decay=None) < -2
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_the_average_of_a_stream_is_asked_for_by_its_decay(solver):
+    X, y = (a[::5] for a in sorted_stream())
+    params = {"solver": solver, "random_state": 0, "hidden_layer_sizes": (9,)}
+    none, auto, given = ({"ema_decay": d} for d in (None, "auto", recipe.STREAM_DECAY))
+    assert streamed(X, y, **params, **auto) == streamed(X, y, **params, **given)
+    params["learning_rate_init"] = 0.01  # what is given is obeyed as it is
+    assert streamed(X, y, **params, **auto) == streamed(X, y, **params, **none)
+    one, other = (
+        BackpropRegressor(**params, **each, max_iter=3).fit(X, y) for each in (none, auto)
+    )
+    assert_array_equal(one.predict(X), other.predict(X))

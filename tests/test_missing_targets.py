@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 from founding import founding
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn.metrics import make_scorer, r2_score
 
-from fastbp import BackpropEnsembleRegressor, BackpropRegressor
+from fastbp import BackpropEnsembleRegressor, BackpropRegressor, entries
+from fastbp.fitting import survey
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -91,6 +93,41 @@ def test_fill_values_without_weight_make_no_difference(loss, by_output, two_outp
         held_out = dict(zip(("X_val", "y_val", "sample_weight_val"), given, strict=True))
         models.append(founding(**params).fit(*given, **held_out))
     assert_array_equal(*map(everything, models))
+
+
+@pytest.mark.parametrize(
+    ("kind", "params"),
+    [
+        ("sparse", {}),
+        ("sparse", {"solver": "lbfgs"}),
+        ("by entries", {}),
+        ("large", {"solver": "lbfgs"}),
+        ("large", {"encoding": "periodic"}),
+        ("large", {}),
+    ],
+)
+def test_fill_values_without_weight_make_no_difference_to_other_tables(
+    kind, params, two_outputs, monkeypatch
+):
+    X, Y = two_outputs
+    X = np.where(np.abs(X) < 0.5, 0.0, X)
+    if kind == "large":
+        monkeypatch.setattr(survey, "WHOLE_BYTES", 0)
+    elif kind == "by entries":
+        monkeypatch.setattr(entries, "FEW_VALUES", 0)
+        monkeypatch.setattr(entries, "DENSE", 1.1)
+    is_filled, models = np.arange(60) % 4 == 1, []
+    for value in (1.0, 1e300):
+        of_X, of_y = X.copy(), Y.copy()
+        of_X[is_filled, 1] = of_y[is_filled] = value
+        of_X = of_X if kind == "large" else sparse.csr_array(of_X)
+        given = of_X.copy(), of_y, (~is_filled).astype(float)
+        held_out = {}
+        if params.get("solver") != "lbfgs":
+            held_out = dict(zip(("X_val", "y_val", "sample_weight_val"), given, strict=True))
+        models.append(founding(**QUICK | {"dtype": "float32"} | params).fit(*given, **held_out))
+        assert_array_equal(*[each if kind == "large" else each.data for each in (given[0], of_X)])
+    assert_allclose(*map(everything, models), rtol=1e-12)
 
 
 @pytest.mark.parametrize(("n_there", "drawn_in"), [(39, False), (45, True)])

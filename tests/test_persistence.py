@@ -29,6 +29,7 @@ KINDS = {
     "float64": {"dtype": "float64"},
     "X's own precision": {"dtype": None},
     "linear": {"hidden_layer_sizes": ()},
+    "a range of widths": {"hidden_layer_sizes": range(3, 5)},
     "mixed activations": {"activation": ["tanh", "relu"], "solver": "adam"},
     "early stopping": {"early_stopping": True},
     "NumPy's numbers": {

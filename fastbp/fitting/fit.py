@@ -90,6 +90,7 @@ def prepare(settings, table, held_out, before=None, *, mixes=True, whole=True, g
     other_state = deepcopy(random_state) if settings.tries_encoding else None
     if before is not None:
         check_encoding(before, settings)
+    held_out = held_out and held_out.within_use()
     first = None
     if not settings.encoding:  # as scikit-learn, which draws first weights before it splits
         first = begun(settings, table, table.X.shape[1], before, random_state)
@@ -98,6 +99,7 @@ def prepare(settings, table, held_out, before=None, *, mixes=True, whole=True, g
     else:
         if not table.is_checked:
             survey.check(table.X, table.y)
+            table = table.within_use()
         if ground is None:
             ground = ground_for(settings, table, held_out, before, random_state)
         other_settings = copy(settings)  # with what the ground has told, but "auto" as it was

@@ -66,6 +66,9 @@ def settings_of(params, *, is_partial=False):
     settings.by_loss = settings.scoring == "loss"  # held-out rows are judged, else by a score
     if settings.scoring is None:
         settings.by_loss = not LOSSES[settings.loss].is_r2s
+    if settings.ema_decay == "auto":
+        is_stream = is_partial and settings.learning_rate_init == "auto"
+        settings.ema_decay = recipe.STREAM_DECAY if is_stream else None
     settings.full_batch = settings.solver == "lbfgs"
     if settings.full_batch:
         check_full_batch(settings)

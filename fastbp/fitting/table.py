@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from fastbp import converting, encodings, entries
 
@@ -25,6 +26,24 @@ class Table(NamedTuple):
     def weights(self):
         """Those that are trained with."""
         return self.sample_weight if self.output_weight is None else self.output_weight
+
+    def within_use(self, *, with_X=True):
+        """With values that have no weight drawn in to the range of those that have some.
+
+        Fill values, of 10³⁷ for example, have infinite losses, and 0 times infinity is no number.
+        """
+        X, y, weight, by_output, _ = self
+        if weight is None:
+            return self
+        if with_X:
+            X = (stored_drawn_in if sparse.issparse(X) else drawn_in)(X, weight > 0)
+        if by_output is None:
+            return self._replace(X=X, y=drawn_in(y, weight > 0))
+        columns = [y[:, k : k + 1] for k in range(y.shape[1])]
+        within = [drawn_in(*each) for each in zip(columns, by_output.T > 0, strict=True)]
+        if any(one is not other for one, other in zip(columns, within, strict=True)):
+            y = np.hstack(within)
+        return self._replace(X=X, y=y)
 
     @property
     def is_by_entries(self):
@@ -49,3 +68,31 @@ def precision_of(y):
         return np.dtype(np.float32 if y.itemsize <= 4 else np.float64)
     largest = max(abs(int(y.min())), abs(int(y.max())))
     return np.dtype(np.float32 if largest <= 2**24 else np.float64)
+
+
+def drawn_in(A, used):
+    """Rows, those that are not in use drawn in to the range of the others: a copy, if need be."""
+    if used.all() or not used.any():
+        return A
+    there, rest = A[used], A[~used]
+    low, high = there.min(axis=0), there.max(axis=0)
+    if ((low <= rest) & (rest <= high)).all():
+        return A
+    A = A.copy()
+    A[~used] = np.clip(rest, low, high)
+    return A
+
+
+def stored_drawn_in(A, used):
+    """As `drawn_in`, of what is stored of a CSR matrix."""
+    if used.all() or not used.any():
+        return A
+    of_rest, there = np.repeat(~used, np.diff(A.indptr)), A[np.flatnonzero(used)]
+    low, high = (end(axis=0).toarray().ravel() for end in (there.min, there.max))
+    rest, columns = A.data[of_rest], A.indices[of_rest]
+    within = np.clip(rest, low[columns], high[columns])
+    if (within == rest).all():
+        return A
+    A = A.copy()
+    A.data[of_rest] = within
+    return A
