@@ -66,11 +66,11 @@ OPTIONAL = {
 
 MODELS = {
     "BackpropRegressor": lambda seed: BackpropRegressor(random_state=seed),
+    "plain": lambda seed: BackpropRegressor(encoding=None, random_state=seed),
     "encoded": lambda seed: BackpropRegressor(
         encoding=("piecewise_linear", "periodic"), random_state=seed
     ),
     "MLPRegressor": lambda seed: MLPRegressor(random_state=seed),
-    "the better of the two": lambda seed: BackpropRegressor(encoding="auto", random_state=seed),
     "two networks": lambda seed: BackpropEnsembleRegressor(n_estimators=2, random_state=seed),
     "eight": lambda seed: BackpropEnsembleRegressor(n_estimators=8, random_state=seed),
     "MLPRegressor, scaled": scaled_mlp,

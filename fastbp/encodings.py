@@ -23,7 +23,7 @@ from fastbp import converting, measuring, scaling
 NAMES = ("piecewise_linear", "periodic")
 
 #: Bins of a column at most, and its frequencies with their standard deviation.
-BINS, FREQUENCIES, SIGMA = 32, 16, 2.0
+BINS, FREQUENCIES, SIGMA = 16, 8, 2.0
 
 #: The size of an encoded column, that of a standardised one being 1.
 SIZE = 0.1

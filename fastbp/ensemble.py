@@ -51,14 +51,14 @@ class BackpropEnsembleRegressor(Common):
         drawn with replacement; the rows not drawn, a third, serve instead. None: all rows, and
         nothing is told.
     encoding : "auto" or None, default="auto"
-        Whether members see encoded columns; see `BackpropRegressor`. "auto", where `estimator` says
-        nothing of it and searches with ``early_stopping="refit"``: a network that does and one that
-        does not are tried on the same rows set aside. If a weighted mean of both has at most 0.97
-        of the error of the plain one there, half of the members are of either kind, or all of one
-        whose best weight is over 0.85; else all are plain. One member is of the better kind. It is
-        not tried on tables of more than some twenty columns, for which it would take too long. A
-        fit takes three times as long if half of the members see encoded columns. None:
-        as `estimator` has it.
+        Whether members see encoded columns; see `BackpropRegressor`. "auto", where `estimator` asks
+        for none by name and searches with ``early_stopping="refit"``: a network that does and one
+        that does not are tried on the same rows set aside. If a weighted mean of both has at most
+        0.985 of the error of plain ones there, half of the members are of either kind, or all of
+        one whose best weight is over 0.85; else all are plain. One member is of the better kind. It
+        is not tried on fewer than 500 rows, nor on more than some 45 columns, for which it would
+        take too long. A fit takes half as long again if half of the members see encoded columns.
+        None: as `estimator` has it.
     random_state : int, RandomState instance or None, default=None
         Draws the members' own random states and the rows of each.
     n_threads : int or None, default=None

@@ -181,16 +181,18 @@ class BackpropRegressor(Learned, Common):
         column each and bend at its quantiles, the others bend at rows of the table, and layers
         begin with outputs of mean 0; networks of at most 8 units to a layer are started five times.
         "glorot": drawn as scikit-learn does.
-    encoding : {encodings}, list of these, "auto" or None, default=None
+    encoding : {encodings}, list of these, "auto" or None, default="auto"
         What the first layer sees of each column of X besides the column itself, for targets with
         sharp edges (Gorishniy, Rubachev & Babenko, 2022). "piecewise_linear": its place within each
-        of up to 32 bins between quantiles. "periodic": sine and cosine of 16 random multiples of
+        of up to 16 bins between quantiles. "periodic": sine and cosine of 8 random multiples of
         the standardised column. Columns of two values need none. Measured at the first fit, on the
-        rows trained on, and kept from there on. With both there are some 65 columns for each: a
-        fit takes about 3 times as long, and as much more memory than X, all of it even if that is
-        sparse, as there are columns. "auto"
-        is both, where with ``early_stopping="refit"`` they have at most 0.97 of the error on the
-        rows set aside, else none; `encoding_` says which.
+        rows trained on, and kept from there on. With both there are some 33 columns for each: a
+        fit takes about twice as long, and as much more memory than X, all of it even if that is
+        sparse, as there are columns. "auto" is both where trials on the rows set aside by
+        ``early_stopping="refit"`` say so, else none, which a short one mostly finds out;
+        `encoding_` says which. It tries none on fewer than 500 rows, sparse ones, more than some 45
+        columns, tables that are trained on in windows (see `shuffle`), and networks of at most 8
+        units to a layer.
     shuffle : bool, default=True
         Take the samples in a new order each epoch. A table whose working copy would take more than
         32 MiB is not copied, but trained on in windows that fit a cache: a block of rows, of some
@@ -199,7 +201,7 @@ class BackpropRegressor(Learned, Common):
         sample of the whole table, however that is sorted; `numpy.memmap`s may be larger than
         memory. Then "refit" makes its trials with at most 32 MiB of rows from all over the table.
         (A sparse X, an `encoding`, weights of outputs, "lbfgs" and ensembles still take a working
-        copy; of "auto" no encoding is tried.)
+        copy.)
     random_state : int, RandomState instance or None, default=None
         Draws the first weights, the validation split and the orders of the samples.
     tol : float, default=1e-5
@@ -389,7 +391,7 @@ class BackpropRegressor(Learned, Common):
         power_t=0.5,
         max_iter="auto",
         init="auto",
-        encoding=None,
+        encoding="auto",
         shuffle=True,
         random_state=None,
         tol=1e-5,

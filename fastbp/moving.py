@@ -112,7 +112,9 @@ def to_sklearn(model):
     check_is_fitted(model)
     learnt = model._learnt.checked()
     if learnt.encoding is not None:
-        raise ValueError("MLPRegressor has no encodings: it can't be this model.")
+        raise ValueError(
+            "MLPRegressor has no encodings: it can't be this model. Fit with encoding=None."
+        )
     if learnt.rising:
         raise ValueError("MLPRegressor does not sort its outputs: it has no several quantiles.")
     loss, activation = _their_loss(learnt), _their_activation(learnt)

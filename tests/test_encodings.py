@@ -56,8 +56,8 @@ def by_hand(X_train, X, frequencies):
         if len(set(known)) <= 2:
             continue
         edges = []
-        for t in range(33):
-            edge = known[int(np.floor(t / 32 * (len(known) - 1)))]
+        for t in range(17):
+            edge = known[int(np.floor(t / 16 * (len(known) - 1)))]
             if edge not in edges:
                 edges.append(edge)
         mean, scale = np.mean(known), np.std(known)
@@ -70,7 +70,7 @@ def by_hand(X_train, X, frequencies):
 
             centre = np.mean([part(x) for x in known])
             bins.append([0.1 * (part(x) - centre) for x in X[:, j]])
-        for f in (frequencies.pop(0) for _ in range(16)):
+        for f in (frequencies.pop(0) for _ in range(8)):
             z = [(min(max(x, known[0]), known[-1]) - mean) / scale for x in X[:, j]]
             sines.append([0.1 * np.sin(2 * np.pi * f * each) for each in z])
             cosines.append([0.1 * np.cos(2 * np.pi * f * each) for each in z])
@@ -80,12 +80,12 @@ def by_hand(X_train, X, frequencies):
 def test_the_columns_are_those_of_the_formulas(mixed):
     X, _ = mixed
     encoding = encodings.measure(BOTH, X, np.random.RandomState(0))
-    assert_array_equal(encoding.frequency, np.random.RandomState(0).normal(0, 2, 48))
+    assert_array_equal(encoding.frequency, np.random.RandomState(0).normal(0, 2, 24))
     beyond = np.vstack([X, X - 1000, X + 1000, X + 1e-3])
     expected = by_hand(X, beyond, encoding.frequency)
     got = encodings.converted(beyond, np.float64, encoding)
     assert_allclose(got, expected, rtol=1e-9, atol=1e-12)
-    assert encoding.n_columns == expected.shape[1] == 5 + 32 + 32 + 5 + 2 * 48
+    assert encoding.n_columns == expected.shape[1] == 5 + 16 + 16 + 5 + 2 * 24
     got = encodings.converted(beyond, np.float64, encoding, precision=np.float32)
     assert_allclose(got, expected, rtol=1e-9, atol=1e-7)
 
@@ -103,13 +103,13 @@ def test_each_column_is_divided_by_its_own_scale(mixed):
 
 def test_columns_of_two_values_or_one_have_no_others(mixed):
     encoding = encodings.measure(BOTH, mixed[0], np.random.RandomState(0))
-    assert_array_equal(np.bincount(encoding.column_of), [1 + 32 + 32, 65, 1 + 5 + 32, 1, 1])
+    assert_array_equal(np.bincount(encoding.column_of), [1 + 16 + 16, 33, 1 + 5 + 16, 1, 1])
 
 
 def test_encoded_columns_are_centred_and_small(mixed):
     X, _ = mixed
     columns = encodings.converted(X, np.float64, encodings.measure(BOTH, X, np.random))[:, 5:]
-    n_bins = 32 + 32 + 5
+    n_bins = 16 + 16 + 5
     assert_allclose(columns[:, :n_bins].mean(axis=0), 0, atol=1e-14)
     assert np.abs(columns).max() <= 0.1
 
@@ -254,7 +254,7 @@ def test_the_gradient_is_that_of_the_weights_of_encoded_columns(mixed):
     model = quick(dtype="float64").fit(X, y)
     loss, dW, db = model.loss_gradient(X, y)
     assert_allclose(loss, np.mean((model.predict(X) - y) ** 2))
-    for l, at in [(0, (7, 1)), (0, (100, 2)), (0, (160, 3)), (1, (2, 2))]:
+    for l, at in [(0, (7, 1)), (0, (50, 2)), (0, (80, 3)), (1, (2, 2))]:
         W, e = model.coefs_[l], 1e-5
         W[at] += e
         more = model.loss_gradient(X, y)[0]

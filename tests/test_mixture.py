@@ -6,10 +6,11 @@ import numba
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor, encodings
-from fastbp.fitting import committee, contest, members, mixture, recipe, tasks, trials
+from fastbp.fitting import committee, members, mixture, recipe, tasks, trials
 
 BOTH = encodings.NAMES
 
@@ -49,12 +50,13 @@ def smooth():
 
 @pytest.fixture
 def given(monkeypatch):
-    """Sets the share of encoded networks."""
+    """Sets the share of encoded networks, of few rows, too: in a mixture, and of one alone."""
 
     def set_to(of_mixture, alone=1.0):
-        monkeypatch.setattr(
-            mixture, "share_of_second", lambda *_, mixes, **__: of_mixture if mixes else alone
-        )
+        monkeypatch.setattr(mixture, "FEWEST_ROWS", 0)
+        monkeypatch.setattr(mixture, "is_promising", lambda *_: True)
+        monkeypatch.setattr(mixture, "AS_GOOD", np.inf if alone else 0.0)
+        monkeypatch.setattr(mixture, "share_of_second", lambda *_, **__: of_mixture)
 
     return set_to
 
@@ -74,8 +76,8 @@ def given(monkeypatch):
         (0.0, 1.0, [0.9, 0.9], 1.0),  # too little of the other
         (0.0, 1.0, [3.0, 3.0], 1.0),
         (0.0, 1.0, [-3.0, -3.0], 0.0),
-        (0.0, 1.0, [2.4, -1.4], 0.5),  # 0.967 of the error are left: √(3.61 / 3.86)
-        (0.0, 1.0, [2.6, -1.6], 0.0),  # 0.973
+        (0.0, 1.0, [3.2, -2.2], 0.5),  # 0.983 of the error are left: √(7.29 / 7.54)
+        (0.0, 1.0, [3.5, -2.5], 0.0),  # 0.986
         (1.0, 1.0, [0.0, 2.0], 0.0),  # no difference
         (1.0, 0.0, [1.0, 1.0], 0.0),  # nothing to mend
         (0.0, np.nan, [0.0, 1.0], 0.0),
@@ -89,24 +91,12 @@ def test_rows_count_by_their_weights():
     assert_allclose(share(0.0, 1.0, [0.0, 1.0], np.array([1.0, 3.0])), 0.75, atol=2e-3)
 
 
-@pytest.mark.parametrize(("weight", "expected"), [([1, 0], 0.5), ([3, 0], 0.75), ([1, 3], 0.8)])
-def test_outputs_count_by_their_weights(weight, expected):
-    y, weight = np.array([[0.0, 9.0], [1.0, 1.0]]), np.array([[1, 0], weight])
-    assert_allclose(share(0.0, 1.0, y, weight), expected, atol=2e-3)
-
-
 def test_a_gain_that_may_be_chance_is_none():
     """Of gains of −0.25 and 0.75 in turn the mean is 0.25, with a standard error of 0.5 / √n."""
-    for n, expected in ((14, 0.0), (18, 0.5)):
+    for n, expected in ((2, 0.0), (6, 0.5)):
         y = np.arange(n)[:, None] % 2.0
         got = mixture.share_of_second(0 * y, 0 * y + 1, y, None, "squared_error")
         assert_allclose(got, expected, atol=2e-3)
-
-
-def test_without_a_mixture_it_is_one_of_the_two():
-    assert share(0.0, 1.0, [0.6, 0.6], mixes=False) == 1
-    assert share(0.0, 1.0, [0.4, 0.4], mixes=False) == 0
-    assert share(0.0, 1.0, [2.5, -1.49], mixes=False) == 0  # hardly better
 
 
 def test_other_losses_have_their_least():
@@ -160,13 +150,83 @@ def test_a_plain_network_is_the_same_whether_the_other_was_tried_or_not(given, t
     assert_array_equal(ensemble(2).fit(*table).predict(table[0]), expected)
 
 
+@pytest.mark.parametrize(
+    ("first", "plain", "mixes", "expected"),
+    [
+        (0.012, 0.010, False, True),
+        (0.013, 0.010, False, False),  # a third more is left
+        (0.204, 0.200, False, True),
+        (0.206, 0.200, False, False),  # so much of what there is to learn
+        (0.39, 0.200, True, True),
+        (0.41, 0.200, True, False),
+        (np.inf, 0.1, True, False),
+    ],
+)
+@pytest.mark.parametrize("unit", [1.0, 1e6])
+def test_a_short_trial_says_whether_more_is_promising(first, plain, mixes, expected, unit):
+    assert mixture.is_promising(first * unit, plain * unit, unit, mixes) is expected
+
+
+@pytest.fixture
+def tried(monkeypatch):
+    """The trials of encoded networks, and what to multiply their losses by."""
+    tried, times, trial = [], [1.0], trials.Search.trial
+
+    def noted(search, plan, *rest):
+        made = trial(search, plan, *rest)
+        if not search.task.encoding:
+            return made
+        tried.append(made)
+        losses = [times[0] * loss for loss in made.history.validation_losses]
+        made.history.validation_losses = losses
+        return made._replace(loss=times[0] * made.loss)
+
+    monkeypatch.setattr(trials.Search, "trial", noted)
+    return tried, times
+
+
+def test_of_the_two_it_is_the_better_one_or_encoded_columns_are_given_up(tried):
+    tried, times = tried
+    for times[0], n_trials, names in ((0.5, 2, BOTH), (1e3, 1, ())):
+        tried.clear()
+        model = BackpropRegressor((12,), max_iter=60, random_state=0).fit(*with_steps())
+        assert (len(tried), model.encoding_) == (n_trials, names)
+
+
+def test_a_pilot_that_is_worse_than_the_plain_one_is_not_followed(tried, monkeypatch):
+    monkeypatch.setattr(mixture, "is_promising", lambda *_: True)
+    tried, times = tried
+    times[0] = 1e3
+    assert single(max_iter=60).fit(*with_steps()).encoding_ == ()
+    assert len(tried) == 2
+
+
+def test_a_pilot_trains_for_no_longer_than_the_plain_network_will(tried, given):
+    given(0.0, alone=0.0)
+    tried, _ = tried
+    X, y = smooth()
+    model = single(max_iter=300).fit(X, y + np.random.default_rng(1).normal(size=300))
+    assert model.max_iter_ < 200  # of noise
+    assert tried[1].trained.max_iter == round(recipe.PILOT_LENGTH * model.max_iter_)
+
+
+def test_few_rows_and_sparse_ones_are_not_encoded_unasked(tried):
+    X, y = with_steps()
+    for few, of_y in ((X[:499], y[:499]), (sparse.csr_array(X), y)):
+        assert single().fit(few, of_y).encoding_ == ()
+    assert tried[0] == []
+
+
 def test_both_are_tried_on_the_same_rows_held_out(table, monkeypatch):
-    searches, run = [], trials.Search.run
+    searches, trial = [], trials.Search.trial
+    monkeypatch.setattr(mixture, "FEWEST_ROWS", 0)
     monkeypatch.setattr(
-        trials.Search, "run", lambda search, **rest: searches.append(search) or run(search, **rest)
+        trials.Search,
+        "trial",
+        lambda search, *rest: searches.append(search) or trial(search, *rest),
     )
     single(encoding="auto", alpha=1e-3).fit(*table)
-    plain, encoded = searches
+    plain, encoded = searches[0], searches[-1]
     assert (plain.task.encoding, encoded.task.encoding.names) == (None, BOTH)
     assert plain.parts is encoded.parts
     for found in (search.task.settings for search in searches):
@@ -179,6 +239,8 @@ def asked(monkeypatch):
     """What the share was asked of, of a table with one pilot; it says so much each time."""
     asked, says = [], [1.0, 0.0]
     monkeypatch.setattr(recipe, "n_pilots", lambda *_: 1)
+    monkeypatch.setattr(mixture, "FEWEST_ROWS", 0)
+    monkeypatch.setattr(mixture, "is_promising", lambda *_: True)
 
     def share_of_second(*given, **_):
         asked.append(given[:4])
@@ -191,44 +253,32 @@ def asked(monkeypatch):
 def test_their_predictions_there_are_those_of_the_networks(table, asked):
     X, y = table
     asked, _ = asked
-    model = single(encoding="auto", max_iter=100).fit(X, y)
+    model = ensemble(2, {"max_iter": 100}).fit(X, y)
     of_one_part, of_three = asked  # the one that they were searched on, and two more
-    units = model._learnt.scaling
+    units = model.estimators_[0]._learnt.scaling
     for plain, encoded, targets, weight in asked:
         assert weight is None
         assert np.isin(np.round(targets * units.y_scale + units.y_mean, 2), np.round(y, 2)).all()
         assert np.mean((plain - targets) ** 2) < 0.3
         assert np.mean((encoded - targets) ** 2) < 0.6
     assert [len(targets) for _, _, targets, _ in asked] == [12, 3 * 12]
-    for first, again in zip(of_one_part[:3], of_three[:3], strict=True):
+    for first, again in zip(of_one_part[1:3], of_three[1:3], strict=True):
         assert_array_equal(again[:12], first)
-
-
-def test_what_is_missing_of_y_has_no_weight_there(table, asked):
-    X, y = table
-    Y = np.column_stack([y, np.where(np.arange(60) % 2, np.nan, y)])
-    single(encoding="auto", missing_targets="omit").fit(X, Y)
-    for _, _, targets, weight in asked[0]:
-        known = np.isclose(targets[:, 0], targets[:, 1], atol=0.5)  # of much the same units
-        assert known[weight[:, 1] > 0].all()
-        assert not known.all()
-        assert_array_equal(np.unique(weight), [0, 0.5])
+    assert (of_one_part[0] != of_three[0][:12]).all()  # there it is the mean of two plain ones
 
 
 def test_where_nothing_is_gained_on_the_first_part_no_more_are_tried(table, asked):
     asked, says = asked
-    says[0] = 0.0
-    single(encoding="auto").fit(*table)
-    assert len(asked) == 1
     says[:] = 0.0, 1.0
-    asked.clear()
     assert [each.encoding_ for each in ensemble(2).fit(*table).estimators_] == [(), ()]
+    assert len(asked) == 1
 
 
-@pytest.mark.parametrize(("times", "expected"), [(0.1, {1}), (10, {3, 4, 5, 6})])
+@pytest.mark.parametrize(("times", "expected"), [(0.1, {2}), (10, {4, 5, 6, 7})])
 def test_far_behind_its_rival_a_network_is_not_searched_on(times, expected, monkeypatch):
-    """On noisy rows a search makes more trials than its pilot."""
+    """On noisy rows a search makes more trials than its pilot, and a short one before."""
     X, y = smooth()
+    monkeypatch.setattr(mixture, "FEWEST_ROWS", 0)
     n_trials, run, trial = {}, trials.Search.run, trials.Search.trial
 
     def counted(search, *given):
@@ -241,7 +291,8 @@ def test_far_behind_its_rival_a_network_is_not_searched_on(times, expected, monk
         trials.Search, "run", lambda search, rival=np.inf: run(search, rival=rival * times)
     )
     monkeypatch.setattr(mixture, "share_of_second", lambda *_, **__: 0.0)
-    single(encoding="auto", max_iter=300).fit(X, y + np.random.default_rng(1).normal(size=300))
+    noise = np.random.default_rng(1).normal(size=300)
+    ensemble(2, {"max_iter": 300}).fit(X, y + noise)
     assert n_trials[False] > 2
     assert n_trials[True] in expected
 
@@ -262,40 +313,41 @@ def test_without_rows_held_out_for_it_nothing_is_encoded(params, given, table):
 def test_tables_of_many_columns_and_of_none_to_encode_are_not_tried(given, monkeypatch):
     given(1.0)
     random = np.random.default_rng(0)
-    X, y = random.normal(size=(60, 40)), random.normal(size=60)
+    X, y = random.normal(size=(60, 60)), random.normal(size=60)
     for columns in (X, np.sign(X)):
         assert single(encoding="auto").fit(columns, columns[:, 0] + y).encoding_ == ()
-    monkeypatch.setattr(mixture, "MOST_COLUMNS", 39)
+    monkeypatch.setattr(mixture, "MOST_COLUMNS", 59)
     monkeypatch.setattr(encodings, "measure", None)
     assert single(encoding="auto").fit(X, X[:, 0] + y).encoding_ == ()
 
 
 def test_an_encoded_network_that_diverges_is_left(given, table, monkeypatch):
     given(1.0)
-    run = trials.Search.run
+    pilot = trials.Search.pilot
 
-    def diverging(search, **rest):
+    def diverging(search, plan):
         if search.task.encoding:
             raise ValueError("Training diverged")
-        return run(search, **rest)
+        return pilot(search, plan)
 
-    monkeypatch.setattr(trials.Search, "run", diverging)
+    monkeypatch.setattr(trials.Search, "pilot", diverging)
     assert single(encoding="auto").fit(*table).encoding_ == ()
 
 
-@pytest.mark.parametrize(("where", "name"), [(trials.Search, "run"), (contest, "share_of_encoded")])
+@pytest.mark.parametrize("name", ["short_trial", "pilot"])
 def test_after_ctrl_c_while_they_are_compared_there_is_the_plain_trials_network(
-    where, name, table, monkeypatch
+    name, given, table, monkeypatch
 ):
     X, y = table
-    real = getattr(where, name)
+    given(1.0)
+    real = getattr(trials.Search, name)
 
-    def interrupted(*given, **rest):
-        if where is contest or given[0].task.encoding:
+    def interrupted(search, *rest):
+        if search.task.encoding:
             raise tasks.Interrupted(*5 * [None])
-        return real(*given, **rest)
+        return real(search, *rest)
 
-    monkeypatch.setattr(where, name, interrupted)
+    monkeypatch.setattr(trials.Search, name, interrupted)
     model = single(encoding="auto")
     with pytest.warns(ConvergenceWarning, match="Interrupted after 5 epochs.*of a trial"):
         model.fit(X, y)

@@ -1,18 +1,21 @@
 """A network with encoded columns against a plain one, by rows that were held out of both."""
 
 import numpy as np
+from scipy import sparse
 
 from fastbp import encodings
 from fastbp.fitting import mixture, tasks, trials
 from fastbp.fitting.ground import encoding_for
-from fastbp.fitting.plan import weights_at
 from fastbp.fitting.prepared import prepared_on
+from fastbp.fitting.settings import to_learn_of
 
 
 def encoded_on(ground, settings, random_state):
     """A network with encoded columns, as `prepared_on`; None if it is not for such a table."""
     settings.encoding, (n_rows, n_features) = encodings.NAMES, ground.table.X.shape
-    if n_features > mixture.MOST_COLUMNS:
+    if n_features > mixture.MOST_COLUMNS or sparse.issparse(ground.table.X):
+        return None
+    if len(ground.order) < mixture.FEWEST_ROWS:
         return None
     encoding = encoding_for(ground, settings, None, random_state)
     if not mixture.may_be_tried(n_rows, n_features, encoding.n_columns):
@@ -24,8 +27,16 @@ def kinds_of(plain, search, found, encoded, mixes):
     """The plain network as its search has found it, the encoded one, or both, by rows that were
     held out of both; as `prepare`."""
     try:
-        other = trials.Search(encoded.task, search.parts).run(rival=found.loss)
-        share = share_of_encoded(plain.task, found, encoded.task, other, mixes)
+        tried, plan = trials.Search(encoded.task, search.parts), encoded.task.plan
+        first, to_learn = tried.short_trial(), to_learn_of(plain.task.settings)
+        if not mixture.is_promising(first.loss, found.loss, to_learn, mixes):
+            return [(1.0, plain.following(found))]
+        if mixes:
+            other = tried.run(rival=found.loss)
+            share = share_of_encoded(plain.task, found, encoded.task, other)
+        else:
+            other = tried.pilot(plan._replace(max_iter=min(plan.max_iter, found.plan.max_iter)))
+            share = float(other.loss < mixture.AS_GOOD * found.loss)
     except ValueError:  # it diverged, and nobody has asked for it
         return [(1.0, plain.following(found))]
     except tasks.Interrupted:  # the plain one has been trained for longer
@@ -35,7 +46,7 @@ def kinds_of(plain, search, found, encoded, mixes):
     return [(weight, kind.following(trial)) for weight, kind, trial in kinds if weight > 0]
 
 
-def share_of_encoded(plain, found, encoded, other, mixes):
+def share_of_encoded(plain, found, encoded, other):
     """The weight of encoded networks, by trials of both kinds on the same parts: those of the
     searches, and more of a small table, unless the first say already that nothing is gained.
 
@@ -55,10 +66,9 @@ def share_of_encoded(plain, found, encoded, other, mixes):
             np.mean([plain.predict(first) for first in firsts], axis=0),
             encoded.predict(second),
             samples.y[rows],
-            weights_at(weight, len(samples.y), rows) if weight.size else None,
+            weight[rows] if weight.size else None,
             settings.loss,
             settings.loss_parameter,
-            mixes=mixes,
             **limits,
         )
 
@@ -71,8 +81,5 @@ def share_of_encoded(plain, found, encoded, other, mixes):
         parts = trials.parts_of(plain, n_more, random_state)
         first = first.and_of(trials.Search(plain, parts).trial(first.trained, n_more))
         second = second.and_of(trials.Search(encoded, parts).trial(second.trained, n_more))
-    firsts = [first]
-    if mixes:
-        again = trials.Search(plain, first.parts)
-        firsts.append(again.trial(first.trained, len(first.parts)))
-    return share(firsts, second)
+    again = trials.Search(plain, first.parts).trial(first.trained, len(first.parts))
+    return share([first, again], second)

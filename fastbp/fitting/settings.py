@@ -189,5 +189,10 @@ def check_full_batch(settings):
 def loss_with_left(part, settings):
     """The loss with so much left of what the best constant prediction's has more than y itself;
     infinity where that is nothing."""
-    to_learn = settings.constant_loss - settings.perfect_loss
+    to_learn = to_learn_of(settings)
     return settings.perfect_loss + part * to_learn if to_learn > 0 else np.inf
+
+
+def to_learn_of(settings):
+    """What the best constant prediction's loss has more than that of y itself."""
+    return max(settings.constant_loss - settings.perfect_loss, 0.0)

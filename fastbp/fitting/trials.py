@@ -11,6 +11,7 @@ from fastbp.fitting import recipe, telling
 from fastbp.fitting.history import History
 from fastbp.fitting.plan import aligned, weights_at
 from fastbp.fitting.schedules import SCHEDULES
+from fastbp.fitting.settings import to_learn_of
 from fastbp.fitting.state import OptimizerState
 from fastbp.fitting.tasks import Interrupted, Plan, new_seed, scaled, scored_on, split
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
@@ -77,8 +78,7 @@ class Search:
         `rival` is the loss of what it will be compared with: far from it nothing more is tried.
         """
         settings, pilot = self.task.settings, self.pilot(self.task.plan)
-        to_learn = max(settings.constant_loss - settings.perfect_loss, 0.0)
-        steps = -(-len(self.parts[0][0]) // settings.batch_size)
+        to_learn = to_learn_of(settings)
         if not (self.is_planned and settings.searches) or pilot.history.ended_by == "max_time":
             return pilot
         clean = recipe.CLEAN * to_learn
@@ -90,8 +90,7 @@ class Search:
             before, pilot = pilot, self.longer(pilot, 4, clean)
             if pilot is not before:
                 return pilot
-        plan = Plan(recipe.short_length(settings.max_iter, steps), settings.search_decay)
-        first = self.trial(plan)
+        first = self.trial(Plan(self.short_length, settings.search_decay))
         if first.loss > recipe.TOO_FAR * pilot.loss:
             is_short = settings.solver == "sgd" and pilot.plan.max_iter == settings.max_iter
             return self.longer(pilot, 2, clean) if is_short else pilot
@@ -170,6 +169,17 @@ class Search:
         perfect = np.mean([self.perfect_loss(rest) for _, rest in self.parts[:most_parts]])
         loss, parts = history.validation_losses[-1] - perfect, self.parts[: len(thetas)]
         return Trial(plan, loss, history, plan, parts, thetas, optimizer)
+
+    @property
+    def short_length(self):
+        """Epochs of a trial that gives a first impression."""
+        settings = self.task.settings
+        steps = -(-len(self.parts[0][0]) // settings.batch_size)
+        return recipe.short_length(settings.max_iter, steps)
+
+    def short_trial(self):
+        """A first impression, by one part."""
+        return self.trial(self.task.plan._replace(max_iter=self.short_length), 1)
 
     def pilot(self, plan):
         """Train for half as long as planned, and see how long it does good."""
