@@ -29,7 +29,7 @@ BINS, FREQUENCIES, SIGMA = 16, 8, 2.0
 SIZE = 0.1
 
 #: Values that an encoding is measured on, at most: columns together.
-VALUES_LOOKED_AT = 2_000_000
+VALUES_LOOKED_AT = 500_000
 
 #: Values encoded at a time: they stay in a core's cache.
 VALUES_AT_A_TIME = 65_536

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from fastbp.measuring import slices
+
 
 class Bounds(NamedTuple):
     """Between what the values of each column of X are trained on."""
@@ -21,8 +23,8 @@ class Bounds(NamedTuple):
 #: So much of a column is no outlier, and so few rows of a table can't tell.
 QUANTILES, FEWEST_ROWS = (0.005, 0.995), 40
 
-#: Values that quantiles are taken of, at most: columns together.
-VALUES_LOOKED_AT = 2_000_000
+#: Values that quantiles are taken of, at most: columns together; and of how many at a time.
+VALUES_LOOKED_AT, VALUES_AT_A_TIME = 2_000_000, 2**18
 
 
 def bounds_of(X, rows):
@@ -60,7 +62,11 @@ def likely_bounds(some):
     """Bounds by some of the rows: see `bounds_of`."""
     last = len(some) - 1
     places = math.ceil(QUANTILES[0] * last), math.floor(QUANTILES[1] * last)
-    low, high = np.partition(some.astype(np.float64), places, axis=0)[list(places)]
+    low, high = np.empty((2, some.shape[1]))
+    for few in slices(some.shape[1], max(1, VALUES_AT_A_TIME // len(some))):
+        columns = np.array(some[:, few].T, np.float64, order="C")
+        columns.partition(places)
+        low[few], high[few] = columns[:, list(places)].T
     apart = high - low
     with np.errstate(over="ignore", invalid="ignore"):
         return Bounds(

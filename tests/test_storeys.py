@@ -43,8 +43,8 @@ WINGS = [
         "",
         [
             {"archive", "blas", "callers", "drawing", "entries", "parameters", "starting"},
-            {"measuring", "outliers"},
-            {"converting", "scaling"},
+            {"measuring"},
+            {"converting", "outliers", "scaling"},
             {"encodings"},
         ],
     ),
