@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor, encodings
-from fastbp.fitting import committee, members, mixture, recipe, tasks, trials
+from fastbp.fitting import committee, members, mixture, recipe, solvers, tasks, trials
 
 BOTH = encodings.NAMES
 
@@ -208,6 +208,28 @@ def test_a_pilot_trains_for_no_longer_than_the_plain_network_will(tried, given):
     model = single(max_iter=300).fit(X, y + np.random.default_rng(1).normal(size=300))
     assert model.max_iter_ < 200  # of noise
     assert tried[1].trained.max_iter == round(recipe.PILOT_LENGTH * model.max_iter_)
+
+
+@pytest.mark.parametrize("is_promising", [True, False])
+def test_the_time_of_trials_is_taken_off_that_of_the_fit(is_promising, tried, given, monkeypatch):
+    given(0.0, alone=0.0)
+    monkeypatch.setattr(mixture, "is_promising", lambda *_: is_promising)
+    left, real = [], solvers.fit
+
+    def counted(net, theta, samples, scored, settings, *rest, **more):
+        left.append(settings.max_time)
+        return real(net, theta, samples, scored, settings, *rest, **more)
+
+    monkeypatch.setattr(solvers, "fit", counted)
+    short = trials.Search.short_trial
+
+    def long_trial(search):
+        search.task.settings.max_time -= 400
+        return short(search)
+
+    monkeypatch.setattr(trials.Search, "short_trial", long_trial)
+    single(max_time=1000.0, max_iter=60).fit(*with_steps())
+    assert 500 < left[-1] < 600
 
 
 def test_few_rows_and_sparse_ones_are_not_encoded_unasked(tried):

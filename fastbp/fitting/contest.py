@@ -26,19 +26,18 @@ def encoded_on(ground, settings, random_state):
 def kinds_of(plain, search, found, encoded, mixes):
     """The plain network as its search has found it, the encoded one, or both, by rows that were
     held out of both; as `prepare`."""
+    tried, share, other = trials.Search(encoded.task, search.parts), 0.0, None
+    plan, to_learn = encoded.task.plan, to_learn_of(plain.task.settings)
     try:
-        tried, plan = trials.Search(encoded.task, search.parts), encoded.task.plan
-        first, to_learn = tried.short_trial(), to_learn_of(plain.task.settings)
-        if not mixture.is_promising(first.loss, found.loss, to_learn, mixes):
-            return [(1.0, plain.following(found))]
-        if mixes:
-            other = tried.run(rival=found.loss)
-            share = share_of_encoded(plain.task, found, encoded.task, other)
-        else:
-            other = tried.pilot(plan._replace(max_iter=min(plan.max_iter, found.plan.max_iter)))
-            share = float(other.loss < mixture.AS_GOOD * found.loss)
+        if mixture.is_promising(tried.short_trial().loss, found.loss, to_learn, mixes):
+            if mixes:
+                other = tried.run(rival=found.loss)
+                share = share_of_encoded(plain.task, found, encoded.task, other)
+            else:
+                other = tried.pilot(plan.no_longer_than(found.plan))
+                share = float(other.loss < mixture.AS_GOOD * found.loss)
     except ValueError:  # it diverged, and nobody has asked for it
-        return [(1.0, plain.following(found))]
+        share = 0.0
     except tasks.Interrupted:  # the plain one has been trained for longer
         return [(1.0, plain.ended_with(found.interrupted()))]
     plain.task.settings.max_time = encoded.task.settings.max_time  # what is left of it

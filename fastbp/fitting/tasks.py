@@ -28,6 +28,9 @@ class Plan(NamedTuple):
     scale: np.ndarray | None = None  # what each standardised column is multiplied by
     looks: bool = True  # half of the first units look at one column each
 
+    def no_longer_than(self, other):
+        return self._replace(max_iter=min(self.max_iter, other.max_iter))
+
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C in a trial, whose network is all that there is."""
