@@ -10,12 +10,12 @@ from fastbp.fitting.prepared import prepared_on
 from fastbp.fitting.settings import to_learn_of
 
 
-def encoded_on(ground, settings, random_state):
-    """A network with encoded columns, as `prepared_on`; None if it is not for such a table."""
+def encoded_on(ground, n_in_use, settings, random_state):
+    """A network with encoded columns, as `prepared_on`; None if it is not for such a table, so many
+    rows of which have a weight."""
     settings.encoding, (n_rows, n_features) = encodings.NAMES, ground.table.X.shape
-    if n_features > mixture.MOST_COLUMNS or sparse.issparse(ground.table.X):
-        return None
-    if len(ground.order) < mixture.FEWEST_ROWS:
+    is_too_much = sparse.issparse(ground.table.X) or n_features > mixture.MOST_COLUMNS
+    if is_too_much or n_in_use < mixture.FEWEST_ROWS:
         return None
     encoding = encoding_for(ground, settings, None, random_state)
     if not mixture.may_be_tried(n_rows, n_features, encoding.n_columns):

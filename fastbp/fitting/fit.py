@@ -86,8 +86,10 @@ def prepare(settings, table, held_out, before=None, *, mixes=True, whole=True, g
     settings.y_dtype = precision_of(table.y)
     if settings.is_partial and before is not None:
         settings.y_dtype = np.result_type(settings.y_dtype, before.y_dtype)
+    searches = before is None and settings.refits and held_out is None
+    tries_encoding = searches and settings.tries_encoding and bool(settings.hidden)
     # By itself: a plain network is the same whether the other is tried or not.
-    other_state = deepcopy(random_state) if settings.tries_encoding else None
+    other_state = deepcopy(random_state) if tries_encoding else None
     if before is not None:
         check_encoding(before, settings)
     held_out = held_out and held_out.within_use()
@@ -105,7 +107,6 @@ def prepare(settings, table, held_out, before=None, *, mixes=True, whole=True, g
         other_settings = copy(settings)  # with what the ground has told, but "auto" as it was
         encoding = encoding_for(ground, settings, before, random_state)
         plain = prepared_on(ground, settings, encoding, before, random_state, first)
-    searches = before is None and settings.refits and held_out is None
     if not (searches and recipe.n_pilots(len(plain.task.rows), settings.hidden)):
         return [(1.0, plain)]
     search = trials.Search(plain.task)
@@ -114,10 +115,9 @@ def prepare(settings, table, held_out, before=None, *, mixes=True, whole=True, g
     except tasks.Interrupted as trial:
         return [(1.0, plain.ended_with(trial))]
     is_copied = not isinstance(plain.samples, windows.Windows)
-    tries = settings.tries_encoding and settings.hidden and is_copied
-    if tries and found.history.ended_by != "max_time":
+    if tries_encoding and is_copied and found.history.ended_by != "max_time":
         other_settings.max_time = settings.max_time  # what is left of it
-        encoded = encoded_on(ground, other_settings, other_state)
+        encoded = encoded_on(ground, len(plain.task.rows), other_settings, other_state)
         if encoded is not None:
             return kinds_of(plain, search, found, encoded, mixes)
     return [(1.0, plain.following(found))]
