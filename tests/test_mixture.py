@@ -144,9 +144,9 @@ def test_steps_are_learnt_with_encoded_columns_and_smooth_functions_without():
 
 def test_a_plain_network_is_the_same_whether_the_other_was_tried_or_not(given, table):
     given(0.0, alone=0.0)
-    expected = single().fit(*table)
+    expected = single(encoding=None).fit(*table)
     assert_array_equal(single(encoding="auto").fit(*table).coefs_[0], expected.coefs_[0])
-    expected = ensemble(2, encoding=None).fit(*table).predict(table[0])
+    expected = ensemble(2, {"encoding": None}, encoding=None).fit(*table).predict(table[0])
     assert_array_equal(ensemble(2).fit(*table).predict(table[0]), expected)
 
 
