@@ -151,20 +151,24 @@ def test_a_plain_network_is_the_same_whether_the_other_was_tried_or_not(given, t
 
 
 @pytest.mark.parametrize(
-    ("first", "plain", "mixes", "expected"),
+    ("first", "plain", "n_rows", "mixes", "expected"),
     [
-        (0.012, 0.010, False, True),
-        (0.013, 0.010, False, False),  # a third more is left
-        (0.204, 0.200, False, True),
-        (0.206, 0.200, False, False),  # so much of what there is to learn
-        (0.39, 0.200, True, True),
-        (0.41, 0.200, True, False),
-        (np.inf, 0.1, True, False),
+        (0.0120, 0.010, 2001, False, True),
+        (0.0130, 0.010, 2001, False, False),  # a third more is left
+        (0.0130, 0.010, 2000, False, True),
+        (0.0152, 0.010, 2000, False, False),
+        (0.204, 0.200, 2001, False, True),
+        (0.206, 0.200, 2001, False, False),  # so much of what there is to learn
+        (0.206, 0.200, 2000, False, True),
+        (0.222, 0.200, 2000, False, False),
+        (0.39, 0.200, 5000, True, True),
+        (0.41, 0.200, 500, True, False),
+        (np.inf, 0.1, 500, True, False),
     ],
 )
 @pytest.mark.parametrize("unit", [1.0, 1e6])
-def test_a_short_trial_says_whether_more_is_promising(first, plain, mixes, expected, unit):
-    assert mixture.is_promising(first * unit, plain * unit, unit, mixes) is expected
+def test_a_short_trial_says_whether_more_is_promising(first, plain, n_rows, mixes, expected, unit):
+    assert mixture.is_promising(first * unit, plain * unit, unit, n_rows, mixes) is expected
 
 
 @pytest.fixture
@@ -294,29 +298,6 @@ def test_where_nothing_is_gained_on_the_first_part_no_more_are_tried(table, aske
     says[:] = 0.0, 1.0
     assert [each.encoding_ for each in ensemble(2).fit(*table).estimators_] == [(), ()]
     assert len(asked) == 1
-
-
-@pytest.mark.parametrize(("times", "expected"), [(0.1, {2}), (10, {4, 5, 6, 7})])
-def test_far_behind_its_rival_a_network_is_not_searched_on(times, expected, monkeypatch):
-    """On noisy rows a search makes more trials than its pilot, and a short one before."""
-    X, y = smooth()
-    monkeypatch.setattr(mixture, "FEWEST_ROWS", 0)
-    n_trials, run, trial = {}, trials.Search.run, trials.Search.trial
-
-    def counted(search, *given):
-        kind = bool(search.task.encoding)
-        n_trials[kind] = n_trials.get(kind, 0) + 1
-        return trial(search, *given)
-
-    monkeypatch.setattr(trials.Search, "trial", counted)
-    monkeypatch.setattr(
-        trials.Search, "run", lambda search, rival=np.inf: run(search, rival=rival * times)
-    )
-    monkeypatch.setattr(mixture, "share_of_second", lambda *_, **__: 0.0)
-    noise = np.random.default_rng(1).normal(size=300)
-    ensemble(2, {"max_iter": 300}).fit(X, y + noise)
-    assert n_trials[False] > 2
-    assert n_trials[True] in expected
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

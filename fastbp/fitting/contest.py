@@ -29,12 +29,12 @@ def kinds_of(plain, search, found, encoded, mixes):
     tried, share, other = trials.Search(encoded.task, search.parts), 0.0, None
     plan, to_learn = encoded.task.plan, to_learn_of(plain.task.settings)
     try:
-        if mixture.is_promising(tried.short_trial().loss, found.loss, to_learn, mixes):
+        first, n_rows = tried.short_trial(), len(plain.task.rows)
+        if mixture.is_promising(first.loss, found.loss, to_learn, n_rows, mixes):
+            other = tried.pilot(plan.no_longer_than(found.plan))
             if mixes:
-                other = tried.run(rival=found.loss)
                 share = share_of_encoded(plain.task, found, encoded.task, other)
             else:
-                other = tried.pilot(plan.no_longer_than(found.plan))
                 share = float(other.loss < mixture.AS_GOOD * found.loss)
     except ValueError:  # it diverged, and nobody has asked for it
         share = 0.0

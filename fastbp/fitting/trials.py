@@ -72,11 +72,8 @@ class Search:
         self.seconds = settings.max_time and settings.max_time / (3 * n_parts)
         self.is_planned = SCHEDULES[settings.learning_rate].is_planned
 
-    def run(self, rival=np.inf):
-        """The trial that is to be followed.
-
-        `rival` is the loss of what it will be compared with: far from it nothing more is tried.
-        """
+    def run(self):
+        """The trial that is to be followed."""
         settings, pilot = self.task.settings, self.pilot(self.task.plan)
         to_learn = to_learn_of(settings)
         if not (self.is_planned and settings.searches) or pilot.history.ended_by == "max_time":
@@ -84,8 +81,6 @@ class Search:
         clean = recipe.CLEAN * to_learn
         if pilot.loss < clean:
             return self.somewhat_longer(pilot)
-        if pilot.loss > recipe.TOO_FAR * rival:
-            return pilot
         if pilot.loss > recipe.NOISY * to_learn and self.has_hardly_begun(pilot):
             before, pilot = pilot, self.longer(pilot, 4, clean)
             if pilot is not before:
