@@ -150,9 +150,9 @@ class BackpropRegressor(Learned, Common):
         predicts: `coefs_` are it. Training takes no notice of it; `partial_fit` and `warm_start` go
         on from the weights themselves and with the average, unless held-out rows chose `coefs_`, or
         somebody has changed them. With "cosine", whose last steps are short, it changes little
-        (0.99 on those 20 tables: 0.95). "auto" is none in `fit`, and 0.97 in a
-        `partial_fit` whose step size is "auto", too: that never falls, and the last chunk of a
-        stream would speak for all.
+        (0.99 on those 20 tables: 0.95). "auto" is none in `fit`, and 0.97 in a `partial_fit` whose
+        step size is "auto", too: that never falls, and the last chunk of a stream would speak for
+        all.
     batch_size : int or "auto", default="auto"
         Samples in a step, at most all of them; "auto" is 64, from 4,096 rows on 128; with
         ``init="glorot"`` it is 200, as in scikit-learn. The last, smaller batch of an epoch is

@@ -90,8 +90,8 @@ def write(path, fields, arrays, format=FORMAT):
 
 
 def _plain(number):
-    """A NumPy number as Python's, which a search over parameters leaves in them; a range as a list
-    of its own."""
+    """A NumPy number as Python's, which a search over parameters leaves in them; a range as its
+    list."""
     if isinstance(number, np.generic | np.ndarray):
         return number.tolist()
     if isinstance(number, range):
