@@ -116,9 +116,9 @@ def measure(names, X, random_state):
     columns = np.flatnonzero(several)
     bins, waves, frequency = [], np.zeros(0, np.uint32), np.zeros(0)
     if "piecewise_linear" in names:
-        edges = np.quantile(X[:, columns], np.linspace(0, 1, BINS + 1), axis=0, method="lower")
-        for j, edges_of_j in zip(columns, edges.T, strict=True):
-            bins += [(j, *ends) for ends in pairwise(np.unique(edges_of_j))]
+        for j in columns:
+            edges = np.quantile(X[:, j], np.linspace(0, 1, BINS + 1), method="lower")
+            bins += [(j, *ends) for ends in pairwise(np.unique(edges))]
     if "periodic" in names:
         waves = np.repeat(columns, FREQUENCIES).astype(np.uint32)
         frequency = random_state.normal(0, SIGMA, waves.size)

@@ -147,7 +147,8 @@ class _Whole(JITCodeLibrary):
 
 
 #: Passes of Numba's that find nothing in kernels: they have no closures, nothing to lift out, no
-#: expressions of whole arrays. To look costs a fifteenth of the first compilation.
+#: expressions of whole arrays. To look costs a fifteenth of the first compilation. And one that
+#: keeps all that was known of a kernel, for whoever wants to read it.
 NEEDLESS = {
     "WithLifting",
     "InlineClosureLikes",
@@ -157,6 +158,7 @@ NEEDLESS = {
     "LiteralPropagationSubPipelinePass",
     "InlineOverloads",
     "NopythonRewrites",
+    "AnnotateTypes",
     "DumpParforDiagnostics",
 }
 
@@ -168,6 +170,12 @@ def _compiler_into(library_class):
         def __init__(self, typingctx, targetctx, library, *arguments):
             library = library_class(targetctx.codegen(), library_class.__name__)
             super().__init__(typingctx, targetctx, library, *arguments)
+
+        def compile_extra(self, function):
+            """Without what it was made from, which Numba would keep for as long as the code."""
+            compiled = super().compile_extra(function)
+            compiled.fndesc.typemap = compiled.fndesc.calltypes = None
+            return compiled
 
         def define_pipelines(self):
             passes = DefaultPassBuilder.define_nopython_pipeline(self.state).passes
