@@ -18,6 +18,7 @@ import numpy as np
 from scipy import sparse
 
 from fastbp import converting, measuring, scaling
+from fastbp.kernels.training.encoding import encode_rows, laid_out
 
 #: What can be asked for, in the order in which the columns come.
 NAMES = ("piecewise_linear", "periodic")
@@ -30,10 +31,6 @@ SIZE = 0.1
 
 #: Values that an encoding is measured on, at most: columns together.
 VALUES_LOOKED_AT = 500_000
-
-#: Values encoded at a time: they stay in a core's cache.
-VALUES_AT_A_TIME = 65_536
-
 
 #: Values of encoded columns that a kernel predicts with in one call.
 VALUES_IN_A_CALL = 2**22
@@ -134,7 +131,7 @@ def measure(names, X, random_state):
     )  # fmt: skip
 
 
-def converted(A, dtype, encoding, units=None, bounds=None, precision=None):
+def converted(A, dtype, encoding, units=None, bounds=None):
     """The columns that the network sees, as the kernels take them: see `converting.converted`.
 
     Parameters
@@ -146,52 +143,22 @@ def converted(A, dtype, encoding, units=None, bounds=None, precision=None):
     units : Scaling or None
         Of all these columns, or for none.
     bounds : Bounds or None
-    precision : dtype, default=None
-        Of sines and cosines; None is `dtype`.
 
     Returns
     -------
     ndarray of shape (n_rows, n_columns)
     """
-    n = encoding.low.size
+    n, parts = encoding.low.size, laid_out(encoding)
     mean, scale = (None, None) if units is None else (units.X_mean[:n], units.X_scale[:n])
     out = np.empty((A.shape[0], encoding.n_columns), dtype)
     for rows in measuring.slices(A.shape[0]):
         chunk = A[rows].toarray() if sparse.issparse(A) else A[rows]
         out[rows, :n] = converting.converted(chunk, dtype, mean, scale, bounds)
-        few = max(1, VALUES_AT_A_TIME // encoding.n_columns)
-        for some in measuring.slices(len(chunk), few):
-            columns = out[rows, n:][some]
-            encode(chunk[some], encoding, columns, precision or dtype)
-            if units is not None and (units.X_scale[n:] != 1).any():
-                columns /= units.X_scale[n:].astype(dtype)
+        encode_rows(*parts, np.array(chunk, np.float64, order="C"), out[rows])
+        if units is not None and (units.X_scale[n:] != 1).any():
+            out[rows, n:] /= units.X_scale[n:].astype(dtype)
     out.flags.writeable = False
     return out
-
-
-def encode(X, encoding, out, precision=np.float64):
-    """The encoded columns alone.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_rows, n_features)
-        In the table's units.
-    encoding : Encoding
-    out : ndarray of shape (n_rows, n_columns - n_features)
-    precision : dtype
-        Of sines and cosines.
-    """
-    _, low, high, mean, scale, bin_of, edge, width, centre, wave_of, frequency = encoding
-    bins, sines, cosines = np.split(out, np.cumsum([bin_of.size, wave_of.size]), axis=1)
-    x = np.clip(X, low, high)
-    part = x[:, bin_of] - edge
-    part /= width
-    bins[:] = np.clip(part, 0, 1, out=part) - centre
-    turns = ((x - mean) / scale)[:, wave_of] * frequency
-    turns -= np.rint(turns)  # whole ones change nothing: what is left is exact in any precision
-    angles = (2 * np.pi * turns).astype(precision)
-    sines[:], cosines[:] = np.sin(angles), np.cos(angles)
-    out *= out.dtype.type(SIZE)
 
 
 def slopes(X, encoding):

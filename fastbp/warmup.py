@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fastbp import encodings
 from fastbp.estimator import BackpropRegressor
 from fastbp.fitting.calling import prepare
 from fastbp.kernels.training.kernels import KERNELS
@@ -33,5 +34,7 @@ def warm_up(dtype="float32"):
         prepare(kernel, model._settings(), dtype)
     X = np.zeros((2, 1))
     model.partial_fit(X, X[:, 0]).loss_gradient(X, X[:, 0])
+    encoding = encodings.measure(encodings.NAMES, X, np.random.RandomState(0))
     for given in (np.float32, np.float64):
         model.predict(X.astype(given))
+        encodings.converted(X, np.dtype(given), encoding)

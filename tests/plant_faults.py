@@ -90,6 +90,7 @@ TESTS_OF = {
     "contest": "mixture",
     "converting": "scaling",
     "divergence": "training",
+    "encoding": "encodings",
     "epoch": "windows",
     "ground": "following",
     "history": "training",

@@ -12,6 +12,8 @@ from scipy import sparse
 from test_persistence import rewritten
 
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor, encodings, scaling
+from fastbp.kernels.formulas.elementary import sine_and_cosine
+from fastbp.kernels.machine.compile import from_python, njit
 
 BOTH = ("piecewise_linear", "periodic")
 
@@ -86,8 +88,28 @@ def test_the_columns_are_those_of_the_formulas(mixed):
     got = encodings.converted(beyond, np.float64, encoding)
     assert_allclose(got, expected, rtol=1e-9, atol=1e-12)
     assert encoding.n_columns == expected.shape[1] == 5 + 16 + 16 + 5 + 2 * 24
-    got = encodings.converted(beyond, np.float64, encoding, precision=np.float32)
-    assert_allclose(got, expected, rtol=1e-9, atol=1e-7)
+    got = encodings.converted(beyond, np.float32, encoding)
+    assert got.dtype == np.float32
+    assert_allclose(got, expected, rtol=1e-6, atol=3e-8)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sines_and_cosines_are_right_to_a_rounding(dtype):
+    """Of all of a turn, its quarters and eighths and what lies beside them."""
+    of_turns = from_python(njit(lambda t: sine_and_cosine(t)))
+    eighths = np.linspace(-0.5, 0.5, 9, dtype=dtype)
+    turns = np.concatenate([
+        np.linspace(-0.5, 0.5, 10_001, dtype=dtype), np.nextafter(eighths[1:], dtype(-1)),
+        np.nextafter(eighths[:-1], dtype(1)), eighths, dtype(10) ** -np.arange(2, 30),
+    ])  # fmt: skip
+    got = np.array([of_turns(t) for t in turns])
+    angles = 2 * np.pi * np.longdouble(turns)
+    if dtype == np.float64:  # π has more digits than that
+        angles += 2 * np.longdouble(1.2246467991473532e-16) * turns
+    expected = np.column_stack([np.sin(angles), np.cos(angles)])
+    assert np.abs(got - expected).max() <= 1.1 * np.finfo(dtype).eps
+    small = np.abs(turns) < 0.1
+    assert_allclose(got[small, 0], np.float64(expected[small, 0]), rtol=2 * np.finfo(dtype).eps)
 
 
 def test_each_column_is_divided_by_its_own_scale(mixed):
@@ -149,7 +171,6 @@ def test_rows_are_predicted_a_few_at_a_time(mixed, monkeypatch):
     model = quick().fit(X, y)
     at_once = model.predict(X)
     monkeypatch.setattr(encodings, "VALUES_IN_A_CALL", 1000)
-    monkeypatch.setattr(encodings, "VALUES_AT_A_TIME", 1000)
     assert_allclose(model.predict(X), at_once, rtol=1e-5)
 
 

@@ -27,6 +27,7 @@ from fastbp.kernels.machine import cache
 from fastbp.kernels.machine import compile as compilation
 from fastbp.kernels.machine.vectors import INTERPRETED
 from fastbp.kernels.training import tiled
+from fastbp.kernels.training.encoding import encode_rows
 from fastbp.kernels.training.kernels import KERNELS
 
 #: Tells what `import fastbp` imports beyond its dependencies (scikit-learn itself imports pandas
@@ -61,7 +62,8 @@ def test_import_loads_and_compiles_nothing_that_may_not_be_needed():
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_after_warm_up_no_fit_compiles(dtype):
     fastbp.warm_up(dtype)
-    entries = [*(kernel.train for kernel in KERNELS), tiled.predict, tiled.loss_gradient]
+    entries = [*(kernel.train for kernel in KERNELS), encode_rows, tiled.predict]
+    entries.append(tiled.loss_gradient)
     before = [list(kernel.signatures) for kernel in entries]
     X, y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(40.0).reshape(20, 2)
     for batch_size in (1, 7, 16):
@@ -69,7 +71,9 @@ def test_after_warm_up_no_fit_compiles(dtype):
         model.set_params(n_iter_no_change=np.inf).fit(X, y, X_val=X, y_val=y).predict(X)
         model.loss_gradient(X, y)
     X, y = np.tile(X, (15, 1)), np.tile(y, (15, 1))
-    fastbp.BackpropRegressor(20, dtype=dtype, max_iter=50, random_state=0).fit(X, y)  # trials, too
+    model = fastbp.BackpropRegressor(20, dtype=dtype, max_iter=50, random_state=0)
+    model.fit(X, y)  # trials, too
+    model.set_params(encoding="periodic").fit(X, y).predict(X)
     # loss_gradient works in float64 for any precision of training
     after = [list(kernel.signatures) for kernel in entries]
     assert after[:-1] == before[:-1]

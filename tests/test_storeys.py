@@ -31,7 +31,7 @@ WINGS = [
     (
         "kernels.training",
         [
-            {"records", "samples"},
+            {"records", "samples", "encoding"},
             {"epoch", "windows"},
             {"tiled"},
             {"narrow", "online", "large"},

@@ -116,7 +116,7 @@ def proto(model, dtype=None):
 
 
 def encoded(g, encoding, X):
-    """The columns that the network sees: see `encodings.encode`."""
+    """The columns that the network sees: see `encodings.converted`."""
     if encoding is None:
         return X
     x = g.cast(X, "double")

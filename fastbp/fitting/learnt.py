@@ -142,7 +142,7 @@ class Learnt(NamedTuple):
             return converting.entries_of(X, np.dtype(np.float64))
         if self.encoding is None:
             return converting.converted(X, self.precision(X))
-        return encodings.converted(X, self.precision(X), self.encoding, precision=self.dtype)
+        return encodings.converted(X, self.precision(X), self.encoding)
 
     def rows_at_a_time(self, most, X):
         """How many rows of X to predict at a time, at most: what `columns` makes is made for it."""

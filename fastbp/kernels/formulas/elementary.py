@@ -1,4 +1,5 @@
-"""eˣ, log(1 + x) and the normal distribution's tail: what activations and losses are made of.
+"""eˣ, log(1 + x) and the normal distribution's tail: what activations and losses are made of; sine
+and cosine.
 
 Compiled, it is straight code for any number of lanes, where ``np.exp`` would be a call for each
 element.
@@ -48,6 +49,24 @@ def log_1_plus(x):
     s = x / (x + type(x)(2))
     square = s * s
     return type(x)(2) * (s + s * square * artanh_series(square))
+
+
+@njit
+def sine_and_cosine(turns):
+    """sin 2πt and cos 2πt for t in [−½, ½], to a rounding of 1: whole quarters of a turn, and the
+    series of the rest."""
+    quarters = np.rint(turns * type(turns)(4))
+    size, angle = abs(quarters), (turns - quarters * type(turns)(1 / 4)) * type(turns)(2 * np.pi)
+    sine, cosine = series_of_angle(angle, angle * angle)
+    turned = type(turns)(1) - size  # by none, or by half a turn
+    if size == 1:
+        return quarters * cosine, -quarters * sine
+    return turned * sine, turned * cosine
+
+
+def series_of_angle(a, q):
+    """a − a³/6 + a⁵/120 − … and 1 − q/2 + q²/24 − …, of q = a² ≤ (π/4)², to half a rounding."""
+    return np.sin(a), np.cos(a)
 
 
 def artanh_series(q):
@@ -114,11 +133,35 @@ def _exp_parts(x, sign):
     return lambda x, sign: _exp_parts64(x, sign)
 
 
+@overload(series_of_angle)
+def _series_of_angle(a, q):
+    if getattr(a, "dtype", a) == types.float32:
+        return lambda a, q: _series_of_angle32(a, q)
+    return lambda a, q: _series_of_angle64(a, q)
+
+
 @overload(artanh_series)
 def _artanh_series(q):
     if getattr(q, "dtype", q) == types.float32:
         return lambda q: _artanh_series32(q)
     return lambda q: _artanh_series64(q)
+
+
+@njit
+def _series_of_angle32(a, q):
+    f = np.float32
+    sine = f(1 / 6) - q * (f(1 / 120) - q * (f(1 / 5040) - q * f(1 / 362880)))
+    cosine = f(1 / 2) - q * (f(1 / 24) - q * (f(1 / 720) - q * f(1 / 40320)))
+    return a - a * (q * sine), f(1) - q * cosine
+
+
+@njit
+def _series_of_angle64(a, q):
+    sine = 1 / 6 - q * (1 / 120 - q * (1 / 5040 - q * (1 / 362880 - q * (1 / 39916800 - q * (
+        1 / 6227020800 - q * (1 / 1307674368000))))))  # fmt: skip
+    cosine = 1 / 2 - q * (1 / 24 - q * (1 / 720 - q * (1 / 40320 - q * (1 / 3628800 - q * (
+        1 / 479001600 - q * (1 / 87178291200 - q * (1 / 20922789888000)))))))  # fmt: skip
+    return a - a * (q * sine), 1 - q * cosine
 
 
 @njit

@@ -24,6 +24,7 @@ from fastbp.kernels.formulas.losses import mean_of
 from fastbp.kernels.formulas.network import network
 from fastbp.kernels.machine.compile import entry, uninterrupted
 from fastbp.kernels.machine.runs import octets, singles
+from fastbp.kernels.training.encoding import encode_row, laid_out
 from fastbp.kernels.training.online import forward, is_wide, octets_of, units_of
 
 
@@ -71,9 +72,11 @@ class Shape(NamedTuple):
     loss: int
     rising: bool
     n_models: int
-    n_features: int
-    n_bins: int
-    n_waves: int
+    sizes: tuple  # features, bins and waves of the encoding
+
+    @property
+    def n_features(self):
+        return self.sizes[0]
 
 
 def function_of_row(*models, encoding=None):
@@ -94,14 +97,12 @@ def function_of_row(*models, encoding=None):
     wide = np.stack([spread(net, model.theta) for model in models])
     units = [(m.X_mean, 1 / m.X_scale, m.y_mean, m.y_scale, [m.limit]) for m in models]
     numbers = [column for of_model in units for column in of_model]
-    n_features, n_bins, n_waves, places = models[0].X_mean.size, 0, 0, np.empty(0, np.int64)
+    sizes, places = (models[0].X_mean.size, 0, 0), np.empty(0, np.int64)
     if encoding is not None:
-        _, low, high, mean, scale, bin_of, edge, width, centre, wave_of, frequency = encoding
-        n_features, n_bins, n_waves = low.size, bin_of.size, wave_of.size
-        numbers += [low, high, mean, scale, edge, width, centre, frequency, [encoding.size]]
-        places = np.int64(np.concatenate([bin_of, wave_of]))
+        sizes, of_encoding, places = laid_out(encoding)
+        numbers.append(of_encoding)
     layers = tuple(net["width"].tolist()), tuple(net["activation"][1:-1].tolist())
-    shape = Shape(*layers, int(loss), rising, len(models), n_features, n_bins, n_waves)
+    shape = Shape(*layers, int(loss), rising, len(models), sizes)
     return RowFunction(shape, wide, np.concatenate(numbers), places)
 
 
@@ -109,21 +110,20 @@ def function_of_row(*models, encoding=None):
 def row_function(shape):
     """What a RowFunction of this shape returns for a row, of its parts and the row."""
     names = [list(ACTIVATIONS)[code] for code in shape.activations]
-    net, loss, rising, n_models = network(shape.widths, names), *shape[2:5]
-    n_features, n_bins, n_waves = shape[5:]
+    net, loss, rising, n_models, sizes = network(shape.widths, names), *shape[2:]
     n_octets = -(-net["width"] // 8)
     size, last = int(8 * n_octets.sum()), int(8 * n_octets[:-1].sum())
     n_columns, n_outputs = shape.widths[0], shape.widths[-1]
     of_model = 2 * (n_columns + n_outputs) + 1
-    behind, is_encoded = n_models * of_model, n_bins + n_waves > 0
+    behind, is_encoded = n_models * of_model, any(sizes[1:])
 
     @numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})
     def of_row(wide, numbers, places, x):
-        if x.ndim != 1 or x.size != n_features:
+        if x.ndim != 1 or x.size != sizes[0]:
             raise ValueError("x must be a row of as many features as the model has")
         y, room = np.zeros(n_outputs), np.empty(n_columns + size, wide.dtype)
         row, o, at = room[:n_columns], room[n_columns:], 0
-        columns = encoded(n_features, n_bins, n_waves, numbers[behind:], places, x)
+        columns = encoded(sizes, numbers[behind:], places, x)
         for m in range(n_models):
             limit = numbers[at + of_model - 1]
             for j in range(n_columns):
@@ -141,7 +141,7 @@ def row_function(shape):
                 y[k] /= n_models
         return y
 
-    encoded = encode_row if is_encoded else unchanged
+    encoded = with_encoded if is_encoded else unchanged
     return of_row if numba.config.DISABLE_JIT else uninterrupted(of_row)
 
 
@@ -157,33 +157,18 @@ def put_in_order(z):
 
 
 @numba.njit(nogil=True)
-def unchanged(n_features, n_bins, n_waves, numbers, places, x):
+def unchanged(sizes, numbers, places, x):
     """x: of a network that sees the table's columns alone."""
     return x
 
 
-@numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})
-def encode_row(n_features, n_bins, n_waves, numbers, places, x):
-    """The columns that a network sees of a row; see `encodings.encode`, which does many."""
-    of_columns, at = numbers[: 4 * n_features].reshape(4, n_features), 4 * n_features
-    low, high, mean, scale = of_columns[0], of_columns[1], of_columns[2], of_columns[3]
-    edge, width = numbers[at : at + n_bins], numbers[at + n_bins : at + 2 * n_bins]
-    centre, at = numbers[at + 2 * n_bins : at + 3 * n_bins], at + 3 * n_bins
-    frequency, size = numbers[at : at + n_waves], numbers[at + n_waves]
-    columns = np.empty(n_features + n_bins + 2 * n_waves)
-    columns[:n_features] = x
-    bins = columns[n_features : n_features + n_bins]
-    sines = columns[n_features + n_bins : n_features + n_bins + n_waves]
-    cosines = columns[n_features + n_bins + n_waves :]
-    for t in range(n_bins):
-        j = places[t]
-        part = (min(max(x[j], low[j]), high[j]) - edge[t]) / width[t]
-        bins[t] = size * (min(max(part, 0.0), 1.0) - centre[t])
-    for t in range(n_waves):
-        j = places[n_bins + t]
-        turns = frequency[t] * ((min(max(x[j], low[j]), high[j]) - mean[j]) / scale[j])
-        angle = 2 * np.pi * (turns - np.rint(turns))
-        sines[t], cosines[t] = size * np.sin(angle), size * np.cos(angle)
+@numba.njit(nogil=True)
+def with_encoded(sizes, numbers, places, x):
+    """The columns that a network sees of a row."""
+    room, columns = np.empty(sizes[0]), np.empty(sizes[0] + sizes[1] + 2 * sizes[2])
+    room[:] = x
+    columns[: x.size] = x
+    encode_row(sizes, numbers, places, room, columns)
     return columns
 
 
