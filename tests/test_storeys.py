@@ -31,7 +31,7 @@ WINGS = [
     (
         "kernels.training",
         [
-            {"records", "samples", "encoding"},
+            {"records", "samples", "encoding", "in_octets"},
             {"epoch", "windows"},
             {"tiled"},
             {"narrow", "online", "large"},

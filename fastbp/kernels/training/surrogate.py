@@ -25,7 +25,8 @@ from fastbp.kernels.formulas.network import network
 from fastbp.kernels.machine.compile import entry, uninterrupted
 from fastbp.kernels.machine.runs import octets, singles
 from fastbp.kernels.training.encoding import encode_row, laid_out
-from fastbp.kernels.training.online import forward, is_wide, octets_of, units_of
+from fastbp.kernels.training.in_octets import is_wide, octets_of, units_of
+from fastbp.kernels.training.online import forward
 
 
 class RowFunction:
@@ -265,7 +266,7 @@ def _lower_call(context, builder, of_call, arguments):
 
 
 def spread(net, theta):
-    """θ as `online.py` has it, octet by octet of each layer."""
+    """θ in octets, see `in_octets.py`."""
     rows, at = [], 0
     for n_in, n_out in pairwise(net["width"]):
         W = theta[at : at + (n_in + 1) * n_out].reshape(n_in + 1, n_out)
