@@ -134,7 +134,8 @@ class _Whole(JITCodeLibrary):
         self.enable_object_caching()  # it is going to be kept on disk
 
     def finalize(self):
-        own = [function.name for function in self._final_module.functions]
+        functions = self._final_module.functions
+        own = [function.name for function in functions if not function.is_declaration]
         link_callees(self, self._final_module, kept=own)
         self._linking_libraries = []
         super().finalize()
