@@ -32,9 +32,13 @@ class BackpropEnsembleRegressor(Common):
 
     They differ in their first weights, the orders of the samples and, with `resample`, the rows
     that they see. One search finds for all how long to train, and what of the columns; one
-    standardised copy of the table serves all, and they are trained side by side in threads. A
-    second search, with the same rows set aside, finds whether some or all of them had better see
-    encoded columns.
+    standardised copy of the table serves all, and they are trained side by side in threads.
+
+    Where `estimator` has ``encoding="auto"``, its default, a network that sees encoded columns is
+    tried too, with the same rows set aside. If a weighted mean of both kinds has at most 0.985 of
+    the error of plain ones there, half of the members are of either kind, or all of one whose best
+    weight is over 0.85; else all are plain. One member is of the better kind. A fit takes half as
+    long again if half of the members see encoded columns.
 
     Parameters
     ----------
@@ -50,15 +54,6 @@ class BackpropEnsembleRegressor(Common):
         have not seen, tell `oob_score_` and `predict_interval`. "bootstrap": as many as there are,
         drawn with replacement; the rows not drawn, a third, serve instead. None: all rows, and
         nothing is told.
-    encoding : "auto" or None, default="auto"
-        Whether members see encoded columns; see `BackpropRegressor`. "auto", where `estimator` asks
-        for none by name and searches with ``early_stopping="refit"``: a network that does and one
-        that does not are tried on the same rows set aside. If a weighted mean of both has at most
-        0.985 of the error of plain ones there, half of the members are of either kind, or all of
-        one whose best weight is over 0.85; else all are plain. One member is of the better kind. It
-        is not tried on fewer than 500 rows, nor on more than some 45 columns, for which it would
-        take too long. A fit takes half as long again if half of the members see encoded columns.
-        None: as `estimator` has it.
     random_state : int, RandomState instance or None, default=None
         Draws the members' own random states and the rows of each.
     n_threads : int or None, default=None
@@ -122,7 +117,6 @@ class BackpropEnsembleRegressor(Common):
         "estimator": [BackpropRegressor, None],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
         "resample": [StrOptions({name for name in unseen.RESAMPLES if name}), None],
-        "encoding": [StrOptions({"auto"}), None],
         "random_state": ["random_state"],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
         "verbose": ["verbose"],
@@ -134,7 +128,6 @@ class BackpropEnsembleRegressor(Common):
         n_estimators=8,
         *,
         resample="folds",
-        encoding="auto",
         random_state=None,
         n_threads=None,
         verbose=False,
@@ -142,7 +135,6 @@ class BackpropEnsembleRegressor(Common):
         self.estimator = estimator
         self.n_estimators = n_estimators
         self.resample = resample
-        self.encoding = encoding
         self.random_state = random_state
         self.n_threads = n_threads
         self.verbose = verbose
@@ -240,10 +232,8 @@ class BackpropEnsembleRegressor(Common):
         its weight."""
         settings = one._settings()
         settings.random_state, settings.n_threads = random_state, self.n_threads
-        settings.tries_encoding |= self.encoding == "auto" and not settings.encoding
-        mixes = self.encoding == "auto" and self.n_estimators > 1
         with np.errstate(all="ignore"), told_of_compiling(self), told_of_trials(self):
-            kinds = prepare(settings, table, None, mixes=mixes)
+            kinds = prepare(settings, table, None, mixes=self.n_estimators > 1)
         if any(prepared.interrupted is not None for _, prepared in kinds):
             raise KeyboardInterrupt  # there is no member yet
         for weight, prepared in kinds:

@@ -30,7 +30,7 @@ WEIGHT = np.linspace(0.5, 2, 60)
 
 
 def ensemble(n_estimators=3, **params):
-    params = {"encoding": None, "random_state": 0} | params
+    params = {"random_state": 0} | params
     return BackpropEnsembleRegressor(founding(**QUICK), n_estimators, **params)
 
 

@@ -152,9 +152,9 @@ def test_what_dropout_adds_to_the_loss_is_not_taken_for_a_fit_that_learnt_nothin
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_an_ensemble_and_its_trials_are_trained_with_both(n_threads, table):
     X, y = table
-    one = BackpropRegressor(4, dropout=0.2, ema_decay=0.9, max_iter=8)
+    one = BackpropRegressor(4, dropout=0.2, ema_decay=0.9, max_iter=8, encoding=None)
     ensemble = BackpropEnsembleRegressor(
-        one, 2, encoding=None, resample=None, random_state=0, n_threads=n_threads
+        one, 2, resample=None, random_state=0, n_threads=n_threads
     ).fit(X, y)
     member = clone(ensemble.estimators_[1])
     assert (member.dropout, member.ema_decay) == (0.2, 0.9)

@@ -24,12 +24,17 @@ from fastbp.fitting import calling, members, plan, team
 from fastbp.fitting.interrupts import CtrlC, is_pressed_here
 
 #: A member that is trained at once.
-SMALL = {"hidden_layer_sizes": 12, "max_iter": 30, "early_stopping": False}
+SMALL = {
+    "hidden_layer_sizes": 12,
+    "max_iter": 30,
+    "early_stopping": False,
+    "encoding": None,
+}
 
 
 def ensemble(n_estimators=3, member=None, **params):
     member = BackpropRegressor(**SMALL | (member or {}))
-    params = {"random_state": 0, "encoding": None} | params
+    params = {"random_state": 0} | params
     return BackpropEnsembleRegressor(member, n_estimators, **params)
 
 
@@ -72,7 +77,6 @@ def test_it_is_scored_searched_and_cloned_as_others_are(table):
     [
         ({"n_estimators": 0}, "n_estimators"),
         ({"resample": "jackknife"}, "resample"),
-        ({"encoding": "periodic"}, "encoding"),
         ({"estimator": "mlp"}, "estimator"),
         ({"estimator": BackpropRegressor(alpha=-1)}, "alpha"),
         ({"estimator": BackpropRegressor(loss="quantile", loss_parameter=-1)}, "loss_parameter"),

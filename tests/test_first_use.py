@@ -239,7 +239,7 @@ def test_a_first_fit_that_compiles_says_so_if_it_is_to_say_anything(
     monkeypatch.setattr(calling.Calls, "compile", lambda self: cache._announce("train"))
     model = founding(2, max_iter=1, tol=0, n_iter_no_change=np.inf)
     if several:
-        model = fastbp.BackpropEnsembleRegressor(model, 2, encoding=None)
+        model = fastbp.BackpropEnsembleRegressor(model, 2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.set_params(verbose=verbose).fit(*table)

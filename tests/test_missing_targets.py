@@ -327,7 +327,7 @@ def test_what_cannot_be_is_refused(holed):
 def test_an_ensemble_is_scored_on_the_targets_that_are_there(holed):
     X, Y = holed[:2]
     member = BackpropRegressor((4,), max_iter=2, **OMIT)
-    y, ensemble = Y[:, 0], BackpropEnsembleRegressor(member, 2, encoding=None, random_state=0)
+    y, ensemble = Y[:, 0], BackpropEnsembleRegressor(member, 2, random_state=0)
     there = ~np.isnan(y)
     assert 0 < there.sum() < len(y)
     ensemble.fit(X, y)

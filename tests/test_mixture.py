@@ -146,7 +146,7 @@ def test_a_plain_network_is_the_same_whether_the_other_was_tried_or_not(given, t
     given(0.0, alone=0.0)
     expected = single(encoding=None).fit(*table)
     assert_array_equal(single(encoding="auto").fit(*table).coefs_[0], expected.coefs_[0])
-    expected = ensemble(2, {"encoding": None}, encoding=None).fit(*table).predict(table[0])
+    expected = ensemble(2, {"encoding": None}).fit(*table).predict(table[0])
     assert_array_equal(ensemble(2).fit(*table).predict(table[0]), expected)
 
 
@@ -374,11 +374,9 @@ def test_who_goes_on_keeps_what_was_chosen(given, table):
 
 def test_members_have_the_encodings_that_their_networks_ask_for(given, table):
     given(0.3)
-    for encoding, expected in ((None, ()), ("periodic", ("periodic",)), ("auto", BOTH)):
-        model = ensemble(2, {"encoding": encoding}, encoding=None).fit(*table)
+    for encoding, expected in ((None, ()), ("periodic", ("periodic",))):
+        model = ensemble(2, {"encoding": encoding}).fit(*table)
         assert {each.encoding_ for each in model.estimators_} == {expected}
-    model = ensemble(2, {"encoding": "periodic"}).fit(*table)
-    assert {each.encoding_ for each in model.estimators_} == {("periodic",)}
     model = ensemble(2, {"encoding": "auto"}).fit(*table)
     assert [each.encoding_ for each in model.estimators_] == [(), BOTH]
     assert [each.encoding for each in model.estimators_] == [None, BOTH]

@@ -39,7 +39,7 @@ def network(**params):
 
 
 def ensemble(member=None, n_estimators=2, **params):
-    params = {"random_state": 0, "encoding": None} | params
+    params = {"random_state": 0} | params
     return BackpropEnsembleRegressor(network(**member or {}), n_estimators, **params)
 
 
@@ -83,7 +83,8 @@ SETTINGS = {
     ),
     "an ensemble, by folds": (ensemble(), False, set()),
     "an ensemble by bootstrap, of two kinds": (
-        ensemble({"early_stopping": "refit"}, resample="bootstrap", encoding="auto"), False, set(),
+        ensemble({"early_stopping": "refit", "encoding": "auto"}, resample="bootstrap"),
+        False, set(),
     ),
     "an ensemble of all rows, float64": (
         ensemble({"dtype": "float64", "batch_size": 1000}, resample=None), True, set(),

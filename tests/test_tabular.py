@@ -175,7 +175,7 @@ def test_scikit_learn_takes_the_pipeline_for_one_of_its_own(people):
 
 @pytest.mark.parametrize(
     "model",
-    [QUICK, BackpropEnsembleRegressor(QUICK, 2, encoding=None, random_state=0)],
+    [QUICK, BackpropEnsembleRegressor(QUICK, 2, random_state=0)],
     ids=["one", "ensemble"],
 )
 def test_a_saved_pipeline_predicts_the_same_of_tables(model, people, tmp_path):
