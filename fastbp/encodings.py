@@ -29,6 +29,10 @@ BINS, FREQUENCIES, SIGMA = 16, 8, 2.0
 #: The size of an encoded column, that of a standardised one being 1.
 SIZE = 0.1
 
+#: Values of a column are one that are no further apart than this part of its standard deviation (of
+#: what was float32 once a few roundings), or so many roundings of its largest in float64.
+ROUNDING, ROUNDINGS = 1e-6, 16
+
 #: Values that an encoding is measured on, at most: columns together.
 VALUES_LOOKED_AT = 500_000
 
@@ -96,7 +100,8 @@ def measure(names, X, random_state):
     """An encoding for the columns of X.
 
     Of a column with two values every function is linear: it gets no columns, nor do constant ones.
-    Where quantiles coincide, there are fewer bins.
+    Where quantiles coincide, there are fewer bins. Values that differ by rounding are one: a bin of
+    their distance would tell 0.3 from 0.1 + 0.2.
 
     Parameters
     ----------
@@ -109,13 +114,15 @@ def measure(names, X, random_state):
     """
     low, high = X.min(axis=0), X.max(axis=0)
     mean, scale = scaling.mean_and_scale(X)
-    several = [np.any((x != a) & (x != b)) for x, a, b in zip(X.T, low, high, strict=True)]
+    least = np.maximum(ROUNDING * scale, ROUNDINGS * np.maximum(-low, high) * np.finfo(float).eps)
+    ends = low + least, high - least
+    several = [np.any((x > a) & (x < b)) for x, a, b in zip(X.T, *ends, strict=True)]
     columns = np.flatnonzero(several)
     bins, waves, frequency = [], np.zeros(0, np.uint32), np.zeros(0)
     if "piecewise_linear" in names:
         for j in columns:
             edges = np.quantile(X[:, j], np.linspace(0, 1, BINS + 1), method="lower")
-            bins += [(j, *ends) for ends in pairwise(np.unique(edges))]
+            bins += [(j, *ends) for ends in pairwise(apart(edges, least[j]))]
     if "periodic" in names:
         waves = np.repeat(columns, FREQUENCIES).astype(np.uint32)
         frequency = random_state.normal(0, SIGMA, waves.size)
@@ -129,6 +136,15 @@ def measure(names, X, random_state):
         tuple(names), low, high, mean, scale, bin_of, edge, width, np.array(centre),
         waves, frequency,
     )  # fmt: skip
+
+
+def apart(edges, least):
+    """Rising edges, but for those that are no further than that above the one before."""
+    kept = [edges[0]]
+    for edge in edges[1:]:
+        if edge > kept[-1] + least:
+            kept.append(edge)
+    return kept
 
 
 def converted(A, dtype, encoding, units=None, bounds=None):
@@ -172,10 +188,11 @@ def slopes(X, encoding):
     encoding : Encoding
     """
     _, low, high, mean, scale, bin_of, edge, width, _, wave_of, frequency = encoding
+    is_within, X = (low <= X) & (high > X), np.clip(X, low, high)
     part = (X[:, bin_of] - edge) / width
-    bins = ((part >= 0) & (part < 1)) / width
+    bins = ((part >= 0) & (part < 1) & is_within[:, bin_of]) / width
     turn = 2 * np.pi * frequency / scale[wave_of]
-    angles, is_within = turn * (X - mean)[:, wave_of], ((low <= X) & (high > X))[:, wave_of]
+    angles, is_within = turn * (X - mean)[:, wave_of], is_within[:, wave_of]
     waves = np.cos(angles) * turn * is_within, -np.sin(angles) * turn * is_within
     return SIZE * np.ascontiguousarray(np.hstack([bins, *waves]))
 

@@ -620,7 +620,7 @@ class BackpropRegressor(Learned, Common):
         """
         learnt, X = self._learnt_of(X)
         J = np.empty((X.shape[0], learnt.n_outputs, X.shape[1]))
-        at_a_time = max(1, min(measuring.CHUNK, converting.VALUES_AT_A_TIME // X.shape[1]))
+        at_a_time = max(1, min(measuring.CHUNK, converting.VALUES_AT_A_TIME // learnt.n_columns))
         for rows in measuring.slices(X.shape[0], at_a_time):
             J[rows] = jacobian(learnt, X[rows])
         return J[:, 0] if learnt.n_outputs == 1 else J
@@ -644,7 +644,9 @@ class BackpropRegressor(Learned, Common):
         encoding = learnt.encoding
         if encoding is None:
             return converting.converted(X, np.float64).copy()
-        return encodings.converted(X, np.float64, encoding)
+        columns = encodings.converted(X, np.float64, encoding)
+        columns.flags.writeable = True  # the caller's, and nobody else's
+        return columns
 
     def as_njit(self):
         """The network as a function of one row, for loops that Numba compiles.

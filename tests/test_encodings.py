@@ -128,6 +128,48 @@ def test_columns_of_two_values_or_one_have_no_others(mixed):
     assert_array_equal(np.bincount(encoding.column_of), [1 + 16 + 16, 33, 1 + 5 + 16, 1, 1])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_values_that_differ_by_rounding_are_one(dtype):
+    """As tenths that were counted up and ones that were divided, and thirds that were summed."""
+    random = np.random.default_rng(0)
+    k = random.integers(0, 11, 3000).astype(dtype)
+    tenths = np.where(random.random(3000) > 0.5, k * dtype(0.1), k / dtype(10))
+    thirds = 1 / 3 * (1 + random.integers(-3, 4, 3000) * np.finfo(float).eps)
+    offset = 1e12 + np.float64(k) + random.integers(-3, 4, 3000) * np.spacing(1e12)
+    assert len(np.unique(tenths)) > 11
+    assert len(np.unique(thirds)) > 2
+    X = np.float64(np.column_stack([tenths, thirds, offset]))
+    encoding = encodings.measure(BOTH, X, np.random.RandomState(0))
+    assert set(encoding.bin_of) | set(encoding.wave_of) == {0, 2}
+    assert encoding.width.min() > 0.09
+    both = [np.column_stack([k * dtype(0.1), thirds, 1e12 + np.float64(k)]), X]
+    columns = [encodings.converted(np.float64(each), np.float64, encoding) for each in both]
+    assert_allclose(columns[0], columns[1], atol=1e-3)
+
+
+def test_far_beyond_what_was_measured_an_encoded_network_is_flat(mixed):
+    X, y = mixed
+    model = quick().fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        J = model.predict_jacobian(np.full((1, 5), 1e308))
+        assert np.isfinite(J).all()
+        assert_array_equal(encodings.slopes(np.full((1, 5), -1e308), model._learnt.encoding), 0)
+
+
+def test_what_is_encoded_is_the_callers(mixed):
+    for encoding in (None, BOTH):
+        columns = quick(encoding).fit(*mixed).encode(mixed[0])
+        columns[0, 0] = 1
+
+
+def test_where_no_column_can_be_encoded_none_is_said_to_be(mixed):
+    X, y = mixed
+    assert quick().fit(np.sign(X - X.mean(axis=0)), y).encoding_ == ()
+    assert quick().partial_fit(X[:1], y[:1]).encoding_ == ()
+    assert quick().partial_fit(X, y).encoding_ == BOTH
+
+
 def test_encoded_columns_are_centred_and_small(mixed):
     X, _ = mixed
     columns = encodings.converted(X, np.float64, encodings.measure(BOTH, X, np.random))[:, 5:]
