@@ -35,16 +35,27 @@ def written(folder, content):
         '"a","b","y"\n1,"2,5",3\n-4,"0,5",6\n',
         TABLE + ",,\n,,\n",
         TABLE.replace("\n", ",\n").replace("y,", "y"),
+        "sep=;\r" + TABLE.replace(",", ";").replace("\n", "\r"),
+        '\n"SEP=\t"\r\n' + TABLE.replace(",", "\t").replace("\n", "\r\n"),
     ],
     ids=[
         *("plain", "bom", "crlf", "cr", "semicolon", "tab", "bar", "spaces", "blank", "no end"),
         *("quoted", "comma", "quoted comma", "separators at the end", "a separator at each end"),
+        *("the separator said", "a tab said"),
     ],
 )
 def test_a_table_is_read_however_it_was_saved(tmp_path, content):
     table = tables.read(written(tmp_path, content))
     assert table.names == ["a", "b", "y"]
     np.testing.assert_array_equal(table.numbers(["b", "a"]), [[2.5, 1], [0.5, -4]])
+
+
+def test_behind_a_line_that_says_the_separator_lines_are_counted_on(tmp_path):
+    table = tables.read(written(tmp_path, "sep=|\na,b|y\n1,5|2\nx|3\n"))
+    assert table.names == ["a,b", "y"]
+    with pytest.raises(tables.TableError, match="line 4, column 'a,b': 'x' is not a number"):
+        table.numbers(["a,b"])
+    assert tables.read(written(tmp_path, "sep=|\na,y\n1,2\n"), delimiter=",").names == ["a", "y"]
 
 
 def test_a_quoted_name_may_hold_a_delimiter(tmp_path):

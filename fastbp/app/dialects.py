@@ -5,7 +5,7 @@ import io
 from itertools import islice
 from typing import NamedTuple
 
-from fastbp.app.files import is_blank
+from fastbp.app.files import SAYS_DELIMITER, rows_of
 from fastbp.tabular.cells import NUMBER, TWO_MEANINGS, TableError
 
 #: What may stand between the fields of a table, if it isn't told: the likelier first.
@@ -50,7 +50,11 @@ def dialect_of(sample, whole, delimiter, decimal):
     lines = list(islice(io.StringIO(sample, newline=""), LINES_JUDGED))
     if not whole and len(lines) > 1 and sample.endswith(lines[-1]):
         lines.pop()  # it may be cut
-    if delimiter is None:
+    first = "".join(sample.lstrip().splitlines()[:1])
+    said = SAYS_DELIMITER.fullmatch(first.strip('"'))
+    if delimiter is None and said:
+        delimiter = said[1]
+    elif delimiter is None:
         able = [mark for mark in DELIMITERS if mark != decimal and mark in sample]
         delimiter = max(able, key=lambda mark: _likelihood(lines, mark), default=",")
     return Dialect(delimiter, decimal or _decimal(lines, delimiter))
@@ -60,7 +64,7 @@ def _rows(lines, delimiter):
     """Rows of fields, as far as they can be read, without those that are empty."""
     rows = []
     try:
-        for row in csv.reader(lines, delimiter=delimiter, skipinitialspace=True):
+        for row in rows_of(lines, delimiter)[1]:
             if any(map(str.strip, row)):
                 rows.append(row)
     except csv.Error:
@@ -99,9 +103,9 @@ def header_of(sample, delimiter, path):
             length += len(line)
             yield line
 
-    reader = csv.reader(lines(), delimiter=delimiter, skipinitialspace=True, strict=True)
+    reader, rows = rows_of(lines(), delimiter)
     try:
-        names = next((row for row in reader if not is_blank(row)), None)
+        names = next(rows, None)
     except csv.Error as error:
         raise TableError(f"{path}, line {reader.line_num} is not CSV: {error}.") from None
     if names is None:

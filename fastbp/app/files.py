@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import re
 import stat
 import sys
 import tempfile
@@ -12,6 +13,9 @@ from fastbp.tabular.cells import TableError
 
 #: More than so much of standard input is kept on disk.
 MOST_IN_MEMORY = 2**26
+
+#: The line by which a table tells spreadsheets how its fields are separated.
+SAYS_DELIMITER = re.compile(r'sep=([^\w"])', re.IGNORECASE)
 
 
 def given(name):
@@ -109,14 +113,28 @@ def is_blank(row):
     return len(row) < 2 and not "".join(row).strip()
 
 
+def rows_of(lines, delimiter):
+    """A reader of csv, and its rows: no blank lines, nor one ahead of all that says ``sep=;``."""
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+
+    def rows():
+        is_first = True
+        for row in reader:
+            if not is_blank(row):
+                if not (is_first and SAYS_DELIMITER.fullmatch(delimiter.join(row))):
+                    yield row
+                is_first = False
+
+    return reader, rows()
+
+
 def records(path, delimiter):
     """Each record of a table with the line it ends on, the header first; no blank lines."""
     with opened(path) as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as lines:
-        reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+        reader, rows = rows_of(lines, delimiter)
         try:
-            for row in reader:
-                if not is_blank(row):
-                    yield reader.line_num, row
+            for row in rows:
+                yield reader.line_num, row
         except csv.Error as error:
             raise TableError(f"{path}, line {reader.line_num} is not CSV: {error}.") from None
 
