@@ -738,3 +738,18 @@ def test_after_kernels_were_prepared_ctrl_c_is_whose_it_was(ctrl_c_is_heard):
     with ctrl_c_ends_the_process():
         assert signal.getsignal(signal.SIGINT) is not mine
     assert signal.getsignal(signal.SIGINT) is mine
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "table.csv", "--target", "y", "--model", ""], ["predict", "m.npz", ""],
+        ["train", "table.csv", "--target", "y", "--plot", ""], ["export", "", "--to", "c"],
+        ["predict", "m.npz", "table.csv", "--out", ""], ["explain", "--out", ""], ["--out", ""],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_empty_name_is_not_the_default(arguments, capsys):
+    """It is a variable of a script that nobody has set."""
+    assert main(arguments) == 2
+    assert "the name is empty" in capsys.readouterr().err

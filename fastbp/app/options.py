@@ -80,6 +80,13 @@ def names(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of names: {error}") from None
 
 
+def file_name(text):
+    """Of a file or a folder: an empty one is a variable that nobody has set, not the default."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return text
+
+
 def layers(text):
     """Units of each hidden layer; none at all is linear regression."""
     return tuple(int(units) for units in text.split(",") if text)
@@ -106,7 +113,12 @@ def parser():
     )
     main.add_argument("--version", action="version", version=f"fastbp {__version__}")
     main.add_argument(
-        "--out", dest="job_out", default=".", metavar="DIR", help="for models and pictures"
+        "--out",
+        dest="job_out",
+        type=file_name,
+        default=".",
+        metavar="DIR",
+        help="for models and pictures",
     )
     add_seed(main)
     commands = main.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
@@ -198,7 +210,7 @@ def add_train(commands):
         epilog=EXAMPLES_OF_TRAIN,
     )
     add = train.add_argument
-    add("table", metavar="TABLE.csv", help="or - for standard input")
+    add("table", type=file_name, metavar="TABLE.csv", help="or - for standard input")
     add("--target", required=True, metavar="COLUMN", help="the column to predict")
     add("--features", type=names, metavar="A,B,C", help="default: all columns but the target")
     add("--hidden", dest="hidden_layer_sizes", type=layers, metavar="50,50", help="hidden layers")
@@ -212,8 +224,13 @@ def add_train(commands):
     add("--test-fraction", type=float, default=0.2, metavar="X", help="default 0.2; 0: no test")
     add_dialect(train)
     add_seed(train)
-    add("--model", metavar="MODEL.npz", help="default: fastbp-TABLE.npz, here; - is stdout")
-    add("--plot", metavar="PICTURE.png", help="draw the loss curve and the fit")
+    add(
+        "--model",
+        type=file_name,
+        metavar="MODEL.npz",
+        help="default: fastbp-TABLE.npz, here; - is stdout",
+    )
+    add("--plot", type=file_name, metavar="PICTURE.png", help="draw the loss curve and the fit")
     shuffled = "how much worse it is when a column is shuffled; PICTURE.png shows it"
     add("--importance", nargs="?", const="", metavar="PICTURE.png", help=shuffled)
     add_json(train)
@@ -229,12 +246,12 @@ def add_predict(commands):
         epilog=EXAMPLES_OF_PREDICT,
     )
     add = predict.add_argument
-    add("model", metavar="MODEL.npz", help="what train wrote; - is standard input")
-    add("table", metavar="TABLE.csv", help="or - for standard input")
+    add("model", type=file_name, metavar="MODEL.npz", help="what train wrote; - is standard input")
+    add("table", type=file_name, metavar="TABLE.csv", help="or - for standard input")
     within = "also lower and upper, between which so large a part of new y lies; of an ensemble"
     add("--intervals", type=coverage, metavar="0.9", help=within)
     add_dialect(predict)
-    add("--out", metavar="PREDICTIONS.csv", help="default, and -: print them")
+    add("--out", type=file_name, metavar="PREDICTIONS.csv", help="default, and -: print them")
     add_json(predict)
 
 
@@ -249,18 +266,35 @@ def add_explain(commands):
         epilog=EXAMPLES_OF_EXPLAIN,
     )
     add = explain.add_argument
-    add("table", metavar="TABLE.csv", nargs="?", help="default: cars that come with fastbp")
+    add(
+        "table",
+        type=file_name,
+        metavar="TABLE.csv",
+        nargs="?",
+        help="default: cars that come with fastbp",
+    )
     add("--target", metavar="COLUMN", help="the column to predict")
     add("--features", type=names, metavar="A,B,C", help="default: all columns but the target")
     add("--row", type=int, default=1, metavar="N", help="of the table, from 1; default 1")
-    add("--model", metavar="MODEL.npz", help="default: first weights of a new network")
+    add(
+        "--model",
+        type=file_name,
+        metavar="MODEL.npz",
+        help="default: first weights of a new network",
+    )
     hidden = {"dest": "hidden_layer_sizes", "type": layers, "metavar": "2"}
     add("--hidden", **hidden, default=(2,), help="hidden layers of a new network; default 2")
     add("--activation", type=activations, help="of a new network; default logistic")
     add("--learning-rate", type=float, default=0.1, metavar="X", help="step size; default 0.1")
     add_dialect(explain)
     add_seed(explain)
-    add("--out", default=".", metavar="DIR", help="for picture and page; default: here")
+    add(
+        "--out",
+        type=file_name,
+        default=".",
+        metavar="DIR",
+        help="for picture and page; default: here",
+    )
     add("--watch", action="store_true", help="train row by row from there, and show each step")
     add("--steps", type=int, default=50, metavar="N", help="how many to watch; default 50")
     add("--delay", type=float, default=0.2, metavar="S", help="between them; default 0.2 s")
@@ -276,9 +310,14 @@ def add_export(commands):
         epilog=EXAMPLES_OF_EXPORT,
     )
     add = export.add_argument
-    add("model", metavar="MODEL.npz")
+    add("model", type=file_name, metavar="MODEL.npz")
     add("--to", choices=["c", "onnx"], required=True)
-    add("--out", metavar="FILE", help="default: MODEL.c or MODEL.onnx, here; MODEL.h is C, too")
+    add(
+        "--out",
+        type=file_name,
+        metavar="FILE",
+        help="default: MODEL.c or MODEL.onnx, here; MODEL.h is C, too",
+    )
     add("--name", help="in C the function is NAME_predict; default: the file's name")
     kinds = ["float", "double", "int8", "int16"]
     add("--dtype", choices=kinds, help="default: that of training; rounded weights are for C")
