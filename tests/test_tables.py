@@ -55,7 +55,29 @@ def test_behind_a_line_that_says_the_separator_lines_are_counted_on(tmp_path):
     assert table.names == ["a,b", "y"]
     with pytest.raises(tables.TableError, match="line 4, column 'a,b': 'x' is not a number"):
         table.numbers(["a,b"])
-    assert tables.read(written(tmp_path, "sep=|\na,y\n1,2\n"), delimiter=",").names == ["a", "y"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told", "names"),
+    [
+        ("sep=|\na,y\n1,2\n", {"delimiter": ","}, ["a", "y"]),
+        ("sep=,\na;y\n1,5;2\n", {"decimal": ","}, ["a", "y"]),
+        ("\ufeffsep=;\na,b;y\n1;2\n", {}, ["a,b", "y"]),
+        ("sep=;\nsep=;\n1;2\n", {}, ["sep=", ""]),
+        ('"sep=|"\na,b|y\n1,x|2\n', {}, ["a,b", "y"]),
+        ("a,sep=;\n1,2\n", {}, ["a", "sep=;"]),
+        ("sep=.\n1\n", {}, ["sep=."]),
+    ],
+)
+def test_what_is_said_holds_where_it_can_be_and_nothing_else_is_told(
+    content, told, names, tmp_path
+):
+    assert tables.read(written(tmp_path, content), **told).names == names
+
+
+def test_a_line_that_says_the_separator_is_no_table(tmp_path):
+    with pytest.raises(tables.TableError, match="is empty"):
+        tables.read(written(tmp_path, "sep=;\n"))
 
 
 def test_a_quoted_name_may_hold_a_delimiter(tmp_path):

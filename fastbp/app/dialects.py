@@ -1,11 +1,10 @@
 """The first lines of a CSV file: how it is written, and the names of its columns."""
 
-import csv
 import io
 from itertools import islice
 from typing import NamedTuple
 
-from fastbp.app.files import SAYS_DELIMITER, rows_of
+from fastbp.app.files import records_of, said_delimiter
 from fastbp.tabular.cells import NUMBER, TWO_MEANINGS, TableError
 
 #: What may stand between the fields of a table, if it isn't told: the likelier first.
@@ -50,13 +49,12 @@ def dialect_of(sample, whole, delimiter, decimal):
     lines = list(islice(io.StringIO(sample, newline=""), LINES_JUDGED))
     if not whole and len(lines) > 1 and sample.endswith(lines[-1]):
         lines.pop()  # it may be cut
-    first = "".join(sample.lstrip().splitlines()[:1])
-    said = SAYS_DELIMITER.fullmatch(first.strip('"'))
-    if delimiter is None and said:
-        delimiter = said[1]
-    elif delimiter is None:
+    if delimiter is None:
+        first = next(filter(str.strip, lines), "").rstrip("\r\n")
         able = [mark for mark in DELIMITERS if mark != decimal and mark in sample]
-        delimiter = max(able, key=lambda mark: _likelihood(lines, mark), default=",")
+        likeliest = max(able, key=lambda mark: _likelihood(lines, mark), default=",")
+        said = said_delimiter(first)
+        delimiter = said if said and said != decimal else likeliest
     return Dialect(delimiter, decimal or _decimal(lines, delimiter))
 
 
@@ -64,10 +62,10 @@ def _rows(lines, delimiter):
     """Rows of fields, as far as they can be read, without those that are empty."""
     rows = []
     try:
-        for row in rows_of(lines, delimiter)[1]:
+        for _, row in records_of(lines, delimiter, None):
             if any(map(str.strip, row)):
                 rows.append(row)
-    except csv.Error:
+    except TableError:
         pass
     return rows
 
@@ -103,11 +101,7 @@ def header_of(sample, delimiter, path):
             length += len(line)
             yield line
 
-    reader, rows = rows_of(lines(), delimiter)
-    try:
-        names = next(rows, None)
-    except csv.Error as error:
-        raise TableError(f"{path}, line {reader.line_num} is not CSV: {error}.") from None
+    _, names = next(records_of(lines(), delimiter, path), (0, None))
     if names is None:
         raise TableError(f"{path} is empty, or begins with too many blank lines.")
     if len(names) > MOST_COLUMNS:

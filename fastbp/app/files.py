@@ -15,7 +15,7 @@ from fastbp.tabular.cells import TableError
 MOST_IN_MEMORY = 2**26
 
 #: The line by which a table tells spreadsheets how its fields are separated.
-SAYS_DELIMITER = re.compile(r'sep=([^\w"])', re.IGNORECASE)
+SAYS_DELIMITER = re.compile("sep=(.)", re.IGNORECASE)
 
 
 def given(name):
@@ -108,35 +108,37 @@ class Text:
         return iter(self.read, "")
 
 
-def is_blank(row):
-    """Whether the reader of csv has seen a blank line."""
-    return len(row) < 2 and not "".join(row).strip()
+def can_separate(mark):
+    """Whether fields may be separated by that."""
+    return len(mark) == 1 and mark.isascii() and not mark.isalnum() and mark not in '"\r\n.+-\0'
 
 
-def rows_of(lines, delimiter):
-    """A reader of csv, and its rows: no blank lines, nor one ahead of all that says ``sep=;``."""
+def said_delimiter(line):
+    """What a line such as ``sep=;`` says that separates fields, or None."""
+    said = SAYS_DELIMITER.fullmatch(line.strip('"'))
+    return said[1] if said and can_separate(said[1]) else None
+
+
+def records_of(lines, delimiter, path):
+    """Each record with the line it ends on: no blank lines, nor one ahead of all that says what
+    separates fields."""
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
-
-    def rows():
-        is_first = True
+    is_first = True
+    try:
         for row in reader:
-            if not is_blank(row):
-                if not (is_first and SAYS_DELIMITER.fullmatch(delimiter.join(row))):
-                    yield row
-                is_first = False
-
-    return reader, rows()
+            if len(row) < 2 and not "".join(row).strip():
+                continue
+            if not (is_first and said_delimiter(delimiter.join(row))):
+                yield reader.line_num, row
+            is_first = False
+    except csv.Error as error:
+        raise TableError(f"{path}, line {reader.line_num} is not CSV: {error}.") from None
 
 
 def records(path, delimiter):
-    """Each record of a table with the line it ends on, the header first; no blank lines."""
+    """Those of a table, the header first."""
     with opened(path) as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as lines:
-        reader, rows = rows_of(lines, delimiter)
-        try:
-            for row in rows:
-                yield reader.line_num, row
-        except csv.Error as error:
-            raise TableError(f"{path}, line {reader.line_num} is not CSV: {error}.") from None
+        yield from records_of(lines, delimiter, path)
 
 
 def check_writable(path, keep=None, what="the table"):

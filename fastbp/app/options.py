@@ -7,6 +7,7 @@ import textwrap
 
 from fastbp import __version__
 from fastbp.app import predicting, training
+from fastbp.app.files import can_separate
 from fastbp.app.job import run_job
 from fastbp.fitting.solvers import SOLVERS
 from fastbp.kernels.formulas.activations import ACTIVATIONS
@@ -145,7 +146,7 @@ def add_seed(command):
 def delimiter(text):
     """One character; of those that can't be typed, the name."""
     mark = {"tab": "\t", "\\t": "\t", "space": " "}.get(text, text)
-    if len(mark) != 1 or mark.isalnum() or not mark.isascii() or mark in '"\r\n.+-\0':
+    if not can_separate(mark):
         raise argparse.ArgumentTypeError(f"{text!r} can't separate fields")
     return mark
 

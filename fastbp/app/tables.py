@@ -188,7 +188,9 @@ def read(path, delimiter=None, decimal=None):
     ----------
     path : str or path-like, or what `shipped` returns
     delimiter : str, default=None
-        What separates fields; None finds out by the first lines: comma, semicolon, tab or |.
+        What separates fields. None is what a line ahead of the header says, as ``sep=;`` (which is
+        no part of the table in any case), or is found out by the first lines: comma, semicolon, tab
+        or |.
     decimal : {".", ","}, default=None
         Decimal mark; None finds out: a comma where that is what the numbers of the first lines
         have, and where it can't separate thousands.
