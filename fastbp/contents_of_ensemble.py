@@ -45,6 +45,7 @@ def contents_of_ensemble(model, include_optimizer=True):
 def restored_ensemble(cls, fields, stored):
     """The ensemble of what `contents_of_ensemble` says; what is missing or wrong is an error."""
     params, members, saved = (fields.pop(name) for name in ("params", "members", "arrays"))
+    params.pop("encoding", None)  # of files from before it was said by the estimator alone
     if params["estimator"] is not None:
         params["estimator"] = cls._of_members(**with_tuples(params["estimator"]))
     model = cls(**params)

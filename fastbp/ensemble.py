@@ -34,11 +34,12 @@ class BackpropEnsembleRegressor(Common):
     that they see. One search finds for all how long to train, and what of the columns; one
     standardised copy of the table serves all, and they are trained side by side in threads.
 
-    Where `estimator` has ``encoding="auto"``, its default, a network that sees encoded columns is
-    tried too, with the same rows set aside. If a weighted mean of both kinds has at most 0.985 of
-    the error of plain ones there, half of the members are of either kind, or all of one whose best
-    weight is over 0.85; else all are plain. One member is of the better kind. A fit takes half as
-    long again if half of the members see encoded columns.
+    Where `estimator` has ``encoding="auto"``, its default, and a table for it (see
+    `BackpropRegressor`), a network that sees encoded columns is tried too, with the same rows set
+    aside. If a weighted mean of both kinds has at most 0.985 of the error of plain ones there, half
+    of the members are of either kind, or all of one whose best weight is over 0.85; else all are
+    plain. One member is of the better kind. A fit takes half as long again if half of the members
+    see encoded columns.
 
     Parameters
     ----------

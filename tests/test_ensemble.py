@@ -252,6 +252,17 @@ def test_a_file_that_does_not_describe_an_ensemble_is_refused(change, table, tmp
         BackpropEnsembleRegressor.load(rewritten(path, change))
 
 
+def test_a_file_from_when_the_ensemble_said_the_encoding_is_read(table, tmp_path):
+    model = ensemble(2).fit(*table)
+    model.save(tmp_path / "model.npz")
+    path = rewritten(
+        tmp_path / "model.npz", lambda header, _: header["params"].update(encoding="auto")
+    )
+    assert_array_equal(
+        BackpropEnsembleRegressor.load(path).predict(table[0]), model.predict(table[0])
+    )
+
+
 def test_a_default_estimator_and_a_generator_are_saved_too(table, tmp_path):
     model = ensemble(1).fit(*table)
     model.set_params(estimator=None, random_state=np.random.RandomState(0))
