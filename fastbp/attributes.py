@@ -104,7 +104,8 @@ class Learned:
 
     @property
     def encoding_(self):
-        return self._learnt.encoding_names
+        learnt = self._learnt
+        return learnt.encoding_names if learnt.n_columns > learnt.n_features else ()
 
     def _learnt_of(self, X):
         """What has been learnt, and X validated for it: of one and the same fit, whatever other

@@ -29,9 +29,10 @@ BINS, FREQUENCIES, SIGMA = 16, 8, 2.0
 #: The size of an encoded column, that of a standardised one being 1.
 SIZE = 0.1
 
-#: Values of a column are one that are no further apart than this part of its standard deviation (of
-#: what was float32 once a few roundings), or so many roundings of its largest in float64.
-ROUNDING, ROUNDINGS = 1e-6, 16
+#: Values of a column are one that are no further apart than so many roundings of its largest, or
+#: than this part of the range of nearly all of them, between two quantiles: some roundings of what
+#: had been calculated in float32, if it is not far from 0.
+ROUNDINGS, ROUNDING, NEARLY_ALL = 4, 1e-6, (0.005, 0.995)
 
 #: Values that an encoding is measured on, at most: columns together.
 VALUES_LOOKED_AT = 500_000
@@ -96,7 +97,7 @@ def rows_looked_at(rows, n_features):
     return rows[:: -(-len(rows) // most)]
 
 
-def measure(names, X, random_state):
+def measure(names, X, random_state, eps=2.0**-52):
     """An encoding for the columns of X.
 
     Of a column with two values every function is linear: it gets no columns, nor do constant ones.
@@ -111,18 +112,22 @@ def measure(names, X, random_state):
         Rows to measure on.
     random_state : RandomState
         Draws the frequencies.
+    eps : float
+        A rounding of 1 in the precision of the table; that of float64.
     """
     low, high = X.min(axis=0), X.max(axis=0)
     mean, scale = scaling.mean_and_scale(X)
-    least = np.maximum(ROUNDING * scale, ROUNDINGS * np.maximum(-low, high) * np.finfo(float).eps)
-    ends = low + least, high - least
-    several = [np.any((x > a) & (x < b)) for x, a, b in zip(X.T, *ends, strict=True)]
+    least = [least_apart(x, eps) for x in X.T]
+    several = [
+        np.any((x > a + gap) & (x < b - gap))
+        for x, a, b, gap in zip(X.T, low, high, least, strict=True)
+    ]
     columns = np.flatnonzero(several)
     bins, waves, frequency = [], np.zeros(0, np.uint32), np.zeros(0)
     if "piecewise_linear" in names:
         for j in columns:
             edges = np.quantile(X[:, j], np.linspace(0, 1, BINS + 1), method="lower")
-            bins += [(j, *ends) for ends in pairwise(apart(edges, least[j]))]
+            bins += [(j, *pair) for pair in pairwise(apart(edges, least[j]))]
     if "periodic" in names:
         waves = np.repeat(columns, FREQUENCIES).astype(np.uint32)
         frequency = random_state.normal(0, SIGMA, waves.size)
@@ -136,6 +141,12 @@ def measure(names, X, random_state):
         tuple(names), low, high, mean, scale, bin_of, edge, width, np.array(centre),
         waves, frequency,
     )  # fmt: skip
+
+
+def least_apart(x, eps):
+    """How far apart two values of a column must be to be two."""
+    low, high = np.quantile(x, NEARLY_ALL, method="lower")
+    return max(ROUNDINGS * eps * np.abs(x).max(), ROUNDING * high - ROUNDING * low)
 
 
 def apart(edges, least):
@@ -170,7 +181,8 @@ def converted(A, dtype, encoding, units=None, bounds=None):
     for rows in measuring.slices(A.shape[0]):
         chunk = A[rows].toarray() if sparse.issparse(A) else A[rows]
         out[rows, :n] = converting.converted(chunk, dtype, mean, scale, bounds)
-        encode_rows(*parts, np.array(chunk, np.float64, order="C"), out[rows])
+        room = np.array(chunk, np.float64, order="C")  # a copy: the kernel works in it
+        encode_rows(*parts, room, out[rows])
         if units is not None and (units.X_scale[n:] != 1).any():
             out[rows, n:] /= units.X_scale[n:].astype(dtype)
     out.flags.writeable = False
@@ -188,12 +200,14 @@ def slopes(X, encoding):
     encoding : Encoding
     """
     _, low, high, mean, scale, bin_of, edge, width, _, wave_of, frequency = encoding
-    is_within, X = (low <= X) & (high > X), np.clip(X, low, high)
-    part = (X[:, bin_of] - edge) / width
+    is_within = (low <= X) & (high > X)
+    x = np.clip(X, low, high)  # or an angle may be infinite
+    part = (x[:, bin_of] - edge) / width
     bins = ((part >= 0) & (part < 1) & is_within[:, bin_of]) / width
     turn = 2 * np.pi * frequency / scale[wave_of]
-    angles, is_within = turn * (X - mean)[:, wave_of], is_within[:, wave_of]
-    waves = np.cos(angles) * turn * is_within, -np.sin(angles) * turn * is_within
+    angles = turn * (x - mean)[:, wave_of]
+    of_waves = turn * is_within[:, wave_of]
+    waves = np.cos(angles) * of_waves, -np.sin(angles) * of_waves
     return SIZE * np.ascontiguousarray(np.hstack([bins, *waves]))
 
 

@@ -185,7 +185,8 @@ class BackpropRegressor(Learned, Common):
         What the first layer sees of each column of X besides the column itself, for targets with
         sharp edges (Gorishniy, Rubachev & Babenko, 2022). "piecewise_linear": its place within each
         of up to 16 bins between quantiles. "periodic": sine and cosine of 8 random multiples of
-        the standardised column. Columns of two values need none. Measured at the first fit, on the
+        the standardised column. Columns of two values need none (those that differ by rounding are
+        one). Measured at the first fit, on the
         rows trained on, and kept from there on. With both there are some 33 columns for each: a
         fit takes about twice as long, and as much more memory than X, all of it even if that is
         sparse, as there are columns. "auto" is both where trials on the rows set aside by
@@ -272,7 +273,7 @@ class BackpropRegressor(Learned, Common):
     intercepts_ : list of ndarray of shape (n_units of layer l,)
         Biases, likewise.
     encoding_ : tuple of str
-        The encodings that it sees, by name.
+        The encodings that it sees, by name; () where no column could be encoded, too.
     loss_ : float
         Loss of the last epoch.
     best_loss_ : float or None

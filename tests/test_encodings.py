@@ -11,7 +11,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from test_persistence import rewritten
 
-from fastbp import BackpropEnsembleRegressor, BackpropRegressor, encodings, scaling
+from fastbp import (
+    BackpropEnsembleRegressor,
+    BackpropRegressor,
+    converting,
+    encodings,
+    scaling,
+)
 from fastbp.kernels.formulas.elementary import sine_and_cosine
 from fastbp.kernels.machine.compile import from_python, njit
 
@@ -147,6 +153,49 @@ def test_values_that_differ_by_rounding_are_one(dtype):
     assert_allclose(columns[0], columns[1], atol=1e-3)
 
 
+def test_of_a_table_in_float32_values_a_rounding_apart_are_one(mixed):
+    """Far from 0, where that is much of a deviation."""
+    X, y = mixed
+    X = np.float32(np.round(X[:, :1] % 1, 1) + 1000)
+    X = np.where(np.arange(300)[:, None] % 2, X, np.nextafter(X, np.float32(np.inf)))
+    assert quick().fit(X, y)._learnt.encoding.width.min() > 0.09
+
+
+def test_neither_an_outlier_nor_the_largest_numbers_take_bins_away(mixed):
+    X = np.random.default_rng(0).uniform(size=(2000, 2))
+    X[7, 0] = 1e9
+    X[:, 1] = 1e308 * (1 + 1e-3 * X[:, 1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encoding = encodings.measure(BOTH[:1], X, np.random.RandomState(0))
+    assert np.bincount(encoding.bin_of).tolist() == [16, 16]
+
+
+def test_rows_are_encoded_however_they_lie_in_memory(mixed):
+    X, _ = mixed
+    encoding = encodings.measure(BOTH, X, np.random.RandomState(0))
+    expected = encodings.converted(X, np.float64, encoding)
+    read_only = [np.frombuffer(a.tobytes(), a.dtype) for a in encoding[1:]]
+    for other in (encoding, encodings.Encoding(encoding.names, *read_only)):
+        for rows in (np.asfortranarray(X), X.astype(">f8"), np.repeat(X, 2, axis=0)[::2], X):
+            assert_array_equal(encodings.converted(rows, np.float64, other), expected)
+    assert encodings.converted(X[:0], np.float32, encoding).shape == (0, encoding.n_columns)
+    assert_allclose(encodings.converted(np.float32(X), np.float64, encoding), expected, atol=1e-3)
+
+
+def test_jacobians_are_made_for_a_few_rows_at_a_time(mixed, monkeypatch):
+    X, y = mixed
+    model = quick().fit(X, y)
+    at_once, sizes = model.predict_jacobian(X), []
+    slopes = encodings.slopes
+    monkeypatch.setattr(converting, "VALUES_AT_A_TIME", 1000)
+    monkeypatch.setattr(
+        encodings, "slopes", lambda X, encoding: sizes.append(len(X)) or slopes(X, encoding)
+    )
+    assert_array_equal(model.predict_jacobian(X), at_once)
+    assert max(sizes) == 1000 // len(model.coefs_[0])
+
+
 def test_far_beyond_what_was_measured_an_encoded_network_is_flat(mixed):
     X, y = mixed
     model = quick().fit(X, y)
@@ -166,7 +215,12 @@ def test_what_is_encoded_is_the_callers(mixed):
 def test_where_no_column_can_be_encoded_none_is_said_to_be(mixed):
     X, y = mixed
     assert quick().fit(np.sign(X - X.mean(axis=0)), y).encoding_ == ()
-    assert quick().partial_fit(X[:1], y[:1]).encoding_ == ()
+    model = quick().partial_fit(X[:1], y[:1])
+    assert model.encoding_ == ()
+    assert model.partial_fit(X, y).encoding_ == ()
+    binary = np.sign(X - X.mean(axis=0))
+    model = quick(warm_start=True).fit(binary, y).fit(binary, y)
+    assert pickle.loads(pickle.dumps(model)).partial_fit(binary, y).encoding_ == ()
     assert quick().partial_fit(X, y).encoding_ == BOTH
 
 

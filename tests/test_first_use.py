@@ -18,6 +18,7 @@ import numba
 import numpy as np
 import pytest
 from founding import founding
+from llvmlite.binding import Linkage
 from numba.core.bytecode import FunctionIdentity
 from numba.core.registry import cpu_target
 
@@ -347,6 +348,21 @@ def test_entries_whose_kernels_have_one_name_and_number_do_not_share_them(monkey
         kernel(expected)
         kernel(expected)
         np.testing.assert_allclose(a, expected, rtol=1e-6)
+
+
+@needs_compiler
+def test_of_a_compilation_the_code_alone_is_kept(monkeypatch):
+    monkeypatch.setattr(compilation, "FOLDERS", [])
+    _, twice = waves(2.0)
+    entry, kernel = compilation.entry(twice), twice.__closure__[0].cell_contents
+    entry(np.ones(5))
+    for compiled in (*entry.overloads.values(), *kernel.overloads.values()):
+        of = compiled.fndesc
+        assert of.typemap is of.calltypes is compiled.type_annotation is None
+    (whole,) = entry.overloads.values()
+    functions = whole.library._final_module.functions
+    linkage = {f.linkage for f in functions if "kernel" in f.name}
+    assert linkage == {Linkage.internal}
 
 
 @needs_compiler

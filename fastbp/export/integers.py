@@ -52,7 +52,7 @@ def _predicted(parts, member, kind, random):
     """ŷ of rows drawn at random, with rounded weights if there is a kind."""
     rows, units = (N_ROWS, parts.n_features), member.units
     if parts.encoding is not None:
-        share = random.uniform(size=rows)
+        share = random.uniform(size=rows)  # high - low may be beyond float64
         x = (1 - share) * parts.encoding.low + share * parts.encoding.high
         o = encodings.converted(x, np.float64, parts.encoding, units)
     else:

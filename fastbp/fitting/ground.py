@@ -152,6 +152,7 @@ def encoding_for(ground, settings, before, random_state):
     if table.sample_weight is not None:
         rows = rows[table.sample_weight[rows] > 0]
     X = table.X[encodings.rows_looked_at(rows, table.X.shape[1])]
+    eps = np.finfo(X.dtype if X.dtype.kind == "f" else np.float64).eps
     X = np.float64(X.toarray() if sparse.issparse(X) else X)
     X = X if bounds is None else np.clip(X, *bounds)
-    return encodings.measure(settings.encoding, X, random_state)
+    return encodings.measure(settings.encoding, X, random_state, eps)

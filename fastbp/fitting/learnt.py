@@ -89,9 +89,8 @@ class Learnt(NamedTuple):
 
     @property
     def encoding_names(self):
-        """Those of the encodings that it sees: none, if no column could be encoded."""
-        is_encoded = self.encoding and self.encoding.n_columns > self.encoding.low.size
-        return self.encoding.names if is_encoded else ()
+        """Those of the encodings that were asked for, or found to be better."""
+        return self.encoding.names if self.encoding else ()
 
     def raw_loss_parameter(self):
         """The loss's parameter for a loss in the table's units, one or that of each output."""

@@ -10,6 +10,10 @@ from fastbp.kernels.machine.views import vector
 def laid_out(encoding):
     """An encoding as the kernels here take it.
 
+    Parameters
+    ----------
+    encoding : Encoding, see `fastbp/encodings.py`
+
     Returns
     -------
     sizes : tuple of int
@@ -46,7 +50,17 @@ def encode_rows(sizes, numbers, places, X, out):
 
 @njit
 def encode_row(sizes, numbers, places, x, columns):
-    """One of them: `columns` behind the first n_features; x is worked in."""
+    """The encoded columns of one row.
+
+    Parameters
+    ----------
+    sizes, numbers, places
+        As `laid_out` gives them.
+    x : array of shape (n_features,), float64
+        In the table's units; it is worked in.
+    columns : array of shape (n_columns,)
+        Of which the first n_features are not touched.
+    """
     n_features, n_bins, n_waves = sizes
     low, high = vector(numbers, 0, n_features), vector(numbers, n_features, n_features)
     mean, at = vector(numbers, 2 * n_features, n_features), 4 * n_features
@@ -66,13 +80,14 @@ def encode_row(sizes, numbers, places, x, columns):
     sines, cosines = vector(columns, at, n_waves), vector(columns, at + n_waves, n_waves)
     for t in range(n_waves):
         turns = frequency[t] * x[places[n_bins + t]]
-        sines[t] = turns - np.rint(turns)  # whole ones change nothing; the rest is exact
+        sines[t] = turns - np.rint(turns)  # before it is rounded: whole turns change nothing
     make_waves(sines, cosines, sines.dtype.type(size))
 
 
 @njit
 def make_waves(sines, cosines, size):
-    """Sines and cosines of the turns that are where the sines go."""
+    """Sines and cosines of the turns that are where the sines go: by itself, since a loop that
+    looks features up becomes no vectors."""
     for t in range(sines.size):
         sine, cosine = sine_and_cosine(sines[t])
         sines[t], cosines[t] = size * sine, size * cosine

@@ -1,11 +1,10 @@
 """Online training, a step for each sample.
 
-The formulas of `network.py`, for one sample. The units of a layer lie in the lanes of octets, eight
-numbers each, the last of which is filled up with zeros: a layer of up to eight units is one vector
-wherever it goes. What a step costs is then the latency of its own chain, input to output and back;
-views and tiles of the general machinery would cost several times as much. What is stored must be
-waited for when it is loaded again: the octets of o and d that are needed first are handed on in
-registers.
+The formulas of `network.py`, for one sample. The units of a layer lie in the lanes of octets (see
+`in_octets.py`): a layer of up to eight units is one vector wherever it goes. What a step costs is
+then the latency of its own chain, input to output and back; views and tiles of the general
+machinery would cost several times as much. What is stored must be waited for when it is loaded
+again: the octets of o and d that are needed first are handed on in registers.
 
 =============  =====================================================================
 formula        here

@@ -73,10 +73,11 @@ class Shape(NamedTuple):
     loss: int
     rising: bool
     n_models: int
-    sizes: tuple  # features, bins and waves of the encoding
+    sizes: tuple  # features; bins and waves of the encoding, 0 without one
 
     @property
     def n_features(self):
+        """Numbers of a row."""
         return self.sizes[0]
 
 
@@ -166,10 +167,11 @@ def unchanged(sizes, numbers, places, x):
 @numba.njit(nogil=True)
 def with_encoded(sizes, numbers, places, x):
     """The columns that a network sees of a row."""
-    room, columns = np.empty(sizes[0]), np.empty(sizes[0] + sizes[1] + 2 * sizes[2])
-    room[:] = x
-    columns[: x.size] = x
-    encode_row(sizes, numbers, places, room, columns)
+    n_features, n_bins, n_waves = sizes
+    row, columns = np.empty(n_features), np.empty(n_features + n_bins + 2 * n_waves)
+    row[:] = x
+    columns[:n_features] = x
+    encode_row(sizes, numbers, places, row, columns)
     return columns
 
 
