@@ -38,7 +38,9 @@ def warn(model, fitted, table=None):
     """
     warn_of_clipping(model, fitted)
     warn_of_restarts(model, fitted)
-    if not fitted.settings.is_partial:
+    if fitted.settings.is_partial:
+        warn_of_encoding(model, fitted)
+    else:
         warn_of_end(model, fitted, table)
 
 
@@ -59,6 +61,17 @@ def warn_of_restarts(model, fitted):
         say(
             f"Training diverged with learning_rate_init={model.learning_rate_init:g}, and was "
             f"begun again with {model.learning_rate_init_:.3g}. Lower it, or leave it 'auto'."
+        )
+
+
+def warn_of_encoding(model, fitted):
+    """Say that the rows of a stream's first call, which encodings are measured on, were too few."""
+    is_first = model.t_ == fitted.n_samples
+    if is_first and fitted.learnt.encoding_names and not model.encoding_:
+        say(
+            f"No column is encoded: that is measured on the rows of the first call, {model.t_} "
+            "here, in which no column has three values. Begin with more of them.",
+            UserWarning,
         )
 
 

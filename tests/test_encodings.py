@@ -215,7 +215,8 @@ def test_what_is_encoded_is_the_callers(mixed):
 def test_where_no_column_can_be_encoded_none_is_said_to_be(mixed):
     X, y = mixed
     assert quick().fit(np.sign(X - X.mean(axis=0)), y).encoding_ == ()
-    model = quick().partial_fit(X[:1], y[:1])
+    with pytest.warns(UserWarning, match="No column is encoded.*first call, 1 here"):
+        model = quick().partial_fit(X[:1], y[:1])
     assert model.encoding_ == ()
     assert model.partial_fit(X, y).encoding_ == ()
     binary = np.sign(X - X.mean(axis=0))
