@@ -113,6 +113,12 @@ HINGES_STEEPER_BELOW = 4
 #: The steepest one of a network that sees encoded columns: it is for tables with sharp edges.
 STEEPEST_ENCODED = 16.0
 
+#: The steepest hinge of plain descent. Steeper ones are large numbers to the next layer, whose
+#: curvature leaves descent a step a hundredth as long, with which it learns few rows by heart: of
+#: silu, softplus, gelu and elu on 50 to 150 smooth rows a fifth of the error is left, on five
+#: tables 0.89 (energy 0.58, concrete 1.06). (With 1 the same, in up to ten times the time.)
+STEEPEST_OF_DESCENT = 2.0
+
 #: The scale of a column from which on units look at it.
 LEAST_LOOKED_AT = 0.02**0.5
 
@@ -148,7 +154,8 @@ def first_weights(
     steepest : float
         The steepest weight of a unit that looks at one column.
     solver : str
-        Plain descent doesn't get through many layers of hinges that each halve what they are given.
+        Plain descent doesn't get through many layers of hinges that each halve what they are given,
+        and wants less steep ones.
     """
     X = X.astype(np.float64)
     O = X[random_state.permutation(len(X))[:512]]
@@ -160,6 +167,8 @@ def first_weights(
         W[:] = random_state.normal(0, own * gain_before / np.sqrt(len(W)), W.shape)
         if l == 0 and row:
             middles = dense(X[random_state.randint(len(X), size=W.shape[1])])
+            if row.is_hinge and solver == "sgd":
+                steepest = min(steepest, STEEPEST_OF_DESCENT)
             look_at_columns(W, middles, row, X, random_state, columns, steepest)
             b[:] = -np.einsum("uj,ju->u", middles, W)
         else:
