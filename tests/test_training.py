@@ -365,3 +365,19 @@ def test_a_history_forgets_what_came_after_an_epoch():
     history.forget_after(1)
     assert (history.losses, history.validation_losses) == ([3.0], [3.5])
     assert history.validation_scores == [0.1]
+
+
+def test_where_time_is_over_the_last_step_is_looked_at_too(monkeypatch):
+    """The loss of an epoch is that before its last step: here the only one, a hundred times too
+    long."""
+    X, y = np.random.default_rng(0).normal(size=(6, 3)), np.array([1.0, 2, 3, 1, 2, 5])
+    monkeypatch.setattr(Calls, "seconds", lambda calls: 1e9)
+    model = founding((4,), "identity", loss="poisson", momentum=0.0, random_state=0, max_time=1.0)
+    model.set_params(init="auto", learning_rate="constant")
+    for eta in (1.0, 100.0):
+        model.set_params(learning_rate_init=eta, max_iter=5)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            model.fit(X, y)
+        assert model.predict(X).max() < 10 * y.max()
+        assert any("begun again" in str(each.message) for each in said) == (eta > 1)

@@ -162,7 +162,7 @@ class _Loop:
             return True
         if len(losses) == done and self.attempts.has_exploded():
             return True
-        if len(losses) < settings.max_iter:
+        if len(losses) < settings.max_iter and not self.is_over():
             return False
         # The last loss is that before the last step.
         is_planned = not settings.is_partial and settings.init != "glorot"
@@ -186,6 +186,11 @@ class _Loop:
                 return False
         losses[-1] = max(losses[-1], after)
         return True
+
+    def is_over(self):
+        """Whether there is no time left."""
+        limit = self.settings.max_time
+        return limit is not None and self.history.seconds >= limit
 
     def judge_epoch(self):
         """What `epoch.end_epoch` does with its own figures, with the score of the epoch."""
@@ -242,7 +247,7 @@ class _Loop:
 
     def reason_to_stop(self, observer):
         """Why training ends after the epochs that are done, or None."""
-        settings, history, optimizer = self.settings, self.history, self.optimizer
+        history, optimizer = self.history, self.optimizer
         if observer is not None and observer.epoch_ends(history, self.predicting):
             return "callback"
         if self.state["stalled"] > self.patience:
@@ -250,9 +255,7 @@ class _Loop:
                 return "stalled"
             optimizer.eta /= ADAPTIVE_DIVISOR
             self.state["stalled"] = 0
-        if settings.max_time is not None and history.seconds >= settings.max_time:
-            return "max_time"
-        return None
+        return "max_time" if self.is_over() else None
 
     def note_whole_epoch(self):
         """Here begins an epoch."""
