@@ -193,6 +193,30 @@ def test_rounded_weights_change_predictions_as_little_as_is_told(name, kind, wit
     assert 0 < told < within and np.abs(error).max() < 2 * most
 
 
+@pytest.mark.parametrize(("exporter", "dtype"), [(c, "float"), (c, "int8"), (onnx, "float")])
+def test_weights_that_are_too_large_for_a_file_are_told_before_it_is_written(
+    exporter, dtype, tmp_path
+):
+    if exporter is onnx:
+        pytest.importorskip("onnx")
+    model, path = trained((3,), dtype="float64"), tmp_path / "model.c"
+    model.coefs_ = [1e40 * model.coefs_[0], model.coefs_[1]]
+    with pytest.raises(ValueError, match=f"too large for dtype='{dtype}'. dtype='double' takes"):
+        exporter.write(model, path, dtype=dtype)
+    assert not path.exists()
+    exporter.write(model, path, dtype="double")
+
+
+def test_what_rounding_changes_is_measured_however_far_apart_the_rows_lie(tmp_path):
+    far = np.r_[np.linspace(-1, 1, 98), 1e308, -1e308][:, None]
+    settings = {"encoding": "piecewise_linear", "standardize": False, "dtype": "float64"}
+    model = founding((3,), max_iter=2, n_iter_no_change=np.inf, **settings)
+    model.fit(far, np.sign(far.ravel())).to_c(tmp_path / "model.c", dtype="int8")
+    text = (tmp_path / "model.c").read_text(encoding="utf-8").replace("\n *", "")
+    told = map(float, re.search(r"change by (\S+) of .*?, (\S+) at most", text).groups())
+    assert all(map(np.isfinite, told))
+
+
 def test_rounded_weights_are_within_half_a_step():
     W = RANDOM.normal(size=(20, 5)) * [1e-3, 1, 10, 0, 1e5]
     for kind in ("int8", "int16"):

@@ -70,8 +70,7 @@ def source(model, name, dtype=None, *, is_header=False):
     if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) or name in NOT_NAMES:
         raise ValueError(f"{name!r} can't be the name of a function in C.")
     parts = parts_of(model)
-    integers = dtype if dtype in KINDS else None
-    real = "float" if integers else precision_of(parts, dtype, *KINDS)
+    real, integers = precision_of(parts, dtype, KINDS), dtype if dtype in KINDS else None
     return _Source(parts, name, real, is_header, integers).text()
 
 

@@ -23,8 +23,12 @@ class Member(NamedTuple):
 
     def limit(self, kind):
         """Of what its first layer sees, in this precision: see `parameters.limit_of`."""
-        theta = np.concatenate([part.ravel() for layer in self.layers for part in layer])
-        return parameters.limit_of(theta.astype(kind), [len(W) for W, _ in self.layers] + [1])
+        theta = np.concatenate(self.numbers()).astype(kind)
+        return parameters.limit_of(theta, [len(W) for W, _ in self.layers] + [1])
+
+    def numbers(self):
+        """Of its layers, in rows."""
+        return [part.ravel() for layer in self.layers for part in layer]
 
 
 class Parts(NamedTuple):
@@ -101,14 +105,21 @@ def _member(learnt, share, encoding):
     return Member(float(share), layers, units)
 
 
-def precision_of(parts, dtype, *others):
-    """What is asked for, or None for that of training, as "float" or "double"; an error tells of
-    others, too."""
+def precision_of(parts, dtype, integers=()):
+    """Of the numbers of a file, "float" or "double": what is asked for, that of training where
+    that is None, or "float" beside integers."""
     if dtype is None:
         return next(name for name, known in PRECISIONS.items() if known == parts.dtype)
-    if dtype not in PRECISIONS:
-        raise ValueError(f"dtype must be one of {[*PRECISIONS, *others]} or None, got {dtype!r}.")
-    return dtype
+    if dtype not in (*PRECISIONS, *integers):
+        raise ValueError(f"dtype must be one of {[*PRECISIONS, *integers]} or None, got {dtype!r}.")
+    name = "float" if dtype in integers else dtype
+    largest = max(np.abs(part).max() for member in parts.members for part in member.numbers())
+    if largest > np.finfo(PRECISIONS[name]).max:
+        raise ValueError(
+            f"The model has weights up to {largest:.3g}, too large for dtype={dtype!r}. "
+            "dtype='double' takes them; standardize=True keeps them small."
+        )
+    return name
 
 
 def version():
