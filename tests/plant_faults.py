@@ -308,12 +308,15 @@ class Place:
         try:
             for without, tests in asked:
                 forks = self.interpreted if without else self.compiled
+                failed = {known}  # before, perhaps after others only: what these have compiled
                 for _ in range(ATTEMPTS):
                     killer = self.killer_among(tests, forks, **environment)
                     if not killer:
                         break
-                    if killer.test == known or self.fails_again(killer.test, forks, **environment):
+                    is_sure = killer.test in failed
+                    if is_sure or self.fails_again(killer.test, forks, **environment):
                         return killer._replace(how=killer.how + WITHOUT) if without else killer
+                    failed.add(killer.test)
             return None
         finally:
             self.write(path, text)
