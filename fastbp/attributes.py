@@ -103,6 +103,11 @@ class Learned:
         return [self._learnt], [1.0]
 
     @property
+    def linear_part_(self):
+        linear = self._learnt.linear
+        return linear if linear is None or linear.shape[1] > 1 else linear.ravel()
+
+    @property
     def encoding_(self):
         learnt = self._learnt
         return learnt.encoding_names if learnt.n_columns > learnt.n_features else ()

@@ -12,6 +12,9 @@ from fastbp.scaling import Scaling, Seen
 #: The last of what was seen, which most models don't have.
 Y_WEIGHT = f"seen_{Seen._fields[-1]}"
 
+#: What is added for each x, where anything is.
+LINEAR = "linear"
+
 
 def is_count(value):
     """Whether it is a whole number that NumPy can hold."""
@@ -72,6 +75,8 @@ def contents(model, include_optimizer=True, params=None):
     if learnt.encoding is not None:
         fields["encoding"], *parts = learnt.encoding
         arrays |= {f"encoding_{n}": a for n, a in zip(Encoding._fields[1:], parts, strict=True)}
+    if learnt.linear is not None:
+        arrays[LINEAR] = learnt.linear
     optimizer = vars(model).get("_optimizer") if include_optimizer else None
     if (of_optimizer := resuming.described(optimizer, learnt)) is not None:
         fields["optimizer"] = of_optimizer[0]
@@ -145,7 +150,7 @@ def restored(cls, fields, stored):
     )
     if optimizer is not None:
         wanted += [resuming.MEMORY] + [resuming.AHEAD] * (resuming.AHEAD in stored)
-    wanted += [Y_WEIGHT] if Y_WEIGHT in stored else []
+    wanted += [name for name in (Y_WEIGHT, LINEAR) if name in stored]
     if fields or stored.keys() != set(wanted):
         raise KeyError(sorted(fields.keys() | stored.keys() ^ set(wanted)))
     n_columns = _check_shapes(stored, model, bool(names), optimizer)
@@ -162,7 +167,8 @@ def restored(cls, fields, stored):
         encoding = Encoding(names, *(arrays[f"encoding_{n}"] for n in Encoding._fields[1:]))
     ends = n_columns, model.n_outputs_
     trained = activations, loss, loss_parameter, units, dtype
-    learnt = Learnt(coefs, intercepts, *trained, *ends, encoding, y_dtype, seen, Packed())
+    rest = encoding, y_dtype, seen, Packed(), arrays.get(LINEAR)
+    learnt = Learnt(coefs, intercepts, *trained, *ends, *rest)
     model._learnt = learnt.checked()
     if optimizer is not None:
         model._optimizer = resuming.restored(optimizer, arrays, model._learnt)
@@ -194,6 +200,8 @@ def _check_shapes(stored, model, is_encoded, optimizer=None):
     if "X_mean" in shape:
         ends = n_columns, n_columns, model.n_outputs_, model.n_outputs_
         wanted |= {name: (end,) for name, end in zip(Scaling._fields, ends, strict=True)}
+    if LINEAR in shape:
+        wanted[LINEAR] = (n, model.n_outputs_)
     if "seen_weight" in shape:
         lengths = 1, n, n, model.n_outputs_, model.n_outputs_
         parts = zip(Seen._fields[:-1], lengths, strict=True)

@@ -444,8 +444,8 @@ class BackpropEnsembleRegressor(Common):
         """
         check_is_fitted(self)
         functions, weights = [], []
-        for models, encoding, weight in self._kinds_of_models():
-            functions.append(function_of_row(*models, encoding=encoding))
+        for models, encoding, linear, weight in self._kinds_of_models():
+            functions.append(function_of_row(*models, encoding=encoding, linear=linear))
             weights.append(weight)
         return weighted_mean(functions, weights)
 

@@ -194,6 +194,11 @@ class BackpropRegressor(Learned, Common):
         `encoding_` says which. It tries none on fewer than 500 rows, sparse ones, more than some 45
         columns, tables that are trained on in windows (see `shuffle`), and networks of at most 8
         units to a layer.
+    linear_part : "auto" or None, default="auto"
+        What goes straight on is predicted by ridge regression beside the network, as far as the
+        rows set aside by ``early_stopping="refit"`` say that both together are better: a prediction
+        is the network's plus `linear_part_` times x. It needs a squared error, `standardize` and
+        ``init="auto"``, a dense X, and no weights of outputs. None: the network does all.
     shuffle : bool, default=True
         Take the samples in a new order each epoch. A table whose working copy would take more than
         32 MiB is not copied, but trained on in windows that fit a cache: a block of rows, of some
@@ -299,6 +304,8 @@ class BackpropRegressor(Learned, Common):
     out_activation_ : str
         What makes a prediction of the linear output: "identity", or "exp" with "poisson" and
         "gamma".
+    linear_part_ : ndarray of shape (n_features_in_,) or (n_features_in_, n_outputs_), or None
+        What a unit of each column adds to predictions besides the network; None if nothing does.
     kernel_ : str
         The kernel that trained, a name of `fastbp.kernels.training.kernels.KERNELS`.
     feature_importances_ : ndarray of shape (n_features_in_,)
@@ -340,6 +347,7 @@ class BackpropRegressor(Learned, Common):
         "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
         "ema_decay": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"}), None],
         "encoding": [StrOptions({*encodings.NAMES, "auto"}), "array-like", None],
+        "linear_part": [StrOptions({"auto"}), None],
         "init": [StrOptions({"auto", "glorot"})],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions(set(SCHEDULES))],
@@ -393,6 +401,7 @@ class BackpropRegressor(Learned, Common):
         max_iter="auto",
         init="auto",
         encoding="auto",
+        linear_part="auto",
         shuffle=True,
         random_state=None,
         tol=1e-5,
@@ -592,6 +601,7 @@ class BackpropRegressor(Learned, Common):
             model = learnt.model_for(X)
             for rows in measuring.slices(X.shape[0], learnt.rows_at_a_time(ROWS_AT_A_TIME, X)):
                 predictions(model, learnt.columns(X[rows]), y[rows], self.n_threads)
+                learnt.add_linear(X[rows], y[rows])
         return y.ravel() if n_outputs == 1 else y
 
     def predict_jacobian(self, X):
@@ -685,7 +695,7 @@ class BackpropRegressor(Learned, Common):
         """
         check_is_fitted(self)
         learnt = self._learnt.checked()
-        return function_of_row(learnt.model(), encoding=learnt.encoding)
+        return function_of_row(learnt.model(), encoding=learnt.encoding, linear=learnt.linear)
 
     def loss_gradient(self, X, y, sample_weight=None):
         """The loss and its gradient by every weight and bias, at the present weights.
@@ -720,6 +730,7 @@ class BackpropRegressor(Learned, Common):
         of_now = copy(self)  # another thread may be fitting
         learnt = of_now._learnt
         table = inputs.table_of(of_now, X, y, sample_weight, reset=False, learnt=learnt)
+        table = table._replace(linear=learnt.linear)
         by_entries = learnt.encoding is None and table.is_by_entries
         net, real = learnt.network(trained=True), np.dtype(np.float64)
         net = without_inputs(net) if by_entries else net
@@ -767,7 +778,8 @@ class BackpropRegressor(Learned, Common):
         Raises
         ------
         ValueError
-            If there is no such MLPRegressor: with an encoding, or other or several activations.
+            If there is no such MLPRegressor: with an encoding, a linear part, or other or several
+            activations.
         """
         return moving.to_sklearn(self)
 

@@ -115,6 +115,10 @@ def to_sklearn(model):
         raise ValueError(
             "MLPRegressor has no encodings: it can't be this model. Fit with encoding=None."
         )
+    if learnt.linear is not None:
+        raise ValueError(
+            "MLPRegressor has no linear part: it can't be this model. Fit with linear_part=None."
+        )
     if learnt.rising:
         raise ValueError("MLPRegressor does not sort its outputs: it has no several quantiles.")
     loss, activation = _their_loss(learnt), _their_activation(learnt)

@@ -49,6 +49,7 @@ HOLED, ENDLESS = X.copy(), X.copy()
 HOLED[3, 1], ENDLESS[3, 1] = np.nan, np.inf
 
 BAD_PARAMETERS = {
+    "linear_part": ["ridge", "", True, False, 1],
     "hidden_layer_sizes": [0, -1, (5, 0), 2.5, (2.5,), "50", None, [[5]], (5, "5"), {5}],
     "activation": ["sigmoid", "", None, 3, ["tanh", "tanh"], [], ["sigmoid"], [None], [["tanh"]]],
     "loss": ["mse", None, 1],

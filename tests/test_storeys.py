@@ -73,7 +73,7 @@ WINGS = [
             {"solvers"},
             {"tasks"},
             {"trials"},
-            {"ground", "parts"},
+            {"ground", "parts", "linear"},
             {"prepared"},
             {"contest"},
             {"fit"},

@@ -91,6 +91,8 @@ class _Source(Constants):
         functions = [self.within(), self.layer(), *self.activations()]
         if self.parts.encoding is not None:
             functions.append(self.encoder())
+        if self.parts.linear is not None:
+            functions.append(self.along())
         declared = "" if self.is_header else self.prototype()
         pieces = [*self.constants, *functions, main]
         return "\n".join([self.head(), "#include <math.h>\n", declared, *pieces]).replace(
@@ -265,6 +267,22 @@ static void {name}_encode(const {real} *x, {real} *c)
 }}
 """
 
+    def along(self):
+        """What is added for the row itself."""
+        n, name, n_outputs = self.parts.n_features, self.name, self.parts.n_outputs
+        self.constant(f"{name}_linear", self.parts.linear.ravel())
+        exact = "(double)" if self.real == "float" else ""
+        return f"""\
+/* The linear part of output k. */
+static double {name}_along(const {self.real} *x, int k)
+{{
+    double sum = 0.0;
+    for (int j = 0; j < {n}; j++)
+        sum += {name}_linear[j * {n_outputs} + k] * {exact}x[j];
+    return sum;
+}}
+"""
+
     def weights(self):
         """The constants that layers read."""
         members, name = self.parts.members, self.name
@@ -330,16 +348,17 @@ static void {name}_encode(const {real} *x, {real} *c)
             else f"{o}[k]"
         )
         body += [f"    for (int k = 0; k < {n_outputs}; k++)"]
+        along = "" if parts.linear is None else f" + {name}_along(x, k)"
         if self.many:
             body += [f"        sum[k] += {name}_share[m] * ({value});"]
             body = [f"    for (int m = 0; m < {len(members)}; m++) {{",
                     *(f"    {line}" for line in body), "    }"]  # fmt: skip
             body += [
                 f"    for (int k = 0; k < {n_outputs}; k++)",
-                f"        y[k] = ({real})sum[k];",
+                f"        y[k] = ({real})(sum[k]{along});",
             ]
         else:
-            body += [f"        y[k] = ({real})({value});"]
+            body += [f"        y[k] = ({real})({value}{along});"]
         room = self.room()
         rooms = [f"    {real} o0[{room[0]}], o1[{room[1]}];"]
         if self.many:

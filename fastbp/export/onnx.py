@@ -97,7 +97,12 @@ def proto(model, dtype=None):
         if len(parts.members) > 1:
             y = g("Mul", g.cast(y, "double"), g.double(member.share))
             total = y if total is None else g("Add", total, y)
-    g.add("Identity", [g.cast(y if total is None else total, g.precision)], ["y"])
+    y = y if total is None else total
+    if parts.linear is not None:
+        y = g(
+            "Add", g.cast(y, "double"), g("MatMul", g.cast("X", "double"), g.double(parts.linear))
+        )
+    g.add("Identity", [g.cast(y, g.precision)], ["y"])
 
     ends = [("X", parts.n_features), ("y", parts.n_outputs)]
     X, y = (helper.make_tensor_value_info(name, g.kind, ["n", width]) for name, width in ends)

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastbp import encodings, parameters, scaling
 from fastbp.encodings import Encoding
+from fastbp.fitting.committee import linear_of
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 
 #: Precisions by the names that C and ONNX have for them.
@@ -42,6 +43,7 @@ class Parts(NamedTuple):
     n_features: int  # of the table
     names: list  # of its columns; empty if they have none
     dtype: np.dtype  # of training
+    linear: np.ndarray | None = None  # what all members together add for each x of the table
 
     @property
     def n_outputs(self):
@@ -85,6 +87,7 @@ def parts_of(model):
         int(model.n_features_in_),
         [str(name) for name in getattr(model, "feature_names_in_", ())],
         first.dtype,
+        linear_of(learnt, shares),
     )
 
 

@@ -87,6 +87,7 @@ def begin(sample, settings, facts, units, bounds, before, tell):
 def begun_by(sample, settings, facts, units, bounds, before):
     """What `begin` returns."""
     settings, n, batch_size = deepcopy(settings), facts.n, settings.batch_size
+    settings.linear_part = None  # of all parts nobody has the rows
     if n > SEARCHED or len(sample.y) < n:
         settings.refits = settings.tries_encoding = False
     ground = Ground(sample, row_numbers(len(sample.y)), None, units, bounds, n_rows=n)

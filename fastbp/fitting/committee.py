@@ -52,6 +52,7 @@ def predict(learnt, X, n_threads):
         if columns is None or not encodings.are_the_same(member.encoding, encoding):
             columns, encoding = member.columns(X), member.encoding
         predictions(member.model_for(X), columns, of_member, n_threads)
+        member.add_linear(X, of_member)
     return y
 
 
@@ -75,9 +76,17 @@ def mean_and_std(learnt, weights, X, n_threads, *, with_std):
     return mean, std
 
 
+def linear_of(learnt, weights=None):
+    """The mean of what members add for each x, or None if none does."""
+    weights = np.full(len(learnt), 1 / len(learnt)) if weights is None else weights
+    linear = [w * m.linear for w, m in zip(weights, learnt, strict=True) if m.linear is not None]
+    return np.sum(linear, axis=0) if linear else None
+
+
 def kinds_of_models(learnt, weights):
     """Of each kind the members as kernels predict with them, if they are alike in all but
-    numbers; the encoding that they see, and what all of them together weigh."""
+    numbers; the encoding that they see, what they add for each x or None, and what all of them
+    together weigh."""
     learnt = [each.checked() for each in learnt]
     kinds, _, n_members = kinds_of(learnt, weights)
     found = []
@@ -92,5 +101,5 @@ def kinds_of_models(learnt, weights):
             is_alike = is_alike and other.loss == learnt[0].loss
             if not is_alike or not encodings.are_the_same(other.encoding, first.encoding):
                 raise ValueError("The members are not networks of one kind.")
-        found.append((models, first.encoding, of_kind.sum()))
+        found.append((models, first.encoding, linear_of(alike), of_kind.sum()))
     return found

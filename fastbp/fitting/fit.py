@@ -93,10 +93,14 @@ def prepare(settings, table, held_out, before=None, *, mixes=True, whole=True, g
     if before is not None:
         check_encoding(before, settings)
     held_out = held_out and held_out.within_use()
+    if before is not None and before.linear is not None:
+        table = table._replace(linear=before.linear)
+        held_out = held_out and held_out._replace(linear=before.linear)
     first = None
     if not settings.encoding:  # as scikit-learn, which draws first weights before it splits
         first = begun(settings, table, table.X.shape[1], before, random_state)
     if not whole and takes_windows(table, settings):
+        table = table._replace(y=table.y_left, linear=None)
         plain = prepared_in_windows(settings, table, held_out, before, random_state, first)
     else:
         if not table.is_checked:
@@ -107,8 +111,10 @@ def prepare(settings, table, held_out, before=None, *, mixes=True, whole=True, g
         other_settings = copy(settings)  # with what the ground has told, but "auto" as it was
         encoding = encoding_for(ground, settings, before, random_state)
         plain = prepared_on(ground, settings, encoding, before, random_state, first)
-    if not (searches and recipe.n_pilots(len(plain.task.rows), settings.hidden)):
+    if not searches:
         return [(1.0, plain)]
+    if not recipe.n_pilots(len(plain.task.rows), settings.hidden):
+        return [(1.0, plain.beside_a_line(plain.plan))]
     search = trials.Search(plain.task)
     try:
         found = search.run()
@@ -130,7 +136,7 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
     """
     if prepared.interrupted is not None:
         return fitted_by(prepared)
-    task, plan, samples, scored, units, pilot, _, held_out = prepared
+    task, plan, samples, scored, units, pilot, _, held_out, beside = prepared
     net, settings, dtype = task.net, task.settings, task.samples.X.dtype
     since = None  # units that `before` is re-expressed from
     average = None  # what `before` is, where the weights that it is of are gone on with
@@ -163,8 +169,12 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
     decay_to_t = 1.0 if average is None else earlier.state["decay_to_t"][0]
     optimizer.begin_average(settings, theta, average, decay_to_t)
 
+    add = None if beside is None or not beside.share else beside.added(samples, units)
+    kept = None if before is None else before.linear
+
     def learnt(theta):
-        return Learnt.of(theta, net, settings, units, task.encoding)
+        alone = Learnt.of(theta, net, settings, units, task.encoding)
+        return alone._replace(linear=kept) if add is None else add(alone)
 
     observer = None if watch is None else watch(learnt)
     if observer is not None and pilot is not None:

@@ -102,7 +102,7 @@ def scaling_for(table, rows, settings, before):
     before = before if settings.is_partial else None
     if before is not None and before.seen is None:
         return before.scaling, None, None
-    X, y, weight, y_weight, _ = table
+    X, y, weight, y_weight = table[:4]
     if len(rows) < len(y):
         trained_on = np.zeros(len(y))
         trained_on[rows] = 1.0

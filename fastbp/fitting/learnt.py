@@ -51,6 +51,7 @@ class Learnt(NamedTuple):
     y_dtype: np.dtype = np.dtype(np.float64)  # the least precision that predictions have
     seen: scaling.Seen | None = None  # of the table, that a stream's scaling goes on from
     packed: Packed | None = None  # None: the weights are somebody else's from the beginning
+    linear: np.ndarray | None = None  # (n_features, n_outputs): what is added for each x, or None
 
     @classmethod
     def of(cls, theta, net, settings, units, encoding=None):
@@ -144,6 +145,11 @@ class Learnt(NamedTuple):
             return converting.converted(X, self.precision(X))
         return encodings.converted(X, self.precision(X), self.encoding)
 
+    def add_linear(self, X, y):
+        """y ← y + Aᵀx for rows of X, row by row alike: BLAS would add up in other orders."""
+        if self.linear is not None:
+            y += X @ self.linear if sparse.issparse(X) else np.einsum("ij,jk->ik", X, self.linear)
+
     def rows_at_a_time(self, most, X):
         """How many rows of X to predict at a time, at most: what `columns` makes is made for it."""
         values = self.n_columns
@@ -204,7 +210,14 @@ class Learnt(NamedTuple):
         seen = self.seen and scaling.checked_seen(self.seen, self.n_features, self.n_outputs)
         if seen is not None and self.scaling is None:
             raise ValueError("There is no scaling of what was seen.")
-        own = {"scaling": self.units(), "encoding": encoding, "seen": seen}
+        linear = self.linear
+        if linear is not None:
+            (linear,) = parameters.as_floats([linear], "the linear part")
+            if linear.shape != (self.n_features, self.n_outputs) or not np.isfinite(linear).all():
+                raise ValueError(
+                    "The linear part is not of these columns and outputs, or infinite."
+                )
+        own = {"scaling": self.units(), "encoding": encoding, "seen": seen, "linear": linear}
         checked = self._replace(coefs=coefs, intercepts=intercepts, **own)
         checked.model()
         return checked

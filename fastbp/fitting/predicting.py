@@ -106,4 +106,6 @@ def jacobian(learnt, X):
     jacobian_of_rows(net, theta, LOSSES[learnt.loss], columns, slopes, column_of, room, y, J)
     if learnt.rising:
         J = np.take_along_axis(J, np.argsort(y, axis=1)[:, :, None], axis=1)
+    if learnt.linear is not None:
+        J += learnt.linear.T
     return J

@@ -7,7 +7,7 @@ from scipy import sparse
 
 from fastbp import encodings, scaling
 from fastbp.blas import one_thread_in_blas
-from fastbp.fitting import recipe, survey, tasks, windows
+from fastbp.fitting import linear, recipe, survey, tasks, windows
 from fastbp.fitting.beginning import begun
 from fastbp.fitting.ground import alpha_for, units_since
 from fastbp.fitting.history import History
@@ -31,9 +31,13 @@ class Prepared(NamedTuple):
     pilot: History | None = None
     interrupted: tasks.Interrupted | None = None  # and nothing more is to be trained
     held_out: Table | None = None  # what is scored, in raw units
+    beside: linear.Beside | None = None  # the network, of which it knows how much
 
     def following(self, trial):
         """As a trial has found best; settings say then what "auto" became."""
+        prepared = self.beside_a_line(trial.plan, trial)
+        if prepared.interrupted is not None:
+            return prepared
         settings, plan, samples = self.task.settings, trial.plan, self.samples
         settings.max_iter, settings.weight_decay = plan.max_iter, plan.weight_decay
         units = scaled_units(self.units, plan)
@@ -41,7 +45,16 @@ class Prepared(NamedTuple):
             samples = samples.rescaled(plan.scale)
         else:
             samples = samples._replace(X=tasks.scaled(samples.X, plan))
-        return self._replace(plan=plan, samples=samples, units=units, pilot=trial.history)
+        return prepared._replace(plan=plan, samples=samples, units=units, pilot=trial.history)
+
+    def beside_a_line(self, plan, trial=None):
+        """With the share of ridge regression in what is predicted, if there may be one."""
+        if self.beside is None:
+            return self
+        try:
+            return self._replace(beside=self.beside.found(self.task, plan, trial))
+        except tasks.Interrupted as interrupted:
+            return self.ended_with(interrupted)
 
     def ended_with(self, trial):
         """As an interrupted trial was trained, whose network is all that comes of it."""
@@ -70,7 +83,8 @@ def prepared_on(ground, settings, encoding, before, random_state, first=None):
     task = tasks.Task(net, settings, samples, in_use(samples), random_state, drawn, encoding)
     settings.constant_loss, settings.perfect_loss = plain_losses(task)
     resolve(settings, ground.n_rows or len(task.rows), n_parameters(net))
-    return Prepared(task, task.plan, samples, scored, units, held_out=held_out)
+    beside = linear.beside(table, settings, held_out) if before is None else None
+    return Prepared(task, task.plan, samples, scored, units, held_out=held_out, beside=beside)
 
 
 def takes_windows(table, settings):

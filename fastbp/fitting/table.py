@@ -6,6 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from fastbp import converting, encodings, entries
+from fastbp.measuring import slices
 
 
 class Table(NamedTuple):
@@ -16,11 +17,12 @@ class Table(NamedTuple):
     sample_weight: np.ndarray | None
     output_weight: np.ndarray | None = None  # as y, whose mean that is, or None
     is_checked: bool = True  # else who is to train sees to it that all are numbers
+    linear: np.ndarray | None = None  # what is taken off y, for each x, before it is trained on
 
     def rows(self, chosen):
         """Some of them."""
         weights = (None if weight is None else weight[chosen] for weight in self[2:4])
-        return Table(self.X[chosen], self.y[chosen], *weights)
+        return Table(self.X[chosen], self.y[chosen], *weights, linear=self.linear)
 
     @property
     def weights(self):
@@ -32,7 +34,7 @@ class Table(NamedTuple):
 
         Fill values, of 10³⁷ for example, have infinite losses, and 0 times infinity is no number.
         """
-        X, y, weight, by_output, _ = self
+        X, y, weight, by_output = self[:4]
         if weight is None:
             return self
         if with_X:
@@ -59,7 +61,17 @@ class Table(NamedTuple):
             X = converting.converted(self.X, dtype, X_mean, X_scale, bounds)
         else:
             X = encodings.converted(self.X, dtype, encoding, units, bounds)
-        return X, converting.converted(self.y, dtype, y_mean, y_scale), self.weights
+        return X, converting.converted(self.y_left, dtype, y_mean, y_scale), self.weights
+
+    @property
+    def y_left(self):
+        """y without what the linear part says of it."""
+        if self.linear is None:
+            return self.y
+        y = np.empty(self.y.shape)
+        for some in slices(len(y)):
+            y[some] = self.y[some] - self.X[some] @ self.linear
+        return y
 
 
 def precision_of(y):

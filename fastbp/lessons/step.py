@@ -15,6 +15,7 @@ from fastbp import converting, encodings, inputs, parameters, scaling
 from fastbp.estimator import BackpropRegressor
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.settings import settings_of
+from fastbp.fitting.table import Table
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.formulas.network import network
 
@@ -155,7 +156,8 @@ def seen_by_network(X, y, learnt, units):
         seen = converting.converted(X, np.float64, X_mean, X_scale)
     else:
         seen = encodings.converted(X, np.float64, learnt.encoding, units)
-    targets = converting.converted(y, np.float64, y_mean, y_scale)
+    left = Table(X, y, None, linear=learnt.linear).y_left
+    targets = converting.converted(left, np.float64, y_mean, y_scale)
     return seen, targets.ravel() if targets.shape[1] == 1 else targets
 
 

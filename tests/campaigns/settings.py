@@ -54,6 +54,7 @@ def params_of(random):
         "encoding": lambda: one_of(
             "auto", "periodic", "piecewise_linear", ["piecewise_linear", "periodic"]
         ),
+        "linear_part": lambda: None,
         "shuffle": lambda: False,
         "tol": lambda: one_of(0.0, 1e-3, 1e300),
         "momentum": lambda: one_of(0.0, 0.5, 0.99, 1.0),

@@ -74,6 +74,7 @@ class Shape(NamedTuple):
     rising: bool
     n_models: int
     sizes: tuple  # features; bins and waves of the encoding, 0 without one
+    is_linear: bool  # in part
 
     @property
     def n_features(self):
@@ -81,7 +82,7 @@ class Shape(NamedTuple):
         return self.sizes[0]
 
 
-def function_of_row(*models, encoding=None):
+def function_of_row(*models, encoding=None, linear=None):
     """f(x) -> y, both in raw units.
 
     Parameters
@@ -90,6 +91,8 @@ def function_of_row(*models, encoding=None):
         Alike in all but weights and units; y is the mean of their predictions.
     encoding : Encoding or None
         Makes of the row the columns that they see.
+    linear : ndarray of shape (n_features, n_outputs) or None
+        What is added for each x of the row.
 
     Returns
     -------
@@ -103,8 +106,10 @@ def function_of_row(*models, encoding=None):
     if encoding is not None:
         sizes, of_encoding, places = laid_out(encoding)
         numbers.append(of_encoding)
+    if linear is not None:
+        numbers.append(linear.ravel())
     layers = tuple(net["width"].tolist()), tuple(net["activation"][1:-1].tolist())
-    shape = Shape(*layers, int(loss), rising, len(models), sizes)
+    shape = Shape(*layers, int(loss), rising, len(models), sizes, linear is not None)
     return RowFunction(shape, wide, np.concatenate(numbers), places)
 
 
@@ -112,7 +117,7 @@ def function_of_row(*models, encoding=None):
 def row_function(shape):
     """What a RowFunction of this shape returns for a row, of its parts and the row."""
     names = [list(ACTIVATIONS)[code] for code in shape.activations]
-    net, loss, rising, n_models, sizes = network(shape.widths, names), *shape[2:]
+    net, loss, rising, n_models, sizes, is_linear = network(shape.widths, names), *shape[2:]
     n_octets = -(-net["width"] // 8)
     size, last = int(8 * n_octets.sum()), int(8 * n_octets[:-1].sum())
     n_columns, n_outputs = shape.widths[0], shape.widths[-1]
@@ -141,6 +146,11 @@ def row_function(shape):
         if n_models > 1:
             for k in range(n_outputs):
                 y[k] /= n_models
+        if is_linear:
+            at = numbers.size - sizes[0] * n_outputs
+            for j in range(sizes[0]):
+                for k in range(n_outputs):
+                    y[k] += numbers[at + j * n_outputs + k] * x[j]
         return y
 
     encoded = with_encoded if is_encoded else unchanged

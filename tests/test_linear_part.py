@@ -1,0 +1,231 @@
+"""`linear_part`: ridge regression beside the network."""
+
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.linear_model import LinearRegression
+from test_export import ROWS, compiled, needs_compiler
+
+from fastbp import BackpropEnsembleRegressor, BackpropRegressor
+from fastbp.explain import explain_step
+from fastbp.export import onnx
+from fastbp.fitting import linear
+from fastbp.fitting.plan import samples_of
+
+
+def rows_of(seed, n, noise=1.0):
+    """A table that is linear but for noise, of so many rows, and 500 others without."""
+    random = np.random.default_rng(seed)
+    X = 3 + 2 * random.normal(size=(n + 500, 3))
+    y = 5 + X @ [1.0, -2.0, 0.5]
+    return X[:n], y[:n] + noise * random.normal(size=n), X[n:], y[n:]
+
+
+def quick(**params):
+    return BackpropRegressor(
+        **{"hidden_layer_sizes": (9,), "max_iter": 8, "random_state": 0} | params
+    )
+
+
+#: With these the network of `both` knows something, too.
+WIDE = {"hidden_layer_sizes": (32,), "max_iter": 100}
+
+
+@pytest.fixture(scope="module")
+def both():
+    """A model that is a network and a line, and its table."""
+    X, y, *_ = rows_of(0, 120)
+    X, y = np.float32(X), y + 2 * np.sin(X[:, 0])
+    model = quick(**WIDE).fit(X, y)
+    assert model.linear_part_.shape == (3,)
+    assert np.abs(model.coefs_[-1]).max() > 0
+    return model, X, y
+
+
+def by_hand(model, X):
+    """The network's textbook pass, and the line."""
+    (V, W), (a, b) = model.coefs_, model.intercepts_
+    return (1 / (1 + np.exp(-(X @ V + a))) @ W + b).ravel() + X @ model.linear_part_
+
+
+def test_on_a_noisy_linear_table_it_is_as_good_as_linear_regression():
+    ratios = []
+    for seed in range(4):
+        X, y, X_new, y_new = rows_of(seed, 60)
+        of_line = LinearRegression().fit(X, y).predict(X_new)
+        for part in ("auto", None):
+            model = BackpropRegressor(random_state=0, linear_part=part).fit(X, y)
+            errors = [np.mean((said - y_new) ** 2) for said in (model.predict(X_new), of_line)]
+            ratios.append(errors[0] / errors[1])
+    with_line, without = np.reshape(ratios, (4, 2)).T
+    assert with_line.mean() < 0.7 * without.mean()
+
+
+def test_where_columns_have_heavy_tails_it_goes_on_straight():
+    random = np.random.default_rng(0)
+    X = np.exp(1.5 * random.normal(size=(600, 3)))
+    y = X @ [1.0, 2.0, -1.0]
+    model = quick().fit(X[:300], y[:300])
+    assert model.score(X[300:], y[300:]) > 0.99
+
+
+def test_what_is_not_linear_at_all_has_none():
+    X = np.random.default_rng(0).normal(size=(300, 2))
+    assert quick(max_iter=100).fit(X, np.sign(X[:, 0] * X[:, 1])).linear_part_ is None
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"linear_part": None}, {"loss": "absolute_error"}, {"standardize": False},
+        {"init": "glorot"}, {"solver": "lbfgs"}, {"early_stopping": False},
+        {"early_stopping": True}, {"hidden_layer_sizes": (4,)}, {"hidden_layer_sizes": ()},
+    ],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_it_is_for_searches_of_squared_errors(params):
+    X, y, *_ = rows_of(0, 50)
+    assert quick(**params).fit(X, y).linear_part_ is None
+
+
+def test_of_sparse_tables_few_rows_and_weights_of_outputs_it_knows_nothing():
+    X, y, *_ = rows_of(0, 50)
+    assert quick().fit(sparse.csr_matrix(X), y).linear_part_ is None
+    assert quick().fit(X[:19], y[:19]).linear_part_ is None
+    Y = np.column_stack([y, y])
+    assert quick().fit(X, Y, np.ones((50, 2)) * [1, 2]).linear_part_ is None
+    assert quick().fit(X, Y).linear_part_.shape == (3, 2)
+
+
+def test_predictions_are_those_of_the_network_and_of_the_line(both):
+    model, X, _ = both
+    expected = by_hand(model, np.float64(X))
+    assert_allclose(model.predict(X), expected, rtol=1e-5, atol=1e-5)
+    assert_allclose(model.predict(sparse.csr_matrix(X)), expected, rtol=1e-5, atol=1e-5)
+    f = model.as_njit()
+    assert_allclose([f(np.float64(x))[0] for x in X], expected, rtol=1e-5, atol=1e-5)
+    assert_array_equal(model.predict(X[:1]), model.predict(X)[:1])
+    assert model.predict(X).dtype == np.float64
+    assert quick().fit(X, np.float32(both[2])).predict(X).dtype == np.float32
+
+
+def test_derivatives_are_those_of_both(both):
+    model, X, _ = both
+    step = 1e-4
+    for j in range(3):
+        to = step * np.eye(3)[j]
+        slope = (by_hand(model, X + to) - by_hand(model, X - to)) / (2 * step)
+        assert_allclose(model.predict_jacobian(X)[:, j], slope, rtol=1e-4, atol=1e-5)
+
+
+def test_files_and_pickles_keep_it(both, tmp_path):
+    model, X, _ = both
+    model.save(tmp_path / "model.bp")
+    for again in (BackpropRegressor.load(tmp_path / "model.bp"), pickle.loads(pickle.dumps(model))):
+        assert_array_equal(again.predict(X), model.predict(X))
+        assert_array_equal(again.linear_part_, model.linear_part_)
+
+
+@needs_compiler
+@pytest.mark.parametrize("real", ["float", "double", "int16"])
+def test_c_has_it(both, real, tmp_path):
+    model, _, _ = both
+    got = compiled(model, tmp_path, real=real)(ROWS)
+    tolerance = 1e-5 if real != "int16" else 1e-2
+    assert_allclose(got, model.predict(ROWS), rtol=tolerance, atol=tolerance)
+
+
+def test_onnx_has_it(both):
+    reference = pytest.importorskip("onnx.reference")
+    model, X, _ = both
+    (y,) = reference.ReferenceEvaluator(onnx.made(model)).run(None, {"X": X})
+    assert_allclose(y.ravel(), model.predict(X), rtol=1e-5)
+
+
+def test_scikit_learns_network_has_none(both):
+    with pytest.raises(ValueError, match=r"no linear part.*linear_part=None"):
+        both[0].to_sklearn()
+
+
+def test_who_goes_on_trains_on_what_the_line_leaves(both, tmp_path):
+    model, X, y = both
+    model.save(tmp_path / "model.bp")
+    first, second = (BackpropRegressor.load(tmp_path / "model.bp") for _ in range(2))
+    for _ in range(3):
+        first.partial_fit(X, y)
+    second.partial_fit(X, y)
+    second = pickle.loads(pickle.dumps(second)).partial_fit(X, y).partial_fit(X, y)
+    assert_array_equal(first.predict(X), second.predict(X))
+    assert_array_equal(first.linear_part_, model.linear_part_)
+    second.set_params(warm_start=True, max_iter=50).fit(X, y)
+    assert_array_equal(second.linear_part_, model.linear_part_)
+    assert second.score(X, y) > model.score(X, y) - 0.01
+
+
+def test_losses_and_steps_are_of_what_the_line_leaves(both):
+    model, X, y = both
+    loss, *_ = model.loss_gradient(X, y)
+    assert_allclose(loss, np.mean((model.predict(X) - y) ** 2), rtol=1e-4)
+    step = explain_step(model, X[0], y[0], raw_units=True)
+    assert_allclose(step.loss, (model.predict(X[:1])[0] - y[0]) ** 2, rtol=1e-3)
+
+
+@pytest.mark.parametrize("n_threads", [2, 3])
+def test_bits_are_the_same_for_any_number_of_threads(both, n_threads):
+    model, X, y = both
+    again = quick(**WIDE, n_threads=n_threads).fit(X, y)
+    assert_array_equal(again.predict(X), model.predict(X))
+
+
+def test_members_have_each_the_line_of_their_own_rows():
+    X, y, X_new, _ = rows_of(0, 60)
+    model = BackpropEnsembleRegressor(quick(), 3, random_state=0).fit(X, y)
+    lines = [member.linear_part_ for member in model.estimators_]
+    assert np.ptp(lines, axis=0).min() > 0
+    f = model.as_njit()
+    assert_allclose([f(x)[0] for x in X_new], model.predict(X_new), rtol=1e-5)
+    assert model.predict(X_new, return_std=True)[1].min() > 0
+
+
+def test_ridge_regression_is_nearly_linear_regression_and_knows_weights():
+    X, y, *_ = rows_of(0, 50, noise=0.01)
+    weight = np.where(np.arange(50) < 30, 1.0, 1e-9)
+    y[30:] += 9 * X[30:, 0]
+    A, b = linear.ridge(X, samples_of(X, y[:, None], weight), np.arange(50))
+    exact = LinearRegression().fit(X[:30], y[:30])
+    assert_allclose(A.ravel(), exact.coef_, rtol=1e-3)
+    assert_allclose(b, exact.intercept_, rtol=1e-3)
+
+
+def test_numbers_too_large_for_squares_have_no_line():
+    X, y, *_ = rows_of(0, 50)
+    X = 1.7e308 * np.sign(X - X.mean(axis=0))
+    with np.errstate(all="ignore"):
+        A, b = linear.ridge(X, samples_of(X, y[:, None]), np.arange(50))
+    assert_array_equal(A, 0)
+    assert_allclose(b, y.mean())
+
+
+def test_its_share_is_the_best_or_one_that_can_not_be_told_from_it():
+    random = np.random.default_rng(0)
+    y, f, g = random.normal(size=(3, 1000, 1))
+    shares = [linear.share_of(y, *pair, None) for pair in ((y + f, y + g), (y + f, y), (y, y + g))]
+    assert 0.45 < shares[0] < 0.6
+    assert shares[1:] == [1.0, 0.0]
+    assert linear.share_of(y, y + f, y + f, None) == 0
+    far = np.where(np.arange(1000)[:, None] < 500, y + 9 * f, y)
+    weight = np.repeat([0.0, 1.0], 500)
+    assert linear.share_of(y, y + g, far, weight) == 1
+
+
+def test_a_line_of_other_columns_is_refused(both, tmp_path):
+    model, *_ = both
+    for wrong in (np.zeros((2, 1)), np.full((3, 1), np.nan)):
+        other = pickle.loads(pickle.dumps(model))
+        other._learnt = other._learnt._replace(linear=wrong)
+        with pytest.raises(ValueError, match="linear part"):
+            other.save(tmp_path / "model.bp")
