@@ -3,6 +3,7 @@ isn't is refused in plain words; and nothing of it is written to."""
 
 import datetime
 import warnings
+from collections import deque
 from decimal import Decimal
 
 import joblib
@@ -269,6 +270,10 @@ NO_NUMBERS = {
     "objects that are dates": (np.array([[t] for t in DATES.to_numpy()], object), "dates"),
     "masked": (HOLED, "1 masked value.*Leave"),
     "rows, one masked": (list(HOLED), "1 masked value"),
+    "objects in a frame": (pd.DataFrame({"a": 1.0, "t": DATES.date}), "dates.*its objects"),
+    "categories": (pd.DataFrame({"t": pd.Categorical(DATES)}), "dates.* in column 't'"),
+    "intervals": (pd.DataFrame({"t": pd.interval_range(DATES[0], periods=60)}), "dates.* 't'"),
+    "a queue of dates": (deque([t] for t in DATES.to_numpy()), "dates"),
     "fields": (FIELDS, "structured_to_unstructured"),
     "pandas' NA": (pd.DataFrame({"a": pd.array([1, None] * 30, "Int64")}), "NaN"),
     "endless integers": ([[10**400]] * 60, "too large"),
@@ -317,6 +322,77 @@ def test_nor_is_it_a_target_or_a_weight(what, model):
         for given in ((X, y), (X, Y, y)):
             with pytest.raises((ValueError, TypeError), match=message):
                 call(*given)
+
+
+def timed(kind):
+    """Sixty dates, times or durations, as Arrow has them."""
+    pa = pytest.importorskip("pyarrow")
+    given = {"date": DATES.date, "duration": DATES - DATES[0], "time": DATES.time}.get(kind, DATES)
+    if kind == "nested":
+        return pa.array([{"at": t} for t in DATES])
+    array = pa.array(given)
+    forms = {"encoded": array.dictionary_encode, "chunks": lambda: pa.chunked_array([array])}
+    return forms.get(kind, lambda: array)()
+
+
+ARROWS = "timestamp", "date", "duration", "time", "encoded", "nested", "chunks"
+
+
+@pytest.mark.parametrize("kind", ARROWS)
+def test_dates_of_arrow_are_no_table(kind, model, no_training):
+    array, members = timed(kind), ensemble()
+    pa = pytest.importorskip("pyarrow")
+    numbers = pa.array(X[:, 0])
+    of_pandas = pd.Series(array, dtype=pd.ArrowDtype(array.type))
+    tables = [pa.table({"a": numbers, "t": array}), pd.DataFrame({"t": of_pandas})]
+    if kind != "chunks":
+        tables.append(pa.record_batch({"t": array}))
+    for table in tables:
+        model.n_features_in_ = table.shape[1]
+        for call in (
+            model.predict, model.predict_jacobian, model.encode, lambda A: model.fit(A, Y),
+            lambda A: model.score(A, Y), lambda A: members.fit(A, Y),
+            lambda A: founding().fit(X, Y, X_val=A, y_val=Y),
+        ):  # fmt: skip
+            with pytest.raises(ValueError, match=r"X holds dates.* in column 't'"):
+                call(table)
+
+
+@pytest.mark.parametrize("kind", ARROWS)
+def test_dates_of_arrow_are_neither_targets_nor_weights(kind, model, no_training):
+    array, held_out = timed(kind), {"X_val": X, "y_val": Y}
+    for given in (array, pd.Series(array, dtype=pd.ArrowDtype(array.type))):
+        for call in (model.fit, model.score, model.loss_gradient):
+            with pytest.raises(ValueError, match=r"y holds dates.* its d?type is"):
+                call(X, given)
+            with pytest.raises(ValueError, match=r"sample_weight holds dates.* its d?type is"):
+                call(X, Y, given)
+        with pytest.raises(ValueError, match="holds dates"):
+            founding().fit(X, Y, **held_out, sample_weight_val=given)
+
+
+@pytest.mark.filterwarnings("ignore:X has feature names")
+def test_numbers_of_arrow_are_taken(model):
+    pa = pytest.importorskip("pyarrow")
+    table = pa.table({"abc"[k]: X[:, k] for k in range(3)})
+    for form in (table, *table.to_batches()):
+        assert_array_equal(model.predict(form), model.predict(X))
+    weight = pa.array(np.arange(60.0)).dictionary_encode()
+    assert model.score(table, pa.array(Y), weight) == model.score(X, Y, np.arange(60.0))
+
+
+@pytest.mark.parametrize("of_rows", [list, tuple])
+def test_what_is_masked_among_numbers_is_none(of_rows, model, no_training):
+    rows, y = (np.ma.masked_array(A, np.arange(A.size) == 7) for A in (X, Y))
+    listed = of_rows(of_rows(row) for row in rows)
+    for A in (listed, np.array(listed, object)):
+        for call in (model.predict, model.encode, lambda A: model.fit(A, Y)):
+            with pytest.raises(ValueError, match="X has 1 masked values"):
+                call(A)
+    for given in (of_rows(y), np.array(of_rows(y), object), pd.Series(of_rows(y))):
+        for call in (model.fit, model.score, model.loss_gradient):
+            with pytest.raises(ValueError, match="y has 1 masked values"):
+                call(X, given)
 
 
 @pytest.mark.parametrize("hole", [None, np.nan, np.inf, -np.inf, pd.NA])
