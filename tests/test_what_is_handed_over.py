@@ -395,6 +395,50 @@ def test_what_is_masked_among_numbers_is_none(of_rows, model, no_training):
                 call(X, given)
 
 
+# --------------------------------------------------------- scores of several outputs
+
+TWO = np.column_stack([Y, np.sin(X[:, 1])])
+HOLED_TWO = np.ma.masked_array(TWO, np.arange(120).reshape(60, 2) == 7)
+SEVERAL = {
+    "masked weights": (TWO, abs(HOLED_TWO), "sample_weight has 1 masked"),
+    "masked y": (HOLED_TWO, abs(TWO), "y has 1 masked"),
+    "weights that are dates": (TWO, abs(TWO).astype("M8[s]"), "sample_weight holds dates"),
+    "y of dates": (TWO.astype("M8[s]"), abs(TWO), "y holds dates"),
+    "an output less": (Y, abs(TWO[:, :1]), r"y has shape \(60,\), 2 outputs are expected"),
+    "a column less": (TWO[:, :1], abs(TWO[:, :1]), r"y has shape \(60, 1\), 2 outputs"),
+    "an output more": (np.c_[TWO, Y], abs(np.c_[TWO, Y]), r"y has shape \(60, 3\), 2 outputs"),
+    "a dimension more": (TWO[:, :, None], abs(TWO), r"y has shape \(60, 2, 1\), 2 outputs"),
+    "one number": (3.0, abs(TWO), r"y has shape \(\), 2 outputs"),
+    "a sparse y": (sparse.csr_array(TWO), abs(TWO), "[Ss]parse"),
+}
+
+
+@pytest.mark.parametrize("kind", ["one", "omits", "ensemble"])
+def test_what_is_scored_output_by_output_is_looked_at_first(kind):
+    model = founding(**QUICK, missing_targets="omit" if kind == "omits" else "raise")
+    model = (ensemble() if kind == "ensemble" else model).fit(X, TWO)
+    for y, weight, message in SEVERAL.values():
+        with pytest.raises((ValueError, TypeError), match=message):
+            model.score(X, y, weight)
+
+
+def test_a_quantile_model_is_not_scored_by_weights_of_two_outputs():
+    model = founding(**QUICK, loss="quantile", loss_parameter=[0.2, 0.8]).fit(X, Y)
+    with pytest.raises(ValueError, match=r"y has shape \(60, 2\), 1 outputs are expected"):
+        model.score(X, TWO, np.arange(1, 121.0).reshape(60, 2))
+    model.score(X, Y, np.ones((60, 1)))
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_what_float64_cant_hold_is_not_scored(n_outputs):
+    y = TWO[:, :n_outputs]
+    model, large = founding(**QUICK).fit(X, y.squeeze()), y.astype(np.longdouble)
+    large = large * np.longdouble("1e4000") if large.itemsize > 8 else large + np.inf
+    for given in ((large,), (large, abs(y)), (y, abs(large)), (y, abs(large)[:, 0])):
+        with pytest.raises(ValueError, match="infinity or a value too large"):
+            model.score(X, *given)
+
+
 @pytest.mark.parametrize("hole", [None, np.nan, np.inf, -np.inf, pd.NA])
 def test_a_target_of_objects_has_no_holes(hole, model, no_training):
     y = Y.astype(object)
