@@ -16,6 +16,7 @@ from scipy import sparse
 from sklearn.metrics import r2_score
 
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor
+from fastbp.explain import diagnose, explain_step
 from fastbp.fitting import solvers
 from fastbp.measuring import relative
 from fastbp.scaling import measure
@@ -191,6 +192,9 @@ def test_wrong_weights_are_refused_before_any_kernel_sees_them(what, model, tmp_
         "as_njit": model.as_njit,
         "save": lambda: model.save(tmp_path / "model"),
     }
+    if what != "beyond float32":  # lessons are in float64
+        calls["diagnose"] = lambda: diagnose(model, X, Y)
+        calls["explain_step"] = lambda: explain_step(model, X[0], Y[0])
     for call in calls.values():
         with pytest.raises(ValueError, match=r"coefs_|intercepts_"):
             call()
@@ -215,7 +219,8 @@ def test_a_list_of_no_numbers_is_refused_where_it_is_set(model):
 )  # fmt: skip
 def test_a_scaling_that_is_none_is_refused(wrong, model):
     model._learnt = model._learnt._replace(scaling=model._learnt.scaling._replace(**wrong))
-    for call in (model.predict, model.as_njit, lambda X: model.partial_fit(X, Y)):
+    lessons = (lambda X: diagnose(model, X, Y)), (lambda X: explain_step(model, X, Y))
+    for call in (model.predict, model.as_njit, lambda X: model.partial_fit(X, Y), *lessons):
         with pytest.raises(ValueError, match="scaling"):
             call(*[X][: call != model.as_njit])
 
@@ -352,6 +357,7 @@ def test_dates_of_arrow_are_no_table(kind, model, no_training):
         for call in (
             model.predict, model.predict_jacobian, model.encode, lambda A: model.fit(A, Y),
             lambda A: model.score(A, Y), lambda A: members.fit(A, Y),
+            lambda A: diagnose(model, A, Y), lambda A: explain_step(model, A, Y),
             lambda A: founding().fit(X, Y, X_val=A, y_val=Y),
         ):  # fmt: skip
             with pytest.raises(ValueError, match=r"X holds dates.* in column 't'"):
