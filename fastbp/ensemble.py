@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp import callers, endings, inputs, measuring, persistence, scored
+from fastbp import callers, endings, inputs, persistence, scored
 from fastbp.attributes import OF_COLUMNS
 from fastbp.common import Common
 from fastbp.estimator import BackpropRegressor
@@ -276,9 +276,8 @@ class BackpropEnsembleRegressor(Common):
         if not any(rows.size for rows in left_out):
             return
         kinds, weights, n_members = self._kinds
-        unit = measuring.power_of_two(np.abs(table.y).max(axis=0))
-        count, mean, variance = unseen.predict_unseen(
-            self._learnt, kinds, weights, table, left_out, self.n_threads, unit
+        count, mean, variance, unit = unseen.predict_unseen(
+            self._learnt, kinds, weights, table, left_out, self.n_threads
         )
         self.oob_prediction_ = self._shaped(mean)
         rows = np.flatnonzero(count.any(axis=0))

@@ -72,7 +72,7 @@ def look(learnt, table, *, duplicates=True):
     duplicates : bool
         False: nobody asks for these, which of wide layers take longer than all else.
     """
-    units = learnt.scaling
+    units = learnt.units()
     O, _, _ = table.converted(np.float64, units, encoding=learnt.encoding)
     W, b = parameters.unpack(learnt.theta(units, np.float64), learnt.network())
     for l, kind in enumerate(learnt.activations, start=1):

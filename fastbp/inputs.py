@@ -14,7 +14,7 @@ from fastbp.fitting import survey
 from fastbp.fitting.table import Table, precision_of
 from fastbp.kernels.formulas.losses import LINKS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
-from fastbp.suspicious import check_values, large_numbers
+from fastbp.suspicious import check_values, large_numbers, n_masked
 from fastbp.weighing import of_samples_and_outputs, present, weights_by_output
 
 #: What is said of a y that is a column, in scikit-learn's words.
@@ -59,7 +59,7 @@ def values_of_frame(X):
 
 def numbers(X):
     """Lists of numbers, or integers, as an array of floats; all else as it is."""
-    if type(X) is list and not any(isinstance(row, np.ma.MaskedArray) for row in X):
+    if type(X) is list and n_masked(X) == 0:
         try:
             A = np.asarray(X)
         except (ValueError, TypeError):

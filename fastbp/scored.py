@@ -7,7 +7,7 @@ from sklearn.metrics import d2_pinball_score, r2_score
 from fastbp import measuring
 from fastbp.fitting.table import drawn_in
 from fastbp.suspicious import check_values, large_numbers
-from fastbp.weighing import of_samples_and_outputs, present, weights_by_output
+from fastbp.weighing import of_samples_and_outputs, present, targets, weights_by_output
 
 
 class Scored(RegressorMixin):
@@ -33,13 +33,18 @@ class Scored(RegressorMixin):
         if not hasattr(self, "missing_targets"):  # an ensemble
             one = self.estimators_[0]
         omits = one.missing_targets == "omit"
-        if not omits and np.asarray(sample_weight).ndim < 2:
+        y, sample_weight = check_values(y, "y"), check_values(sample_weight, "sample_weight")
+        if not omits and np.ndim(sample_weight) < 2:
             return score_of(y, predicted, sample_weight, self._levels)
-        y, is_there = present(check_values(y, "y")) if omits else (np.asarray(y), None)
-        if np.asarray(sample_weight).ndim == 2:
-            sample_weight = weights_by_output(sample_weight, y)
-        elif sample_weight is not None:
-            sample_weight = np.asarray(check_values(sample_weight, "sample_weight"))
+        with large_numbers():
+            y, is_there = present(y) if omits else (targets(y), None)
+            n_outputs = 1 if self._levels is not None else self.n_outputs_
+            if y.shape[1:] != (n_outputs,) and not (n_outputs == y.ndim == 1):
+                raise ValueError(f"y has shape {y.shape}, {n_outputs} outputs are expected.")
+            if np.ndim(sample_weight) == 2:
+                sample_weight = weights_by_output(sample_weight, y)
+            elif sample_weight is not None:
+                sample_weight = np.asarray(sample_weight)
         sample_weight, by_output = of_samples_and_outputs(sample_weight, is_there)
         if by_output is None:
             return score_of(y, predicted, sample_weight, self._levels)
@@ -49,8 +54,12 @@ class Scored(RegressorMixin):
 
 
 def array_of(A):
-    """As NumPy has it; what is no array to NumPy, as it is, for scikit-learn to say so."""
+    """As NumPy has it, in float64 at most; what is no array to NumPy, as it is, for scikit-learn to
+    say so."""
     array = np.asarray(A)
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        with large_numbers():  # beyond float64 is infinity, which scikit-learn tells
+            array = array.astype(np.float64)
     return array if array.ndim else A
 
 

@@ -2,6 +2,8 @@
 
 from contextlib import contextmanager
 from datetime import date, time, timedelta
+from itertools import chain, repeat
+from operator import is_
 
 import numpy as np
 from scipy import sparse
@@ -32,16 +34,16 @@ def check_values(A, name):
         raise TypeError(f"{name} is not computed yet: collect() it.")
     if hasattr(A, "columns") and getattr(A, "shape", ())[1:] == (0,):
         raise ValueError(f"{name} has no columns.")
+    if (n := n_masked(A)) > 0:  # before NumPy makes NaN of them, with a warning
+        raise ValueError(
+            f"{name} has {n} masked values, and numbers below the mask mean nothing. Leave "
+            "these rows out, or fill them in before."
+        )
     if (where := _temporal(A)) is not None:
         raise ValueError(
             f"{name} holds dates, times or durations{where}. Make numbers of them, in a unit and "
             "from a moment of your choice, such as (t - t.min()) / np.timedelta64(1, 'h'), and "
             "leave out rows where they are missing."
-        )
-    if (n_masked := _masked(A)) > 0:
-        raise ValueError(
-            f"{name} has {n_masked} masked values, and numbers below the mask mean nothing. Leave "
-            "these rows out, or fill them in before."
         )
     if getattr(getattr(A, "dtype", None), "names", None):
         raise ValueError(
@@ -88,47 +90,81 @@ def whole(A, name):
 
 def _temporal(A):
     """Where there are dates, times or durations: words for it, or None if there are none."""
-    dtypes = getattr(A, "dtypes", None)  # of a frame, one for each column
-    if dtypes is not None and hasattr(A, "columns"):
-        for column, dtype in zip(A.columns, dtypes, strict=True):
-            if _is_temporal(dtype):
-                return f" in column {column!r}, of dtype {dtype}"
-    elif hasattr(A, "dtype") and _is_temporal(A.dtype):
-        return f", its dtype is {A.dtype}"
+    for column, dtype in _columns(A):
+        if _is_temporal(dtype):
+            return f" in column {column!r}, of dtype {dtype}"
+    if not hasattr(A, "columns"):
+        name = "dtype" if hasattr(A, "dtype") else "type"  # of Arrow
+        if _is_temporal(dtype := getattr(A, name, None)):
+            return f", its {name} is {dtype}"
     objects = _objects(A)
     if objects is not None and any(isinstance(value, TEMPORAL) for value in objects.flat):
         return " among its objects"
     return None
 
 
+def _columns(A):
+    """Name and dtype of each column of a frame, or of a table of Arrow; else none."""
+    if _is_of_arrow(A):
+        return zip(A.schema.names, A.schema.types, strict=True)
+    if hasattr(A, "columns") and (dtypes := getattr(A, "dtypes", None)) is not None:
+        return zip(A.columns, dtypes, strict=True)
+    return ()
+
+
+def _is_of_arrow(A):
+    """Whether it is a table of Arrow, or a batch of its rows."""
+    return not hasattr(A, "dtypes") and hasattr(getattr(A, "schema", None), "types")
+
+
 def _is_temporal(dtype):
-    """Of NumPy, pandas, or polars."""
+    """Of NumPy, pandas, polars, or Arrow; and what is encoded as such a type, or has one within."""
     if getattr(dtype, "kind", "") in ("M", "m"):
         return True
-    if isinstance(dtype, np.dtype):  # its name takes longer to be made than all else
+    if dtype is None or isinstance(dtype, np.dtype):  # its name takes longer to be made than all
         return False
     if hasattr(dtype, "is_temporal"):
         return dtype.is_temporal()
-    return str(dtype).startswith(("period", "date", "time", "duration"))
+    if str(dtype).startswith(("period", "date", "time", "duration", "month_day")):
+        return True
+    return any(map(_is_temporal, _within(dtype)))
+
+
+def _within(dtype):
+    """The types that one of pandas or Arrow stores, encodes or nests."""
+    if (categories := getattr(dtype, "categories", None)) is not None:
+        yield categories.dtype
+    for name in ("pyarrow_dtype", "subtype", "value_type", "storage_type"):
+        yield getattr(dtype, name, None)
+    for number in range(getattr(dtype, "num_fields", 0)):
+        yield dtype.field(number).type
 
 
 def _objects(A):
     """An array of what A holds, if these are objects of Python, else None."""
-    if isinstance(A, list | tuple):
-        try:
-            A = np.asarray(A)
-        except ValueError:  # rows of different lengths, as scikit-learn will say
-            return None
-        return A if A.dtype.kind in "OMm" else None
-    if getattr(getattr(A, "dtype", None), "kind", "") == "O":
-        return np.asarray(A)
-    return None
+    if hasattr(A, "columns"):
+        dtypes = getattr(A, "dtypes", ())
+        are_there = any(isinstance(dtype, np.dtype) and dtype.kind == "O" for dtype in dtypes)
+        return np.asarray(A) if are_there else None
+    if hasattr(A, "dtype"):
+        return np.asarray(A) if getattr(A.dtype, "kind", "") == "O" else None
+    try:  # a list, or whatever else NumPy makes an array of
+        A = np.asarray(A)
+    except (TypeError, ValueError, NotImplementedError):  # as scikit-learn will say
+        return None
+    return A if A.dtype.kind in "OMm" else None
 
 
-def _masked(A):
-    """How many values are masked, of an array or of rows in a list."""
+def n_masked(A):
+    """How many values are masked: of an array, of rows in a list, or of these rows' numbers."""
     if isinstance(A, np.ma.MaskedArray):
         return np.ma.count_masked(A)
     if isinstance(A, list | tuple):
-        return sum(np.ma.count_masked(row) for row in A if isinstance(row, np.ma.MaskedArray))
+        kinds = set(map(type, A))
+        if kinds <= {list, tuple}:
+            return sum(map(is_, chain.from_iterable(A), repeat(np.ma.masked)))
+        may_be = any(issubclass(kind, list | tuple | np.ma.MaskedArray) for kind in kinds)
+        return sum(map(n_masked, A)) if may_be else 0
+    if getattr(getattr(A, "dtype", None), "kind", "") == "O":
+        return sum(map(is_, np.asarray(A).flat, repeat(np.ma.masked)))
     return 0

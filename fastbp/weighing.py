@@ -4,12 +4,17 @@ import numpy as np
 from sklearn.utils.validation import check_array
 
 
-def present(y):
-    """y with means in the place of NaN, and where it is a number; None if there is no NaN."""
-    y = check_array(
+def targets(y):
+    """y as an array, of any shape, in which there may be NaN; or an error."""
+    return check_array(
         y, ensure_2d=False, allow_nd=True, ensure_all_finite="allow-nan", dtype=None,
         ensure_min_samples=0, ensure_min_features=0, input_name="y",
     )  # fmt: skip
+
+
+def present(y):
+    """y with means in the place of NaN, and where it is a number; None if there is no NaN."""
+    y = targets(y)
     if y.dtype.kind == "O":
         y = y.astype(np.float64)
     if y.dtype.kind != "f" or y.ndim not in (1, 2) or not np.isnan(y).any():

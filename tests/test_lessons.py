@@ -1,6 +1,7 @@
 """The explanation of a step: its numbers are the worked step's and central differences, and text,
 page, picture and dictionary show the same ones."""
 
+import datetime
 import doctest
 import json
 import re
@@ -173,6 +174,41 @@ def test_raw_units_are_those_of_loss_gradient(given):
 def test_only_a_network_makes_a_step():
     with pytest.raises(TypeError, match="estimators_"):
         explain_step(BackpropEnsembleRegressor(), X, Y)
+    with pytest.raises(TypeError, match=r"A diagnosis is of .* estimators_"):
+        diagnose(BackpropEnsembleRegressor(), X, Y)
+
+
+def test_weights_beyond_float64_are_told_by_its_name():
+    model = trained()
+    model.coefs_[0][0, 0] = np.nan
+    with pytest.raises(ValueError, match=r"too large for float64\."):
+        explain_step(model, X[0], Y[0])
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (np.ma.masked_array(X[0], np.arange(X.shape[1]) == 1), Y[0], "X has 1 masked"),
+        ([np.ma.masked, *X[0, 1:]], Y[0], "X has 1 masked"),
+        (X[:2], np.ma.masked_array(Y[:2], [True, False]), "y has 1 masked"),
+        (X[0], np.ma.masked, "y has 1 masked"),
+        (X[0].astype("M8[s]"), Y[0], "X holds dates"),
+        (X[0], np.datetime64("2024-01-01"), "y holds dates"),
+        (X[0], datetime.date(2024, 1, 1), "y holds dates"),
+    ],
+)
+def test_a_step_is_of_numbers(x, y, message):
+    with pytest.raises(ValueError, match=message):
+        explain_step(trained(), x, y)
+
+
+def test_gradients_of_any_magnitude_are_looked_at():
+    large, larger = (diagnose(trained(), X, np.ldexp(Y, of)).gradients for of in (400, 900))
+    assert_allclose(np.ldexp(larger, -500), large, rtol=1e-9)
+    for of in (-900, 900):
+        sizes = np.ldexp([[3.0, 4.0], [0.0, 5.0]], of)
+        assert_allclose(np.ldexp(diagnosis.root_of_mean_square(sizes), -of), np.sqrt(12.5))
+    assert diagnosis.root_of_mean_square(np.zeros((2, 2))) == 0
 
 
 def test_a_step_that_diverges_is_no_explanation(founders):

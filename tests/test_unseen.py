@@ -68,6 +68,16 @@ def test_intervals_hold_as_many_new_rows_as_they_say(n, resample):
     assert 0.42 < np.mean(shares[0.5]) < 0.58
 
 
+@pytest.mark.parametrize("unit", [1e-308, 1e-310])
+def test_intervals_of_a_y_that_is_hardly_any_are_numbers(unit):
+    """It is as good as constant, and errors are large beside it."""
+    X, y = noisy(60)
+    model = ensemble(4).fit(X, y * unit)
+    lower, upper = model.predict_interval(X[:3])
+    assert (lower < upper).all()
+    assert 0 < model.residuals_.max() < np.inf and np.isfinite(model.oob_score_)
+
+
 def test_variance_of_members_is_taken_off_their_errors():
     """Half of the square of a member's error is its own: that of eight has 1/8 of this half."""
     random = np.random.default_rng(0)

@@ -3,6 +3,7 @@ isn't is refused in plain words; and nothing of it is written to."""
 
 import datetime
 import warnings
+from collections import deque
 from decimal import Decimal
 
 import joblib
@@ -15,6 +16,7 @@ from scipy import sparse
 from sklearn.metrics import r2_score
 
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor
+from fastbp.explain import diagnose, explain_step
 from fastbp.fitting import solvers
 from fastbp.measuring import relative
 from fastbp.scaling import measure
@@ -190,6 +192,9 @@ def test_wrong_weights_are_refused_before_any_kernel_sees_them(what, model, tmp_
         "as_njit": model.as_njit,
         "save": lambda: model.save(tmp_path / "model"),
     }
+    if what != "beyond float32":  # lessons are in float64
+        calls["diagnose"] = lambda: diagnose(model, X, Y)
+        calls["explain_step"] = lambda: explain_step(model, X[0], Y[0])
     for call in calls.values():
         with pytest.raises(ValueError, match=r"coefs_|intercepts_"):
             call()
@@ -214,7 +219,8 @@ def test_a_list_of_no_numbers_is_refused_where_it_is_set(model):
 )  # fmt: skip
 def test_a_scaling_that_is_none_is_refused(wrong, model):
     model._learnt = model._learnt._replace(scaling=model._learnt.scaling._replace(**wrong))
-    for call in (model.predict, model.as_njit, lambda X: model.partial_fit(X, Y)):
+    lessons = (lambda X: diagnose(model, X, Y)), (lambda X: explain_step(model, X, Y))
+    for call in (model.predict, model.as_njit, lambda X: model.partial_fit(X, Y), *lessons):
         with pytest.raises(ValueError, match="scaling"):
             call(*[X][: call != model.as_njit])
 
@@ -269,6 +275,10 @@ NO_NUMBERS = {
     "objects that are dates": (np.array([[t] for t in DATES.to_numpy()], object), "dates"),
     "masked": (HOLED, "1 masked value.*Leave"),
     "rows, one masked": (list(HOLED), "1 masked value"),
+    "objects in a frame": (pd.DataFrame({"a": 1.0, "t": DATES.date}), "dates.*its objects"),
+    "categories": (pd.DataFrame({"t": pd.Categorical(DATES)}), "dates.* in column 't'"),
+    "intervals": (pd.DataFrame({"t": pd.interval_range(DATES[0], periods=60)}), "dates.* 't'"),
+    "a queue of dates": (deque([t] for t in DATES.to_numpy()), "dates"),
     "fields": (FIELDS, "structured_to_unstructured"),
     "pandas' NA": (pd.DataFrame({"a": pd.array([1, None] * 30, "Int64")}), "NaN"),
     "endless integers": ([[10**400]] * 60, "too large"),
@@ -317,6 +327,122 @@ def test_nor_is_it_a_target_or_a_weight(what, model):
         for given in ((X, y), (X, Y, y)):
             with pytest.raises((ValueError, TypeError), match=message):
                 call(*given)
+
+
+def timed(kind):
+    """Sixty dates, times or durations, as Arrow has them."""
+    pa = pytest.importorskip("pyarrow")
+    given = {"date": DATES.date, "duration": DATES - DATES[0], "time": DATES.time}.get(kind, DATES)
+    if kind == "nested":
+        return pa.array([{"at": t} for t in DATES])
+    array = pa.array(given)
+    forms = {"encoded": array.dictionary_encode, "chunks": lambda: pa.chunked_array([array])}
+    return forms.get(kind, lambda: array)()
+
+
+ARROWS = "timestamp", "date", "duration", "time", "encoded", "nested", "chunks"
+
+
+@pytest.mark.parametrize("kind", ARROWS)
+def test_dates_of_arrow_are_no_table(kind, model, no_training):
+    array, members = timed(kind), ensemble()
+    pa = pytest.importorskip("pyarrow")
+    numbers = pa.array(X[:, 0])
+    of_pandas = pd.Series(array, dtype=pd.ArrowDtype(array.type))
+    tables = [pa.table({"a": numbers, "t": array}), pd.DataFrame({"t": of_pandas})]
+    if kind != "chunks":
+        tables.append(pa.record_batch({"t": array}))
+    for table in tables:
+        model.n_features_in_ = table.shape[1]
+        for call in (
+            model.predict, model.predict_jacobian, model.encode, lambda A: model.fit(A, Y),
+            lambda A: model.score(A, Y), lambda A: members.fit(A, Y),
+            lambda A: diagnose(model, A, Y), lambda A: explain_step(model, A, Y),
+            lambda A: founding().fit(X, Y, X_val=A, y_val=Y),
+        ):  # fmt: skip
+            with pytest.raises(ValueError, match=r"X holds dates.* in column 't'"):
+                call(table)
+
+
+@pytest.mark.parametrize("kind", ARROWS)
+def test_dates_of_arrow_are_neither_targets_nor_weights(kind, model, no_training):
+    array, held_out = timed(kind), {"X_val": X, "y_val": Y}
+    for given in (array, pd.Series(array, dtype=pd.ArrowDtype(array.type))):
+        for call in (model.fit, model.score, model.loss_gradient):
+            with pytest.raises(ValueError, match=r"y holds dates.* its d?type is"):
+                call(X, given)
+            with pytest.raises(ValueError, match=r"sample_weight holds dates.* its d?type is"):
+                call(X, Y, given)
+        with pytest.raises(ValueError, match="holds dates"):
+            founding().fit(X, Y, **held_out, sample_weight_val=given)
+
+
+@pytest.mark.filterwarnings("ignore:X has feature names")
+def test_numbers_of_arrow_are_taken(model):
+    pa = pytest.importorskip("pyarrow")
+    table = pa.table({"abc"[k]: X[:, k] for k in range(3)})
+    for form in (table, *table.to_batches()):
+        assert_array_equal(model.predict(form), model.predict(X))
+    weight = pa.array(np.arange(60.0)).dictionary_encode()
+    assert model.score(table, pa.array(Y), weight) == model.score(X, Y, np.arange(60.0))
+
+
+@pytest.mark.parametrize("of_rows", [list, tuple])
+def test_what_is_masked_among_numbers_is_none(of_rows, model, no_training):
+    rows, y = (np.ma.masked_array(A, np.arange(A.size) == 7) for A in (X, Y))
+    listed = of_rows(of_rows(row) for row in rows)
+    for A in (listed, np.array(listed, object)):
+        for call in (model.predict, model.encode, lambda A: model.fit(A, Y)):
+            with pytest.raises(ValueError, match="X has 1 masked values"):
+                call(A)
+    for given in (of_rows(y), np.array(of_rows(y), object), pd.Series(of_rows(y))):
+        for call in (model.fit, model.score, model.loss_gradient):
+            with pytest.raises(ValueError, match="y has 1 masked values"):
+                call(X, given)
+
+
+# --------------------------------------------------------- scores of several outputs
+
+TWO = np.column_stack([Y, np.sin(X[:, 1])])
+HOLED_TWO = np.ma.masked_array(TWO, np.arange(120).reshape(60, 2) == 7)
+SEVERAL = {
+    "masked weights": (TWO, abs(HOLED_TWO), "sample_weight has 1 masked"),
+    "masked y": (HOLED_TWO, abs(TWO), "y has 1 masked"),
+    "weights that are dates": (TWO, abs(TWO).astype("M8[s]"), "sample_weight holds dates"),
+    "y of dates": (TWO.astype("M8[s]"), abs(TWO), "y holds dates"),
+    "an output less": (Y, abs(TWO[:, :1]), r"y has shape \(60,\), 2 outputs are expected"),
+    "a column less": (TWO[:, :1], abs(TWO[:, :1]), r"y has shape \(60, 1\), 2 outputs"),
+    "an output more": (np.c_[TWO, Y], abs(np.c_[TWO, Y]), r"y has shape \(60, 3\), 2 outputs"),
+    "a dimension more": (TWO[:, :, None], abs(TWO), r"y has shape \(60, 2, 1\), 2 outputs"),
+    "one number": (3.0, abs(TWO), r"y has shape \(\), 2 outputs"),
+    "a sparse y": (sparse.csr_array(TWO), abs(TWO), "[Ss]parse"),
+}
+
+
+@pytest.mark.parametrize("kind", ["one", "omits", "ensemble"])
+def test_what_is_scored_output_by_output_is_looked_at_first(kind):
+    model = founding(**QUICK, missing_targets="omit" if kind == "omits" else "raise")
+    model = (ensemble() if kind == "ensemble" else model).fit(X, TWO)
+    for y, weight, message in SEVERAL.values():
+        with pytest.raises((ValueError, TypeError), match=message):
+            model.score(X, y, weight)
+
+
+def test_a_quantile_model_is_not_scored_by_weights_of_two_outputs():
+    model = founding(**QUICK, loss="quantile", loss_parameter=[0.2, 0.8]).fit(X, Y)
+    with pytest.raises(ValueError, match=r"y has shape \(60, 2\), 1 outputs are expected"):
+        model.score(X, TWO, np.arange(1, 121.0).reshape(60, 2))
+    model.score(X, Y, np.ones((60, 1)))
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_what_float64_cant_hold_is_not_scored(n_outputs):
+    y = TWO[:, :n_outputs]
+    model, large = founding(**QUICK).fit(X, y.squeeze()), y.astype(np.longdouble)
+    large = large * np.longdouble("1e4000") if large.itemsize > 8 else large + np.inf
+    for given in ((large,), (large, abs(y)), (y, abs(large)), (y, abs(large)[:, 0])):
+        with pytest.raises(ValueError, match="infinity or a value too large"):
+            model.score(X, *given)
 
 
 @pytest.mark.parametrize("hole", [None, np.nan, np.inf, -np.inf, pd.NA])

@@ -102,6 +102,10 @@ class Learnt(NamedTuple):
 
     def network(self, *, trained=False):
         """The network of the weights, or an error if they are none of these inputs and outputs."""
+        return network(self.widths(), self.activations, trained=trained)
+
+    def widths(self):
+        """Of the network's layers, or an error as of `network`."""
         shapes, biases = ([np.shape(a) for a in each] for each in self.weights())
         widths = [self.n_columns, *(shape[0] if shape else 0 for shape in biases)]
         fits = shapes == list(pairwise(widths)) and biases == [(n,) for n in widths[1:]]
@@ -111,7 +115,7 @@ class Learnt(NamedTuple):
                 f"coefs_ of shapes {shapes} and intercepts_ of shapes {biases} are no network of "
                 f"{depth} hidden layers with {self.n_columns} inputs and {self.n_outputs} outputs."
             )
-        return network(widths, self.activations, trained=trained)
+        return widths
 
     def weights(self):
         """coefs and intercepts as floats, or an error: anybody may have set them."""
@@ -120,13 +124,15 @@ class Learnt(NamedTuple):
 
     def theta(self, units, dtype):
         """θ in these units, which are a Scaling, or those of the table."""
+        self.widths()  # of other shapes, θ might be made by accident
         link = LOSS_TABLE[self.loss].link
         with np.errstate(over="ignore", invalid="ignore"):  # reported below
             weights = scaling.to_standard_units(*self.weights(), units, link)
             theta = parameters.pack(*weights, dtype)
         if not np.isfinite(theta).all():
             raise ValueError(
-                f"Some of coefs_ and intercepts_ are NaN, infinite or too large for {dtype}."
+                "Some of coefs_ and intercepts_ are NaN, infinite or too large for "
+                f"{np.dtype(dtype)}."
             )
         return theta
 

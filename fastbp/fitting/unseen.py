@@ -47,7 +47,7 @@ RESAMPLES = {None: all_rows, "folds": folds, "bootstrap": bootstrap}
 # ------------------------------------------------------------------- what they say
 
 
-def predict_unseen(learnt, kinds, weights, table, left_out, n_threads, unit):
+def predict_unseen(learnt, kinds, weights, table, left_out, n_threads):
     """What the members that have not seen a row predict for it.
 
     Parameters
@@ -61,8 +61,6 @@ def predict_unseen(learnt, kinds, weights, table, left_out, n_threads, unit):
     left_out : list of ndarray of int
         The rows that each has not seen.
     n_threads : int or None
-    unit : ndarray of shape (n_outputs,)
-        Powers of two of the size of y, so that squares are numbers.
 
     Returns
     -------
@@ -72,12 +70,19 @@ def predict_unseen(learnt, kinds, weights, table, left_out, n_threads, unit):
         The weighted mean of their predictions; NaN where there is none.
     variance : ndarray of shape (n_kinds, n_rows, n_outputs)
         Of those of each kind, in units squared; NaN where there is no more than one.
+    unit : ndarray of shape (n_outputs,)
+        Powers of two of the size of the errors, so that squares are numbers.
     """
+    # From y, so that squares of numbers far from 0 are not subtracted.
+    errors = [
+        np.float64(predict([member], table.X[rows], n_threads)[0]) - table.y[rows]
+        for member, rows in zip(learnt, left_out, strict=True)
+    ]
+    most = [np.abs(error).max(axis=0, initial=0.0) for error in errors]
+    unit = measuring.power_of_two(np.max(most, axis=0))
     count = np.zeros((len(weights), len(table.y)), int)
     total, squares = np.zeros((2, len(weights), *table.y.shape))
-    for member, kind, rows in zip(learnt, kinds, left_out, strict=True):
-        # From y, so that squares of numbers far from 0 are not subtracted.
-        error = np.float64(predict([member], table.X[rows], n_threads)[0]) - table.y[rows]
+    for error, kind, rows in zip(errors, kinds, left_out, strict=True):
         error /= unit
         count[kind, rows] += 1
         total[kind, rows] += error
@@ -87,7 +92,7 @@ def predict_unseen(learnt, kinds, weights, table, left_out, n_threads, unit):
         of_kind = total / count[..., None]
         variance = np.maximum(squares - total * of_kind, 0) / (count - 1)[..., None]
     variance[count < 2] = np.nan
-    return count, table.y + mean * unit, variance
+    return count, table.y + mean * unit, variance, unit
 
 
 def shrinkage(residuals, count, variance, weight, weights, n_members):

@@ -3,11 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
-from fastbp import hidden, inputs
+from fastbp import hidden, inputs, measuring
 from fastbp.hidden import Finding
-from fastbp.lessons.step import bare, loss_of, seen_by_network, weights_of
+from fastbp.lessons.step import bare, check_network, loss_of, seen_by_network, weights_of
 
 #: Rows that gradients are looked at with, at most.
 ROWS_BACK = 64
@@ -52,11 +51,11 @@ def diagnose(model, X, y):
     >>> print(diagnose(model, X, np.sin(X).ravel()))
     Nothing conspicuous on 200 rows.
     """
-    check_is_fitted(model)
+    check_network(model, "diagnosis")
     learnt = model._learnt
     table = inputs.table_of(model, X, y, None, reset=False, learnt=learnt)
     table = hidden.some_rows(table)
-    units = learnt.scaling
+    units = learnt.units()
     findings = list(hidden.look(learnt, table))
     seen, targets = seen_by_network(table.X, table.y, learnt, units)
     W, b = weights_of(learnt, units)
@@ -74,4 +73,10 @@ def gradients_of(learnt, W, b, seen, targets):
     some = slice(None, None, -(-len(seen) // ROWS_BACK))
     samples = zip(seen[some, None], targets[some, None], strict=True)
     each = [whole.loss_gradient(x, y)[2] for x, y in samples]
-    return tuple(float(np.sqrt(np.mean(np.square(D)))) for D in zip(*each, strict=True))
+    return tuple(root_of_mean_square(np.abs(D)) for D in zip(*each, strict=True))
+
+
+def root_of_mean_square(sizes):
+    """Of numbers of any magnitude."""
+    unit = measuring.power_of_two(sizes.max())
+    return float(np.sqrt(np.mean(np.square(sizes / unit))) * unit)

@@ -18,6 +18,7 @@ from fastbp.fitting.settings import settings_of
 from fastbp.fitting.table import Table
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
 from fastbp.kernels.formulas.network import network
+from fastbp.suspicious import check_values
 
 
 class Step(NamedTuple):
@@ -72,20 +73,15 @@ def step_of(model, X, y, eta, raw_units):
     raw_units : bool
         Whether the numbers are for the table's columns as they are.
     """
-    if not isinstance(model, BackpropRegressor):
-        raise TypeError(
-            f"A step is of one network, a BackpropRegressor, got {type(model).__name__}; "
-            "of an ensemble take one of estimators_."
-        )
-    check_is_fitted(model)
+    check_network(model, "step")
     if not (np.isfinite(eta) and eta > 0):
         raise ValueError(f"learning_rate must be a number above 0, got {eta!r}.")
     learnt = model._learnt
-    X = as_rows(X)
+    X, y = as_rows(check_values(X, "X")), check_values(y, "y")
     y = np.reshape(np.asarray(y), (X.shape[0], -1))
     y = y.ravel() if y.shape[1] == 1 else y
     table = inputs.table_of(model, X, y, None, reset=False, learnt=learnt)
-    units = None if raw_units else learnt.scaling
+    units = None if raw_units else learnt.units()
     seen, targets = seen_by_network(table.X, table.y, learnt, units)
     link = learnt.link.out_activation
     W, b = weights_of(learnt, units)
@@ -137,6 +133,16 @@ def step_of(model, X, y, eta, raw_units):
         (W, b), tuple(gradient), (whole.coefs_, whole.intercepts_), units,
         names_of_inputs(model, learnt),
     )  # fmt: skip
+
+
+def check_network(model, what):
+    """An error, unless it is one network, and fitted: what lessons are of."""
+    if not isinstance(model, BackpropRegressor):
+        raise TypeError(
+            f"A {what} is of one network, a BackpropRegressor, got {type(model).__name__}; "
+            "of an ensemble take one of estimators_."
+        )
+    check_is_fitted(model)
 
 
 def as_rows(X):
