@@ -353,7 +353,8 @@ class BackpropEnsembleRegressor(Common):
             Only with `return_std`; 0 if there is one member.
         """
         learnt, weights, X = self._learnt_of(X)
-        mean, std = committee.mean_and_std(learnt, weights, X, self.n_threads, with_std=return_std)
+        n_threads = self._asked_threads()
+        mean, std = committee.mean_and_std(learnt, weights, X, n_threads, with_std=return_std)
         if learnt[0].n_outputs == 1:
             mean, std = mean.ravel(), std.ravel()
         return (mean, std) if return_std else mean

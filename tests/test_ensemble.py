@@ -15,6 +15,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from test_persistence import rewritten
 
@@ -250,6 +251,14 @@ def test_a_file_that_does_not_describe_an_ensemble_is_refused(change, table, tmp
     ensemble(2).fit(*table).save(path)
     with pytest.raises(ValueError, match=r"model\.npz is not a whole model"):
         BackpropEnsembleRegressor.load(rewritten(path, change))
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.5, "2"])
+def test_no_threads_predict_nothing(value, table):
+    model = ensemble(2).fit(*table).set_params(n_threads=value)
+    for method in (model.predict, model.predict_interval):
+        with pytest.raises(InvalidParameterError, match="n_threads"):
+            method(table[0])
 
 
 def test_a_file_from_when_the_ensemble_said_the_encoding_is_read(table, tmp_path):
