@@ -201,6 +201,18 @@ def _stored(archive, size):
     return arrays
 
 
+def _check_kind(name, shape, dtype):
+    if dtype.kind not in "fiu" or min(shape, default=0) < 0 or len(shape) > 2:
+        raise ValueError(f"{name} holds no numbers, but {dtype} of shape {shape}.")
+
+
+def in_memory(arrays):
+    """As `opened` yields those of a file that `write` would make of them."""
+    for name, array in arrays.items():
+        _check_kind(name, array.shape, array.dtype)
+    return {name: Stored(a.shape, a.dtype, lambda a=a: a) for name, a in arrays.items()}
+
+
 def _described(archive, member):
     """What a member says of itself, if it is as long as it says."""
     with archive.open(member) as file:
@@ -209,8 +221,7 @@ def _described(archive, member):
         shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
         begin = file.tell()
     n = math.prod(shape)
-    if dtype.kind not in "fiu" or min(shape, default=0) < 0 or len(shape) > 2:
-        raise ValueError(f"{member.filename} holds no numbers, but {dtype} of shape {shape}.")
+    _check_kind(member.filename, shape, dtype)
     if n * dtype.itemsize != member.file_size - begin:
         raise ValueError(f"{member.filename} is not as long as it says.")
 

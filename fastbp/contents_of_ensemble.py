@@ -26,6 +26,7 @@ ARRAYS_OF_ENSEMBLE = (
 
 def contents_of_ensemble(model, include_optimizer=True):
     """The fields and arrays of a file of a fitted ensemble."""
+    _check_ensemble(model)
     params = kept(model.get_params(deep=False))
     if model.estimator is not None:  # of a subclass, perhaps, which the file will know nothing of
         params["estimator"] = kept(model.estimator._params())
@@ -33,7 +34,7 @@ def contents_of_ensemble(model, include_optimizer=True):
     fields |= {name: getattr(model, name) for name in SAVED_OF_ENSEMBLE}
     fields |= names_of_columns(model)
     arrays = {name: getattr(model, name) for name in ARRAYS_OF_ENSEMBLE}
-    arrays = {name: array for name, array in arrays.items() if array is not None}
+    arrays = {name: np.asarray(array) for name, array in arrays.items() if array is not None}
     fields["arrays"] = list(arrays)
     for number, member in enumerate(model.estimators_):
         of_member, weights = contents(member, include_optimizer, member._params())
@@ -77,24 +78,6 @@ def _popped_by_member(stored):
 
 def _check_ensemble(model):
     """An error, unless its parts belong together."""
-    ends = model.n_features_in_, model.n_outputs_
-    if any((each.n_features_in_, each.n_outputs_) != ends for each in model.estimators_):
-        raise ValueError("The members are not of the ensemble's columns.")
-    _check_weights(model)
-    model._kinds_of_models()  # likewise
-    residuals, weight = model.residuals_, model.residual_weights_
-    if residuals is not None and (
-        residuals.shape != (weight.size, model.n_outputs_) or weight.ndim != 1
-    ):
-        raise ValueError("Residuals and their weights are of different shapes.")
-    if residuals is not None and not (np.isfinite(residuals).all() and (weight >= 0).all()):
-        raise ValueError("Some residuals are not finite.")
-
-
-def _check_weights(model):
-    """An error, unless there is one for each member, and a mean is made with them."""
-    weights = model.estimator_weights_
-    if weights is None or weights.shape != (len(model.estimators_),):
-        raise ValueError("An ensemble has a weight for each member.")
-    if not (weights >= 0).all() or abs(weights.sum() - 1) > 1e-9:
-        raise ValueError(f"The weights of members are {weights}.")
+    model._kinds_of_models()
+    if model.residuals_ is not None:
+        model._residuals()

@@ -241,7 +241,7 @@ class DaskBackpropRegressor(BackpropRegressor):
     def _for_tasks(self):
         """A model that predicts in a task; names of columns have been checked."""
         model = self.to_local()
-        model.n_threads = model.n_threads or 1
+        model.n_threads = self._asked_threads() or 1
         vars(model).pop("feature_names_in_", None)
         return model
 

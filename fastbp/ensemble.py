@@ -322,12 +322,16 @@ class BackpropEnsembleRegressor(Common):
 
     @property
     def _parts(self):
-        return self._learnt, self.estimator_weights_
+        """What each member has learnt, and its weight; or an error, if these don't belong
+        together."""
+        of_now = copy(self)  # another thread may be fitting
+        ends = of_now.n_features_in_, of_now.n_outputs_
+        return committee.checked(of_now.estimators_, of_now.estimator_weights_, ends)
 
     @property
     def _kinds(self):
         """Of each member the number of its kind; of each kind a member's weight, and how many."""
-        return committee.kinds_of(self._learnt, self.estimator_weights_)
+        return committee.kinds_of(*self._parts)
 
     def _shaped(self, y):
         """(n_samples, n_outputs), as scikit-learn has it."""
@@ -352,7 +356,8 @@ class BackpropEnsembleRegressor(Common):
             Only with `return_std`; 0 if there is one member.
         """
         learnt, weights, X = self._learnt_of(X)
-        mean, std = committee.mean_and_std(learnt, weights, X, self.n_threads, with_std=return_std)
+        n_threads = self._asked_threads()
+        mean, std = committee.mean_and_std(learnt, weights, X, n_threads, with_std=return_std)
         if learnt[0].n_outputs == 1:
             mean, std = mean.ravel(), std.ravel()
         return (mean, std) if return_std else mean
@@ -363,9 +368,10 @@ class BackpropEnsembleRegressor(Common):
         check_is_fitted(self)
         while True:
             estimators, weights = self.estimators_, self.estimator_weights_
+            ends = self.n_features_in_, self.n_outputs_
             validated = inputs.rows(self, X)
             if self.estimators_ is estimators and self.estimator_weights_ is weights:
-                return [member._learnt for member in estimators], weights, validated
+                return *committee.checked(estimators, weights, ends), validated
 
     @property
     def _levels(self):
@@ -411,16 +417,21 @@ class BackpropEnsembleRegressor(Common):
                 f"With resample={self.resample!r} no row was held out that would tell how far off "
                 "predictions are. Fit with resample='folds'."
             )
-        half = unseen.quantile(of_now.residuals_, of_now.residual_weights_, coverage)
+        residuals, weight = of_now._residuals()
+        half = unseen.quantile(residuals, weight, coverage)
         if half is None:
             raise ValueError(
-                f"{len(of_now.residuals_)} rows held out are too few for intervals with "
+                f"{len(residuals)} rows held out are too few for intervals with "
                 f"coverage={coverage:g}. Fit on more rows, or ask for less."
             )
         y = of_now.predict(X)
         half = half[0] if of_now.n_outputs_ == 1 else half
         lowest = of_now.estimators_[0]._learnt.link.lowest
         return np.maximum(y - half, lowest), y + half
+
+    def _residuals(self):
+        """`residuals_` and their weights, or an error, if they are none of its outputs."""
+        return unseen.checked(self.residuals_, self.residual_weights_, self.n_outputs_)
 
     def as_njit(self):
         """The ensemble as a function of one row, for loops that Numba compiles.
@@ -451,8 +462,7 @@ class BackpropEnsembleRegressor(Common):
     def _kinds_of_models(self):
         """Of each kind the members as kernels predict with them, if they are alike in all but
         numbers; the encoding that they see, and what all of them together weigh."""
-        of_now = copy(self)  # another thread may be fitting
-        return committee.kinds_of_models(of_now._learnt, of_now.estimator_weights_)
+        return committee.kinds_of_models(*self._parts)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

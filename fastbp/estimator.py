@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 from copy import copy
-from functools import cache, lru_cache
+from functools import cache
 from inspect import signature
 from numbers import Integral, Real
 from typing import ClassVar
@@ -11,12 +11,7 @@ import numpy as np
 from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.metrics import get_scorer_names
-from sklearn.utils._param_validation import (
-    Interval,
-    Options,
-    StrOptions,
-    validate_parameter_constraints,
-)
+from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -32,7 +27,7 @@ from fastbp import (
     persistence,
 )
 from fastbp.attributes import Learned
-from fastbp.common import Common
+from fastbp.common import Common, check_parameter
 from fastbp.fitting import survey
 from fastbp.fitting.fit import fit
 from fastbp.fitting.fullbatch import loss_and_gradient
@@ -70,15 +65,6 @@ def documented(cls):
     )
     cls.__doc__ = cls.__doc__.replace("{loss parameters}", parameters)
     return cls
-
-
-@lru_cache(maxsize=1000, typed=True)
-def _validated(cls, name, value):
-    """Nothing, or an error; what has been right is so again. (Of twenty values that are given, a
-    fit would take 0.1 ms for it.)"""
-    validate_parameter_constraints(
-        cls._parameter_constraints, {name: value}, caller_name=cls.__name__
-    )
 
 
 def _makes_steps(model):
@@ -442,9 +428,7 @@ class BackpropRegressor(Learned, Common):
         for name, default in _defaults_of(type(self)).items():
             value = getattr(self, name)
             if value is not default:
-                is_plain = type(value) in (bool, int, float, str)
-                validate = _validated if is_plain else _validated.__wrapped__
-                validate(type(self), name, value)
+                check_parameter(type(self), name, value)
 
     # ---------------------------------------------------------------- training
 
@@ -528,9 +512,11 @@ class BackpropRegressor(Learned, Common):
         KeyboardInterrupt
             After Ctrl-C. The model has been trained on the whole of X and y, or is what it was.
         """
+        go_on = hasattr(self, "_learnt")
+        if go_on:  # scikit-learn looks at the first call's alone, and they may have been set since
+            self._validate_params()
         if self.early_stopping not in (False, "refit"):
             raise ValueError("partial_fit does not support early_stopping=True")
-        go_on = hasattr(self, "_learnt")
         columns = copy(self)
         samples = X, y, sample_weight, not go_on
         table = inputs.table_of(columns, *samples, may_be_later=True)
@@ -595,12 +581,12 @@ class BackpropRegressor(Learned, Common):
             integers that float32 holds), else float64.
         """
         learnt, X = self._learnt_of(X)
-        n_outputs = learnt.n_outputs
+        n_outputs, n_threads = learnt.n_outputs, self._asked_threads()
         y = np.empty((X.shape[0], n_outputs), learnt.precision(X))
         with np.errstate(all="ignore"):
             model = learnt.model_for(X)
             for rows in measuring.slices(X.shape[0], learnt.rows_at_a_time(ROWS_AT_A_TIME, X)):
-                predictions(model, learnt.columns(X[rows]), y[rows], self.n_threads)
+                predictions(model, learnt.columns(X[rows]), y[rows], n_threads)
                 learnt.add_linear(X[rows], y[rows])
         return y.ravel() if n_outputs == 1 else y
 
@@ -728,6 +714,7 @@ class BackpropRegressor(Learned, Common):
         """
         check_is_fitted(self)
         of_now = copy(self)  # another thread may be fitting
+        of_now._validate_params()
         learnt = of_now._learnt
         table = inputs.table_of(of_now, X, y, sample_weight, reset=False, learnt=learnt)
         table = table._replace(linear=learnt.linear)

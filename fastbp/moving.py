@@ -46,6 +46,7 @@ def from_sklearn(cls, mlp):
     model = cls(**params | {"loss": OF_SCIKIT_LEARN[params["loss"]]}, **CONTRACT)
     if not hasattr(mlp, "coefs_"):
         return model
+    model._validate_params()
     settings = settings_of(model._params())
     coefs, intercepts = ([a.copy() for a in arrays] for arrays in (mlp.coefs_, mlp.intercepts_))
     ends = mlp.n_features_in_, mlp.n_outputs_
@@ -110,6 +111,7 @@ def _state_of(mlp, settings, learnt):
 def to_sklearn(model):
     """An MLPRegressor; see `BackpropRegressor.to_sklearn`."""
     check_is_fitted(model)
+    model._validate_params()
     learnt = model._learnt.checked()
     if learnt.encoding is not None:
         raise ValueError(

@@ -25,12 +25,13 @@ def as_floats(arrays, name):
     return [
         a
         if type(a) is np.ndarray and a.dtype.char in "fd" and a.dtype.isnative
-        else _as_floats(a, f"{name}[{l}]")
+        else floats_of(a, f"{name}[{l}]")
         for l, a in enumerate(arrays)
     ]
 
 
-def _as_floats(a, name):
+def floats_of(a, name):
+    """One array, as `as_floats` has it."""
     if np.ma.is_masked(a):
         raise ValueError(f"{name} is a masked array, some of whose values are missing.")
     a = np.asarray(a)

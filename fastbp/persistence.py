@@ -3,8 +3,10 @@
 import json
 from contextlib import ExitStack, contextmanager
 from copy import copy
+from numbers import Integral, Real
 
 import numpy as np
+from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp import archive
@@ -40,10 +42,19 @@ class Saved:
             With what the optimiser carries from step to step: `partial_fit` and `warm_start` then
             go on with the loaded model as if they had never stopped, to the last bit. Without, the
             file has about half the size ("adam", float32), and they begin with a new optimiser.
+
+        Raises
+        ------
+        ValueError
+            If what has been set since the fit makes it no whole model, which `load` would refuse:
+            nothing is written.
         """
         check_is_fitted(self)
         of_now = copy(self)  # another thread may be fitting
-        write(path, *FORMATS[self._format][0](of_now, include_optimizer), self._format)
+        contents_of, restored_of = FORMATS[self._format]
+        fields, arrays = contents_of(of_now, include_optimizer)
+        _check_it_loads(type(self), restored_of, fields, arrays)
+        write(path, fields, arrays, self._format)
 
     @classmethod
     def load(cls, path):
@@ -72,6 +83,17 @@ class Saved:
                 raise ValueError(f"{path} {what}: {error}") from error
 
 
+def _check_it_loads(cls, restored_of, fields, arrays):
+    """An error, if `load` would refuse the file that is to be written, over a good one perhaps."""
+    as_read = json.loads(json.dumps(fields, default=_plain))
+    try:
+        restored_of(cls, as_read, archive.in_memory(arrays))
+    except InvalidParameterError:  # which says it as a fit does
+        raise
+    except Exception as error:  # as in `load`
+        raise ValueError(f"The model can't be saved, it is not a whole one: {error}") from error
+
+
 def write(path, fields, arrays, format=FORMAT):
     """Write a model.
 
@@ -92,7 +114,13 @@ def write(path, fields, arrays, format=FORMAT):
 def _plain(number):
     """A NumPy number as Python's, which a search over parameters leaves in them; a range as its
     list."""
-    if isinstance(number, np.generic | np.ndarray):
+    if isinstance(number, Integral):
+        return int(number)
+    if isinstance(number, Real):  # a long double's `tolist` is a long double
+        return float(number)
+    if isinstance(number, np.bool_):
+        return bool(number)
+    if isinstance(number, np.ndarray):
         return number.tolist()
     if isinstance(number, range):
         return list(number)

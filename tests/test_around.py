@@ -224,6 +224,20 @@ def test_a_notebook_shows_what_was_learnt(table):
         assert f"--doc-link-{name};" in page
 
 
+@pytest.mark.parametrize("weight", [np.nan, np.zeros((1, 1))], ids=["NaN", "shape"])
+def test_a_notebook_shows_a_model_that_is_broken(weight, table):
+    model = ensemble(2).fit(*table)
+    one = model.estimators_[0]
+    one.coefs_[0] = np.full_like(one.coefs_[0], weight) if np.isscalar(weight) else weight
+    for each in (one, model):
+        assert {"feature_importances_", "coefs_" if each is one else "estimators_"} < {*dir(each)}
+        page = each._repr_html_()
+        assert f"--doc-link-{'coefs_' if each is one else 'estimators_'};" in page
+        assert "ValueError(" in page.partition("--doc-link-feature_importances_;")[2]
+    model.estimators_.clear()
+    assert "--doc-link-estimators_;" in model._repr_html_()
+
+
 def test_with_array_api_dispatch_all_is_as_without(table, monkeypatch):
     monkeypatch.setenv("SCIPY_ARRAY_API", "1")  # else it can't be switched on
     X, y = table

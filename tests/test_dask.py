@@ -10,6 +10,7 @@ import pickle
 import signal
 import sys
 import time
+from copy import copy
 from importlib import import_module
 
 import joblib
@@ -100,6 +101,13 @@ def test_predictions_are_lazy_and_equal(fitted):
     assert fitted.score(dX, constant) == 0.0
     of_equal_rows = da.zeros_like(dX)
     assert fitted.score(of_equal_rows, fitted.predict(of_equal_rows)) == 1.0
+
+
+def test_no_threads_predict_nothing(fitted):
+    model = copy(fitted).set_params(n_threads=0)
+    for method in (model.predict, lambda dX: model.score(dX, arrays(Y)[0])):
+        with pytest.raises(ValueError, match="'n_threads' parameter of DaskBackpropRegressor"):
+            method(arrays(X)[0])
 
 
 def test_the_local_model_is_the_same_and_needs_no_dask(fitted, tmp_path):

@@ -15,6 +15,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from test_persistence import rewritten
 
@@ -250,6 +251,91 @@ def test_a_file_that_does_not_describe_an_ensemble_is_refused(change, table, tmp
     ensemble(2).fit(*table).save(path)
     with pytest.raises(ValueError, match=r"model\.npz is not a whole model"):
         BackpropEnsembleRegressor.load(rewritten(path, change))
+
+
+#: What somebody may do to an ensemble after its fit, and what is said of it.
+ALTERED = {
+    "a member less": (lambda m: m.estimators_.pop(), "a weight for each member"),
+    "a member more": (lambda m: m.estimators_.append(m.estimators_[0]), "a weight for each member"),
+    "no members": (lambda m: m.estimators_.clear(), "list of fitted networks"),
+    "no list": (lambda m: vars(m).update(estimators_=None), "list of fitted networks"),
+    "not fitted": (
+        lambda m: m.estimators_.__setitem__(1, BackpropRegressor()), r"estimators_\[1\] is not"
+    ),
+    "other columns": (lambda m: vars(m).update(n_features_in_=2), "columns|expecting 2"),
+    "other outputs": (lambda m: vars(m).update(n_outputs_=2), "outputs"),
+    "ones": (lambda m: vars(m).update(estimator_weights_=np.ones(2)), "sum to 1"),
+    "NaN": (lambda m: vars(m).update(estimator_weights_=[np.nan, 1.0]), "sum to 1"),
+    "negative": (lambda m: vars(m).update(estimator_weights_=[-1.0, 2.0]), "at least 0"),
+    "a column": (lambda m: vars(m).update(estimator_weights_=np.full((2, 1), 0.5)), "of shape"),
+    "no weights": (lambda m: vars(m).update(estimator_weights_=None), "array of numbers"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "message"), ALTERED.values(), ids=ALTERED)
+def test_an_ensemble_that_was_altered_is_no_whole_one(change, message, table, tmp_path):
+    model, path = ensemble(2).fit(*table), tmp_path / "model.npz"
+    model.save(path)
+    before = path.read_bytes()
+    change(model)
+    for use in (
+        lambda: model.predict(table[0]), lambda: model.score(*table), model.as_njit,
+        lambda: model.predict_interval(table[0]), lambda: model.feature_importances_,
+        lambda: model.to_c(tmp_path / "model.c"), lambda: model.save(path),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            use()
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"residuals_": np.ones(40)}, "different shapes"),
+        ({"residuals_": "x"}, "array of numbers"),
+        ({"residuals_": np.full((40, 1), np.nan)}, "not finite"),
+        ({"residuals_": np.full((40, 1), np.inf)}, "not finite"),
+        ({"residuals_": -np.ones((40, 1))}, "negative"),
+        ({"residual_weights_": None}, "array of numbers"),
+        ({"residual_weights_": np.ones(3)}, "different shapes"),
+        ({"residual_weights_": -np.ones(40)}, "at least 0"),
+        ({"residual_weights_": np.zeros(40)}, "not all 0"),
+        ({"residual_weights_": np.full(40, np.inf)}, "finite"),
+    ],
+)
+def test_intervals_need_residuals_and_their_weights(changed, message, table, tmp_path):
+    model = ensemble(2).fit(*table)
+    vars(model).update(residuals_=np.ones((40, 1)), residual_weights_=np.ones(40))
+    model.predict_interval(table[0])
+    vars(model).update(changed)
+    for use in (lambda: model.predict_interval(table[0]), lambda: model.save(tmp_path / "m.npz")):
+        with pytest.raises(ValueError, match=message):
+            use()
+    assert not (tmp_path / "m.npz").exists()
+
+
+def test_lists_and_single_precision_will_do(table, tmp_path):
+    model, X = ensemble(3).fit(*table), table[0]
+    expected, interval = model.predict(X), model.predict_interval(X)
+    for form in (np.ndarray.tolist, lambda a: a.astype(np.float32)):
+        model.estimator_weights_ = form(np.full(3, 1 / 3))
+        assert_allclose(model.predict(X), expected, rtol=1e-6)
+        model.save(tmp_path / "model.npz")
+    vars(model).update(
+        residuals_=model.residuals_.tolist(), residual_weights_=model.residual_weights_.tolist()
+    )
+    assert_allclose(model.predict_interval(X), interval, rtol=1e-6)
+    model.save(tmp_path / "model.npz")
+    loaded = BackpropEnsembleRegressor.load(tmp_path / "model.npz")
+    assert_allclose(loaded.predict_interval(X), interval, rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.5, "2"])
+def test_no_threads_predict_nothing(value, table):
+    model = ensemble(2).fit(*table).set_params(n_threads=value)
+    for method in (model.predict, model.predict_interval):
+        with pytest.raises(InvalidParameterError, match="n_threads"):
+            method(table[0])
 
 
 def test_a_file_from_when_the_ensemble_said_the_encoding_is_read(table, tmp_path):

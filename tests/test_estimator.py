@@ -15,6 +15,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning, NotFittedError
 from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
+from sklearn.utils._param_validation import InvalidParameterError
 
 import fastbp
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor, estimator
@@ -139,6 +140,48 @@ def test_a_bad_parameter_is_refused_by_name(name, value, no_training):
     for method in (model.fit, model.partial_fit):
         with pytest.raises((ValueError, TypeError), match=name):
             method(X, Y)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return founding(**QUICK).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, v) for name, values in BAD_PARAMETERS.items() for v in values]
+)
+def test_a_bad_parameter_is_refused_after_a_fit_as_well(name, value, fitted):
+    model = copy.deepcopy(fitted).set_params(**{name: value})
+    with pytest.raises((ValueError, TypeError), match=name):
+        model.partial_fit(X, Y)
+    assert_array_equal(weights_of(model), weights_of(fitted))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("alpha", np.nan), ("max_time", "x"), ("ema_decay", 2), ("momentum", 5), ("batch_size", 0),
+     ("dtype", "float16"), ("activation", "foo"), ("n_threads", 0)],
+)  # fmt: skip
+def test_what_takes_all_parameters_of_a_fitted_model_looks_at_them(name, value, fitted):
+    model = copy.deepcopy(fitted).set_params(**{name: value})
+    for method in (model.partial_fit, model.loss_gradient, lambda *_: model.to_sklearn()):
+        with pytest.raises(InvalidParameterError, match=name):
+            method(X, Y)
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.5, "2", [2]])
+def test_no_threads_predict_nothing(value, fitted):
+    """None at all would wait for one another for ever."""
+    model = copy.deepcopy(fitted).set_params(n_threads=value)
+    for method in (lambda *_: model.predict(X), model.score):
+        with pytest.raises(InvalidParameterError, match="n_threads"):
+            method(X, Y)
+
+
+def test_from_sklearn_looks_at_parameters():
+    mlp = founding(**QUICK).fit(X, Y).to_sklearn().set_params(activation="foo")
+    with pytest.raises(InvalidParameterError, match="activation"):
+        BackpropRegressor.from_sklearn(mlp)
 
 
 def test_an_array_without_dimensions_is_its_one_value():

@@ -137,6 +137,18 @@ def test_members_of_other_encodings_are_not_exported_as_one(tmp_path):
         model.to_c(tmp_path / "model.c")
 
 
+@pytest.mark.parametrize("other", [{"activation": "tanh"}, {"loss": "poisson"}], ids=str)
+def test_members_of_other_activations_or_links_are_not_exported_as_one(other, tmp_path):
+    one, params = founding((4,), max_iter=2, n_iter_no_change=np.inf), {"random_state": 0}
+    model = BackpropEnsembleRegressor(one, 2, resample=None, **params).fit(X, Y[1] ** 2)
+    model.estimators_[1] = founding((4,), max_iter=2, n_iter_no_change=np.inf, **other)
+    model.estimators_[1].fit(X, Y[1] ** 2)
+    with pytest.raises(ValueError, match="activations, links or encodings can't be exported"):
+        model.to_c(tmp_path / "model.c")
+    with pytest.raises(ValueError, match="not networks of one kind"):
+        model.as_njit()
+
+
 # ---------------------------------------------------------------------------------- C
 
 
@@ -231,7 +243,7 @@ def ensemble():
     """Three members of different shares."""
     one = founding((4,), max_iter=2, n_iter_no_change=np.inf, **precision_of("float"))
     model = BackpropEnsembleRegressor(one, 3, resample=None, random_state=0).fit(X, Y[1])
-    model.estimator_weights_ = np.array([1.0, 2.0, 5.0])
+    model.estimator_weights_ = np.array([1.0, 2.0, 5.0]) / 8
     return model
 
 
@@ -247,7 +259,7 @@ def test_an_ensemble_in_c_is_the_weighted_mean_of_its_members(ensemble, tmp_path
     ensemble.estimator_weights_ = np.full(3, 1 / 3)
     equal = compiled(ensemble, tmp_path, name="equal")(ROWS)
     np.testing.assert_allclose(equal, ensemble.predict(ROWS), rtol=2e-6)
-    ensemble.estimator_weights_ = np.array([1.0, 2.0, 5.0])
+    ensemble.estimator_weights_ = np.array([1.0, 2.0, 5.0]) / 8
 
 
 @needs_compiler

@@ -604,6 +604,53 @@ def test_a_wrong_number_of_names_is_not_saved(saved):
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"n_threads": 0}, {"warm_start": 1}, {"alpha": np.nan}, {"max_time": np.inf},
+        {"loss_curve_": None}, {"n_features_in_": 4}, {"n_outputs_": 2}, {"t_": -1}, {"t_": "x"},
+        {"n_layers_": 7}, {"max_iter_": None}, {"kernel_": 3},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_load_would_refuse_is_not_written_over_a_good_file(changed, saved):
+    model, path = saved
+    before = path.read_bytes()
+    vars(model).update(changed)
+    with pytest.raises(
+        ValueError, match=f"{next(iter(changed))}|arrays|outputs|network|not a whole"
+    ):
+        model.save(path)
+    assert path.read_bytes() == before
+
+
+def test_an_array_of_objects_is_not_written(table, tmp_path):
+    """NumPy would pickle it."""
+    model = BackpropEnsembleRegressor(BackpropRegressor((4,), max_iter=5), 2, random_state=0)
+    model.fit(*table).oob_prediction_ = ["x"]
+    with pytest.raises(ValueError, match="oob_prediction_ holds no numbers"):
+        model.save(tmp_path / "model.npz")
+    assert not (tmp_path / "model.npz").exists()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"alpha": np.longdouble(0.1)}, {"tol": np.float16(0.1)}, {"verbose": np.bool_(False)},
+        {"n_threads": np.int8(2)}, {"dropout": np.array(0.5, np.longdouble)},
+        {"dropout": np.array([0.5, 0.25], np.longdouble)}, {"hidden_layer_sizes": np.array(4)},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_numpys_numbers_are_saved_as_pythons(given, table, tmp_path):
+    params = QUICK | {"random_state": 0} | given
+    model = founding(**params).fit(*table)
+    model.save(tmp_path / "model.npz")
+    loaded = BackpropRegressor.load(tmp_path / "model.npz")
+    ((name, value),) = given.items()
+    assert_array_equal(getattr(loaded, name), np.asarray(value, float))
+
+
 # ---------------------------------------------------------------- a file is replaced whole
 
 

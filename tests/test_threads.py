@@ -367,6 +367,18 @@ def n_running():
     return len(team.running)
 
 
+@pytest.mark.parametrize("n_threads", [0, -1])
+@pytest.mark.parametrize("make", [Team, lambda n: plan.team_for(1e9, 4, n, 1e9)])
+def test_a_team_has_a_thread_at_least(make, n_threads):
+    with pytest.raises(ValueError, match=f"n_threads must be at least 1, got {n_threads}"):
+        make(n_threads)
+
+
+@pytest.mark.parametrize("one", [True, np.int64(1)])
+def test_one_thread_may_be_any_integer(one, alone):
+    assert_array_equal(weights(one), alone)
+
+
 def test_what_has_ended_takes_no_share():
     weights(None)
     with pytest.raises(ValueError, match="diverged"):

@@ -17,7 +17,7 @@ from sklearn.metrics import r2_score
 
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor
 from fastbp.explain import diagnose, explain_step
-from fastbp.fitting import solvers
+from fastbp.fitting import committee, solvers
 from fastbp.measuring import relative
 from fastbp.scaling import measure
 
@@ -231,10 +231,11 @@ def test_columns_that_the_weights_are_not_of_are_refused(model):
         model.predict(X[:, :2])
     members = ensemble().fit(X, Y)
     members.estimators_[1] = founding(**QUICK).fit(X, np.column_stack([Y, Y]))
+    for use in (lambda: members.predict(X), members.as_njit):
+        with pytest.raises(ValueError, match="is for 3 features and 2 outputs"):
+            use()
     with pytest.raises(ValueError, match="not of 3 columns and 1 outputs"):
-        members.predict(X)
-    with pytest.raises(ValueError, match="not networks of one kind"):
-        members.as_njit()
+        committee.predict(members._learnt, X, None)
 
 
 # ---------------------------------------------------------- tables that are no numbers

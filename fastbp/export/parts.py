@@ -60,24 +60,23 @@ class Parts(NamedTuple):
 
 def parts_of(model):
     """The parts of a fitted BackpropRegressor or BackpropEnsembleRegressor."""
-    if hasattr(model, "estimators_"):
-        learnt = [member._learnt for member in model.estimators_]
-        shares = np.asarray(model.estimator_weights_, np.float64)
-    else:
-        learnt, shares = [model._learnt], np.ones(1)
+    learnt, shares = model._parts
     first = learnt[0]
-    if first.rising:
+    if any(each.rising for each in learnt):
         raise NotImplementedError("Several quantiles can't be exported; fit one of each level.")
     # A network that sees no encoded columns is one that gives them no weight.
     widest = max(learnt, key=lambda each: each.n_columns)
     encoding, widths = widest.encoding, widest.network()["width"].tolist()
     if any(
         each.network()["width"][1:].tolist() != widths[1:]
+        or tuple(each.activations) != tuple(first.activations)
+        or LOSSES[each.loss].link != LOSSES[first.loss].link
         or not (each.encoding is None or encodings.are_the_same(each.encoding, encoding))
         for each in learnt
     ):
-        raise ValueError("Members of different layers or encodings can't be exported as one.")
-    shares = shares / shares.sum()
+        raise ValueError(
+            "Members of different layers, activations, links or encodings can't be exported as one."
+        )
     return Parts(
         [_member(each, share, encoding) for each, share in zip(learnt, shares, strict=True)],
         widths,

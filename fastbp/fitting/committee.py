@@ -2,11 +2,15 @@
 
 import numpy as np
 
-from fastbp import encodings, measuring
+from fastbp import encodings, measuring, parameters
+from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.predicting import predictions
 
 #: Rows that all members predict before their mean is taken.
 ROWS_AT_A_TIME = 2**16
+
+#: How far from 1 the weights of members may sum to: they may have been float32.
+ROUNDING = 1e-6
 
 
 def shared_out(weights, n_members):
@@ -32,6 +36,49 @@ def kinds_of(learnt, weights):
         encoded, return_index=True, return_inverse=True, return_counts=True
     )
     return kinds, weights[first], n_members
+
+
+def checked(members, weights, ends):
+    """What each member has learnt, and the members' weights as an array, or an error, if these
+    don't belong together: anybody may have set them.
+
+    Parameters
+    ----------
+    members : list of BackpropRegressor
+    weights : array-like of shape (n_members,)
+    ends : (int, int)
+        The ensemble's columns and outputs.
+    """
+    if not isinstance(members, list | tuple | np.ndarray) or len(members) == 0:
+        raise ValueError(f"estimators_ must be a list of fitted networks, got {members!r}.")
+    learnt = [getattr(member, "_learnt", None) for member in members]
+    for number, each in enumerate(learnt):
+        if not isinstance(each, Learnt):
+            raise ValueError(f"estimators_[{number}] is not a fitted BackpropRegressor.")
+        if (each.n_features, each.n_outputs) != ends:
+            raise ValueError(
+                f"The members are not of the ensemble's columns: estimators_[{number}] is for "
+                f"{each.n_features} features and {each.n_outputs} outputs, n_features_in_ and "
+                f"n_outputs_ are {ends[0]} and {ends[1]}."
+            )
+    return learnt, checked_weights(weights, len(learnt))
+
+
+def checked_weights(weights, n_members):
+    """Weights of members as an array, or an error, unless a mean is made with them."""
+    weights = parameters.floats_of(weights, "estimator_weights_")
+    if weights.shape != (n_members,):
+        raise ValueError(
+            f"An ensemble has a weight for each member: estimator_weights_ must be of shape "
+            f"{(n_members,)}, it is of {weights.shape}."
+        )
+    each = weights.tolist()
+    if not all(weight >= 0 for weight in each) or not abs(sum(each) - 1) <= ROUNDING:
+        raise ValueError(
+            f"The weights of members are {weights}: estimator_weights_ must be at least 0 and "
+            "sum to 1."
+        )
+    return weights.astype(np.float64, copy=False)
 
 
 def precision(learnt, X):
@@ -93,7 +140,10 @@ def kinds_of_models(learnt, weights):
     for kind in range(len(n_members)):
         of_kind = weights[kinds == kind]
         if np.ptp(of_kind) > 0:
-            raise ValueError("Members of one kind have different weights.")
+            raise ValueError(
+                "Members of one kind have different weights: only equal ones in "
+                "estimator_weights_ can be written or compiled."
+            )
         alike = [each for each, its in zip(learnt, kinds, strict=True) if its == kind]
         models, first = [each.model() for each in alike], alike[0]
         for other, model in zip(alike, models, strict=True):

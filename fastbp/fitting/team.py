@@ -4,6 +4,7 @@ import os
 from _thread import start_new_thread
 from functools import partial
 from itertools import repeat
+from operator import index
 from queue import Empty, SimpleQueue
 
 from fastbp.kernels.machine.threads import CALLED_OFF, call_off, new_barrier, set_crowded
@@ -107,7 +108,10 @@ class Team:
     """
 
     def __init__(self, n_threads, *, shares=False, listens=False):
-        self.n_threads, self.shares, self.listens = n_threads, shares, listens
+        self.n_threads = index(n_threads)  # True, too, and NumPy's: kernels take no others
+        if self.n_threads < 1:  # it would wait for itself
+            raise ValueError(f"n_threads must be at least 1, got {n_threads}.")
+        self.shares, self.listens = shares, listens
 
     def run(self, kernel, *arguments, stop=None):
         """``kernel(threads, *arguments)`` in every thread.

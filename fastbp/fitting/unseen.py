@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastbp import measuring
+from fastbp import measuring, parameters
 from fastbp.fitting.committee import predict
 
 #: Rows that are held out to judge the ensemble by: so many of four, within bounds. Each member does
@@ -124,6 +124,22 @@ def shrinkage(residuals, count, variance, weight, weights, n_members):
             left = left - np.average(more, weights=weight) * per_member
     left = np.clip(left, squares / n_members.sum(), squares)
     return np.sqrt(left / np.where(squares > 0, squares, 1))
+
+
+def checked(residuals, weight, n_outputs):
+    """Residuals and their weights as arrays, or an error: anybody may have set them."""
+    residuals = parameters.floats_of(residuals, "residuals_")
+    weight = parameters.floats_of(weight, "residual_weights_")
+    if residuals.shape != (weight.size, n_outputs) or weight.ndim != 1:
+        raise ValueError(
+            f"Residuals and their weights are of different shapes: residuals_ of {residuals.shape} "
+            f"and residual_weights_ of {weight.shape}, for {n_outputs} outputs."
+        )
+    if not (np.isfinite(residuals) & (residuals >= 0)).all():
+        raise ValueError("Some residuals are not finite, or negative: residuals_ are distances.")
+    if not (np.isfinite(weight) & (weight >= 0)).all() or (weight.size and not weight.any()):
+        raise ValueError("residual_weights_ must be finite, at least 0, and not all 0.")
+    return residuals, weight
 
 
 def quantile(residuals, weight, coverage):
