@@ -228,7 +228,8 @@ def test_trials_are_said_to_who_looks_on_and_else_now_and_then(monkeypatch, caps
         monkeypatch.setattr("fastbp.app.progress.PULSE", pulse)
         samples = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40.0)
         with told_of_trials():
-            BackpropRegressor((9,), learning_rate="constant", max_iter=2).fit(*samples)
+            model = BackpropRegressor((9,), learning_rate="constant", max_iter=2, linear_part=None)
+            model.fit(*samples)
         said = capsys.readouterr().err.splitlines()
         assert [line[:11] for line in said] == ["  trial 1: "] * n
 

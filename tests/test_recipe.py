@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -226,7 +227,7 @@ def test_what_is_given_is_obeyed_by_all_trials(params, monkeypatch):
     monkeypatch.setattr(tasks.Task, "try_out", noting)
     X, y = smooth(400)
     y = y + np.random.default_rng(1).normal(0, 1, 400)
-    BackpropRegressor(20, random_state=0, **params).fit(X, y)
+    BackpropRegressor(20, random_state=0, linear_part=None, **params).fit(X, y)
     assert len(tried) > 2
     if "weight_decay" in params:
         assert {plan.weight_decay for plan in tried} == {0.02}
@@ -517,12 +518,13 @@ def test_partial_fit_recovers_from_where_it_was(standard_table):
 
 def test_a_fit_that_learnt_nothing_says_so_and_what_to_do(table):
     X, y = table
+    alone = partial(BackpropRegressor, 9, random_state=0, linear_part=None)
     with pytest.warns(ConvergenceWarning, match="learnt nothing.*Leave learning_rate_init 'auto'"):
-        BackpropRegressor(9, learning_rate_init=1e-9, random_state=0).fit(X, y)
+        alone(learning_rate_init=1e-9).fit(X, y)
     with pytest.warns(ConvergenceWarning, match="learnt nothing.*standardize=True"):
-        BackpropRegressor(9, standardize=False, random_state=0, max_iter=3).fit(X, y)
+        alone(standardize=False, max_iter=3).fit(X, y)
     with pytest.warns(ConvergenceWarning, match="learnt nothing.*alpha"):
-        BackpropRegressor(9, alpha=1e4, random_state=0).fit(X, y)
+        alone(alpha=1e4).fit(X, y)
 
 
 def test_a_penalty_beyond_the_loss_of_a_constant_is_no_alarm_where_predictions_are_good(table):

@@ -100,7 +100,9 @@ SETTINGS = {
     "weights": {"weight": WEIGHT, "alpha": 1.0},
     "glorot": {"init": "glorot", "dtype": "float64", "standardize": False},
     "held out": {"held_out": HELD_OUT, "max_iter": 6},
-    "refit": {"early_stopping": "refit", "hidden_layer_sizes": (9,), "max_iter": 15},
+    "refit": {
+        "early_stopping": "refit", "hidden_layer_sizes": (9,), "max_iter": 15, "linear_part": None
+    },
     "encoded": {"encoding": "periodic"},
     "begun again": {"solver": "sgd", "learning_rate_init": 30.0, "max_iter": 12},
     "short": {"activation": "relu", "hidden_layer_sizes": (2,), "max_iter": 2},

@@ -58,24 +58,30 @@ class Beside(NamedTuple):
         trial = trials.Search(task, parts).trial(plan, len(parts))
         if trial.history.ended_by == "max_time":
             return self
-        weight, (rows, *said) = task.samples.sample_weight, self.said(task, trial)
-        return self._replace(share=share_of(*said, weight[rows] if weight.size else None))
+        weight, (rows, y, straight) = task.samples.sample_weight, self.straight(task, trial)
+        weight = weight[rows] if weight.size else None
+        return self._replace(share=share_of(y, task.predict(trial), straight, weight))
 
     def excess(self, task, trial):
         """The squared error of ridge regression by that of a trial's network, less 1."""
-        _, y, of_network, straight = self.said(task, trial)
-        of_both = [np.sum((said - y) ** 2) for said in (straight, of_network)]
-        return of_both[0] / of_both[1] - 1 if np.isfinite(of_both).all() else np.inf
+        (rows, y, straight), weight = self.straight(task, trial), task.samples.sample_weight
+        weight = weight[rows] if weight.size else np.ones(len(y))
+        error = weight @ np.sum((straight - y) ** 2, axis=1) / weight.sum()
+        loss, is_half = (
+            trial.history.validation_losses[-1],
+            LOSSES[task.settings.loss].reported_by_output,
+        )
+        of_network = loss * (2 * y.shape[1] if is_half else 1)
+        return error / of_network - 1 if np.isfinite(error) and of_network > 0 else np.inf
 
-    def said(self, task, trial):
-        """The rows that were held out of a trial, their y, and what is predicted of them by its
-        network and by ridge regression."""
-        straight, rows = [], np.concatenate([rest for _, rest in trial.parts])
+    def straight(self, task, trial):
+        """The rows that were held out of a trial, their y, and what ridge regression on the others
+        says of them, in the units of training."""
+        said, rows = [], np.concatenate([rest for _, rest in trial.parts])
         for train, rest in trial.parts:
             A, b = ridge(self.X, task.samples, train)
-            straight.append(self.X[rest] @ A + b)
-        y = np.float64(task.samples.y[rows])
-        return rows, y, np.float64(task.predict(trial)), np.concatenate(straight)
+            said.append(self.X[rest] @ A + b)
+        return rows, np.float64(task.samples.y[rows]), np.concatenate(said)
 
     def added(self, samples, units):
         """A function that adds it to what has been learnt: ridge regression on all samples."""

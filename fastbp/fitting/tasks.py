@@ -117,8 +117,10 @@ class Task(NamedTuple):
         settings, said = self.settings, []
         for theta, (_, rest) in zip(trial.thetas, trial.parts, strict=True):
             learnt = Learnt.of(theta, self.net, settings, None)
-            X = rows_of(scaled(self.samples.X[rest], trial.trained), slice(None))
-            y = np.empty((len(rest), learnt.n_outputs), theta.dtype)
+            # Of rows in float64 the kernel is compiled in any case, for whoever predicts.
+            X = np.float64(scaled(self.samples.X[rest], trial.trained))
+            X.flags.writeable = False
+            y = np.empty((len(rest), learnt.n_outputs))
             predictions(learnt.model(), X, y, settings.n_threads)
             said.append(y)
         return np.concatenate(said)
