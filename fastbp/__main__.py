@@ -11,6 +11,8 @@ import os
 import signal
 import sys
 import unicodedata
+import warnings
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -48,7 +50,8 @@ def main(argv=None):
     try:
         starting.started()
         args = parser().parse_args(argv)
-        with np.errstate(all="ignore"):  # figures of a wild table may be beyond all numbers
+        # Figures of a wild table may be beyond all numbers.
+        with np.errstate(all="ignore"), _warnings_in_a_line():
             args.run(args)
         print(end="", flush=True)
         return 0
@@ -68,6 +71,18 @@ def main(argv=None):
     except (ValueError, ImportError, OverflowError) as error:
         # Tables, models and estimators tell by these what is wrong with what they were given.
         return _fail(f"fastbp: error: {' '.join(str(error).split())}", 2)
+
+
+@contextmanager
+def _warnings_in_a_line():
+    """A warning that is in no report is told as a note, not as a line of the source."""
+
+    def tell(message, *_, **__):
+        print(f"Note: {' '.join(str(message).split())}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = tell
+        yield
 
 
 def _fail(line, code):

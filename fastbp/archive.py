@@ -1,14 +1,12 @@
 """Named arrays in a file, as `np.savez` writes them.
 
-A file is replaced as a whole or not at all, and nothing in one is taken on trust: what it holds is
-known, and is no more than the file itself, before any of it is read or allocated.
+Nothing in a file is taken on trust: what it holds is known, and is no more than the file itself,
+before any of it is read or allocated.
 """
 
 import io
 import math
 import os
-import secrets
-import stat
 import struct
 import zipfile
 from collections.abc import Callable
@@ -16,6 +14,8 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import NamedTuple
 
 import numpy as np
+
+from fastbp import paths
 
 #: Arrays in a file, at most: of an ensemble of a thousand members and more.
 MOST_ARRAYS = 2**15
@@ -27,11 +27,6 @@ MOST_LISTED = 256
 END, END_64, LOCATOR_64 = (
     struct.Struct("<4s4H2LH"), struct.Struct("<4sQ2H2L4Q"), struct.Struct("<4sLQL"),
 )  # fmt: skip
-
-
-def name_of(path):
-    """A path as text; a number, which `open` takes for a file that is open already, is an error."""
-    return os.fsdecode(path)
 
 
 # ------------------------------------------------------------------------------- writing
@@ -50,83 +45,8 @@ def write(path, arrays):
         np.savez(whole, **arrays)
         path.write(whole.getbuffer())
     else:
-        with replacing(path) as file:  # np.savez would add .npz to the name it is given
+        with paths.replacing(path) as file:  # np.savez would add .npz to the name it is given
             np.savez(file, **arrays)
-
-
-@contextmanager
-def replacing(path):
-    """A binary file that takes the place of `path` at the end of the ``with`` block.
-
-    It is on the disk by then. A link stays one, and permissions stay as they are; after an error
-    there is what there was before. Any number of processes may write to one path at once.
-    """
-    path = name_of(path)
-    target = os.path.realpath(path)
-    before = os.stat(target) if os.path.exists(target) else None
-    if before is not None and not stat.S_ISREG(before.st_mode):  # a pipe or a device, or an error
-        with open(path, "wb") as file:
-            yield file
-        return
-    if before is not None:
-        open(path, "r+b").close()  # an error, if it is not to be written to
-    folder = os.path.dirname(target)
-    beside = os.path.join(folder, f".fastbp-{os.getpid()}-{secrets.token_hex(4)}")
-    try:
-        with _new_file(beside, path) as file:
-            yield file
-            file.flush()
-            if before is not None:
-                _make_alike(file.fileno(), before)
-            os.fsync(file.fileno())
-            _give_name(file.fileno(), beside)
-        os.replace(beside, target)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(beside)
-        raise
-    _sync(folder)
-
-
-def _new_file(beside, path):
-    """A new file in the folder of `path`: where the system can, without a name as yet, so that
-    nothing is left of it even if the process is killed."""
-    if hasattr(os, "O_TMPFILE") and os.path.exists("/proc/self/fd"):
-        with suppress(OSError):
-            number = os.open(os.path.dirname(beside), os.O_TMPFILE | os.O_RDWR, 0o666)
-            return os.fdopen(number, "w+b")
-    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0)
-    try:
-        number = os.open(beside, flags, 0o666)
-    except OSError as error:  # of the name that the user knows
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
-    return os.fdopen(number, "w+b")
-
-
-def _give_name(number, beside):
-    """Its name to a file without one."""
-    if not os.path.exists(beside):
-        # With a folder's descriptor, which an absolute path doesn't need, links are followed.
-        os.link(f"/proc/self/fd/{number}", beside, src_dir_fd=number, follow_symlinks=True)
-
-
-def _make_alike(number, before):
-    """Owner and permissions as of the file before, as far as we may."""
-    if hasattr(os, "fchmod"):
-        with suppress(OSError):
-            os.fchown(number, before.st_uid, before.st_gid)
-        with suppress(OSError):
-            os.fchmod(number, stat.S_IMODE(before.st_mode))
-
-
-def _sync(folder):
-    """Have the names in a folder written to the disk, where systems know of that."""
-    with suppress(OSError):
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
 
 
 # ------------------------------------------------------------------------------- reading
@@ -156,7 +76,7 @@ def opened(path):
     OSError
         If it can't be opened.
     """
-    with nullcontext(path) if hasattr(path, "read") else open(name_of(path), "rb") as stream:
+    with nullcontext(path) if hasattr(path, "read") else open(paths.name_of(path), "rb") as stream:
         size = _check_end(stream)
         with zipfile.ZipFile(stream) as archive:
             yield _stored(archive, size)

@@ -1,5 +1,6 @@
 """The chain rule to look at: `explain_step`, and what is wrong with a network: `diagnose`."""
 
+from fastbp import paths
 from fastbp.lessons import chain, lines, mathml, text
 from fastbp.lessons.diagnosis import Diagnosis, Finding, diagnose
 from fastbp.lessons.step import step_of
@@ -148,5 +149,4 @@ class Explanation:
 
         drawn = picture.as_svg(self.step) if picture.can_draw() else ""
         body = mathml.html_of(self.step, self._sections, drawn)
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(mathml.page_of(lines.title_of(self.step), body))
+        paths.write(path, mathml.page_of(lines.title_of(self.step), body))

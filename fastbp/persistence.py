@@ -4,12 +4,13 @@ import json
 from contextlib import ExitStack, contextmanager
 from copy import copy
 from numbers import Integral, Real
+from os import PathLike
 
 import numpy as np
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp import archive
+from fastbp import archive, paths
 from fastbp.contents import contents, is_text, restored
 from fastbp.contents_of_ensemble import contents_of_ensemble, restored_ensemble
 
@@ -127,6 +128,14 @@ def _plain(number):
     raise TypeError(f"{number!r} can't be saved.")
 
 
+def check_can_be_read(path):
+    """Raise for what can be read only once, or may never end: an archive's list is at its end."""
+    if isinstance(path, str | bytes | PathLike):
+        paths.check_is_file(path)
+    elif hasattr(path, "seekable") and not path.seekable():
+        raise ValueError(f"{path} can't be gone back in; pass io.BytesIO of all that it holds.")
+
+
 @contextmanager
 def opened(path, format=FORMAT):
     """A model that `write` wrote in this format, to be read within the ``with`` block.
@@ -141,6 +150,7 @@ def opened(path, format=FORMAT):
     ValueError
         If `path` isn't such a file, or one of another format.
     """
+    check_can_be_read(path)
     with ExitStack() as stack:
         try:
             stored = stack.enter_context(archive.opened(path))

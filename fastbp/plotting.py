@@ -1,5 +1,6 @@
 """Pictures of a trained model; they need matplotlib, the extra ``fastbp[plot]``."""
 
+import io
 import logging
 from importlib.util import find_spec
 
@@ -7,6 +8,8 @@ import numpy as np
 from sklearn.metrics import PredictionErrorDisplay, root_mean_squared_error
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
+
+from fastbp import paths
 
 
 def check_matplotlib(caller):
@@ -248,7 +251,7 @@ def check_picture(path):
     from matplotlib.figure import Figure
 
     known = Figure().canvas.get_supported_filetypes()
-    if path.suffix.lower().lstrip(".") not in known:
+    if kind_of(path) not in known:
         raise ValueError(f"{path}: name the picture .png, .svg or .pdf.")
 
 
@@ -265,4 +268,16 @@ def save_importance(path, names, means, deviations, **given):
 def _save(path, draw, *arguments, **given):
     # Without a home directory matplotlib logs where it keeps its fonts: no news for a report.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    draw(*arguments, **given).savefig(path, dpi=120)
+    write_figure(path, draw(*arguments, **given))
+
+
+def write_figure(path, figure):
+    """Write a figure to a file, as a whole or not at all; its suffix says of which kind."""
+    content = io.BytesIO()
+    figure.savefig(content, format=kind_of(path), dpi=120)
+    paths.write(path, content.getbuffer())
+
+
+def kind_of(path):
+    """Of a picture, by its name."""
+    return path.suffix.lower().lstrip(".")

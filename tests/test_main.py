@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +22,7 @@ from fastbp import BackpropEnsembleRegressor, BackpropRegressor, __version__, lo
 from fastbp.__main__ import main
 from fastbp.app import tables
 from fastbp.app.job import SAME_WORK, Result, peer, same_settings
+from fastbp.app.options import parser
 from fastbp.app.progress import (
     Lines,
     ctrl_c_ends_the_process,
@@ -31,6 +33,8 @@ from fastbp.app.progress import (
 from fastbp.app.report import Report, figures
 from fastbp.app.training import report_intervals
 from fastbp.fitting import calling
+from fastbp.fitting.solvers import SOLVERS
+from fastbp.kernels.formulas.activations import ACTIVATIONS
 
 pd = pytest.importorskip("pandas")
 
@@ -187,6 +191,61 @@ def test_options_reach_the_estimator(capsys):
     assert {name: params[name] for name in wanted} == wanted
     assert params["hidden_layer_sizes"] == (4, 3)
     assert BackpropRegressor.load("m.npz").feature_names_in_.tolist() == ["b"]
+
+
+@pytest.mark.parametrize("more", [(), ("--ensemble", "2")], ids=["one", "ensemble"])
+@pytest.mark.parametrize(
+    ("option", "choice"),
+    [
+        *(("--solver", name) for name in SOLVERS),
+        *(("--activation", name) for name in ACTIVATIONS),
+        *(("--decimal", mark) for mark in ".,"),
+    ],
+)
+def test_all_choices_of_an_option_can_be_trained_with(option, choice, more, table, capsys):
+    if choice == ",":
+        table.write_text(table.read_text().replace(",", ";").replace(".", ","))
+    assert train(option, choice, *more) == 0
+    assert capsys.readouterr().err == ""
+
+
+OPTIONS = {
+    "--target": "y", "--features": "a,b", "--hidden": "3", "--activation": "relu",
+    "--solver": "lbfgs", "--max-iter": "9", "--learning-rate-init": "0.1", "--batch-size": "1000",
+    "--ensemble": "2", "--cv": "2", "--test-fraction": "0.3", "--delimiter": ",", "--decimal": ".",
+    "--seed": "1", "--model": "m.npz", "--plot": "p.svg", "--importance": "i.svg", "--json": None,
+}  # fmt: skip
+
+
+def test_all_options_of_train_go_together(capsys):
+    pytest.importorskip("matplotlib")
+    (commands,) = (action.choices for action in parser()._actions if action.dest == "==SUPPRESS==")
+    known = {name for action in commands["train"]._actions for name in action.option_strings}
+    assert known - {"-h", "--help"} == set(OPTIONS)
+    given = [word for pair in OPTIONS.items() for word in pair if word is not None]
+    assert main(["train", "table.csv", *given]) == 0
+    out, err = capsys.readouterr()
+    assert err == "" and json.loads(out)["networks"] == 2
+
+
+def test_what_is_in_the_report_is_said_once(capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert train("--batch-size", "1000000") == 0
+    out, err = capsys.readouterr()
+    assert err == "" and out.count("Note: Got `batch_size`") == 1
+
+
+def test_a_warning_is_a_line_and_no_source(monkeypatch, capsys):
+    def reads(*arguments, **options):
+        warnings.warn("Such a\ntable!", stacklevel=2)
+        raise ValueError("No more.")
+
+    monkeypatch.setattr("fastbp.app.tables.read", reads)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main(list(TRAIN)) == 2
+    assert capsys.readouterr().err == "Note: Such a table!\nfastbp: error: No more.\n"
 
 
 def test_the_same_seed_writes_the_same_model(tmp_path):

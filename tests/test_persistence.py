@@ -18,7 +18,7 @@ from founding import founding
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import NotFittedError
 
-from fastbp import BackpropEnsembleRegressor, BackpropRegressor, archive
+from fastbp import BackpropEnsembleRegressor, BackpropRegressor, archive, load_pipeline
 
 QUICK = {"hidden_layer_sizes": (4, 3), "max_iter": 5, "n_iter_no_change": np.inf}
 
@@ -720,6 +720,19 @@ def test_what_is_no_file_is_written_to_and_not_replaced(saved):
     reader.join()
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert BackpropRegressor.load(io.BytesIO(content[0])).t_ == model.t_
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_what_is_no_file_is_not_waited_for(saved, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in ("/dev/null", tmp_path / "pipe", str(tmp_path / "pipe")):
+        for load in (BackpropRegressor.load, BackpropEnsembleRegressor.load, load_pipeline):
+            with pytest.raises(ValueError, match="is not a file but a pipe or a device"):
+                load(path)
+    numbers = os.pipe()
+    with open(numbers[0], "rb") as stream, pytest.raises(ValueError, match="can't be gone back in"):
+        BackpropRegressor.load(stream)
+    os.close(numbers[1])
 
 
 def test_many_may_save_to_one_path_and_all_may_load_it(saved, beside):

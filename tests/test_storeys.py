@@ -42,8 +42,8 @@ WINGS = [
     (
         "",
         [
-            {"archive", "blas", "callers", "drawing", "entries", "parameters", "starting"},
-            {"measuring"},
+            {"blas", "callers", "drawing", "entries", "parameters", "paths", "starting"},
+            {"archive", "measuring"},
             {"converting", "outliers", "scaling"},
             {"encodings"},
         ],

@@ -271,6 +271,16 @@ def test_what_can_be_written_is_told_without_leaving_a_trace(tmp_path):
     assert kept.read_text() == TABLE
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links and pipes of POSIX")
+def test_links_stay_and_pipes_are_not_closed_where_a_file_can_be_written(tmp_path, monkeypatch):
+    (tmp_path / "link").symlink_to("new")
+    files.check_writable(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and not (tmp_path / "new").exists()
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr(files, "open", None, raising=False)  # it would wait for a reader
+    files.check_writable(tmp_path / "pipe")
+
+
 def test_what_is_read_is_never_to_be_overwritten(tmp_path):
     path = written(tmp_path, TABLE)
     (tmp_path / "link.npz").symlink_to(path)

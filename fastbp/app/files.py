@@ -4,11 +4,11 @@ import codecs
 import csv
 import io
 import re
-import stat
 import sys
 import tempfile
 from pathlib import Path
 
+from fastbp import paths
 from fastbp.tabular.cells import TableError
 
 #: More than so much of standard input is kept on disk.
@@ -31,9 +31,7 @@ def opened(path):
     """A file to read bytes from: a file as such, since pipes and devices may never end."""
     file = Path(path) if isinstance(path, str) else path
     if isinstance(file, Path):
-        mode = file.stat().st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            raise TableError(f"{path} is not a file but a pipe or a device; write it to a file.")
+        paths.check_is_file(file, TableError)
     return file.open("rb")
 
 
@@ -152,10 +150,12 @@ def check_writable(path, keep=None, what="the table"):
     what : str
         What that is.
     """
-    if keep not in (None, "-") and path.exists() and path.samefile(keep):
-        raise ValueError(f"{path} is {what} itself: it will not be overwritten.")
     existed = path.exists()
+    if keep not in (None, "-") and existed and path.samefile(keep):
+        raise ValueError(f"{path} is {what} itself: it will not be overwritten.")
+    if path.is_fifo():
+        return  # whoever reads from it would take a close for the end
     with open(path, "ab"):
         pass
     if not existed:
-        path.unlink()
+        path.resolve().unlink()  # of a link, what it leads to

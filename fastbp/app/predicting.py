@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastbp import BackpropEnsembleRegressor, load_pipeline
+from fastbp import BackpropEnsembleRegressor, load_pipeline, paths
 from fastbp.app import files, tables
 from fastbp.app.progress import is_watched, prepare_kernels, say
 from fastbp.app.report import Report, counted
@@ -43,7 +43,7 @@ def run(args):
     report = Report(args.json)
     report.fact(rows=len(X), notes=notes)
     if out:
-        with open(out, "w", newline="", encoding="utf-8") as file:
+        with paths.replacing_text(out) as file:
             write(file, columns)
         report.line(f"Written: {out} ({len(X)} rows)")
         report.fact(out=out)

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from contextlib import contextmanager
 from importlib.util import find_spec
 
@@ -55,9 +56,14 @@ def step_of(model, n_features, n_samples):
 
     def call():
         n = min(4096, n_samples)  # from where on there are larger batches
-        clone(model).partial_fit(np.zeros((n, n_features)), np.zeros(n)).predict(
-            np.zeros((1, n_features))
-        )
+        one = clone(model)
+        if hasattr(one, "partial_fit"):
+            learn = one.partial_fit
+        else:  # "lbfgs" makes no steps
+            learn = one.set_params(max_iter=1, early_stopping=False).fit
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # training itself warns of the same
+            learn(np.zeros((n, n_features)), np.zeros(n)).predict(np.zeros((1, n_features)))
 
     return call
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fastbp import paths
 from fastbp.export.constants import WORDS, Constants
 from fastbp.export.integers import KINDS, measured_loss, rounded
 from fastbp.export.parts import PRECISIONS, known, parts_of, precision_of, version
@@ -45,7 +46,7 @@ def write(model, path, *, name=None, dtype=None):
     path = Path(path)
     name = name_of(path) if name is None else name
     text = source(model, name, dtype, is_header=path.suffix.lower() in (".h", ".hpp"))
-    path.write_text(text, encoding="utf-8", newline="\n")
+    paths.write(path, text)
 
 
 def name_of(path):

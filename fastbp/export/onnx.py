@@ -8,6 +8,7 @@ from itertools import count
 
 import numpy as np
 
+from fastbp import paths
 from fastbp.export.parts import PRECISIONS, known, parts_of, precision_of, version
 from fastbp.kernels.formulas.elementary import plain_polynomial64
 
@@ -71,9 +72,7 @@ def check_onnx():
 
 def write(model, path, *, dtype=None):
     """Write a fitted model as ONNX; see `BackpropRegressor.to_onnx`."""
-    content = proto(model, dtype).SerializeToString()
-    with open(path, "wb") as file:
-        file.write(content)
+    paths.write(path, proto(model, dtype).SerializeToString())
 
 
 def proto(model, dtype=None):

@@ -7,7 +7,7 @@ import numpy as np
 
 from fastbp.lessons.lines import FEW, title_of
 from fastbp.lessons.names import Names, down, number
-from fastbp.plotting import can_draw, check_matplotlib
+from fastbp.plotting import can_draw, check_matplotlib, write_figure
 
 __all__ = ["as_svg", "can_draw", "draw", "save"]
 
@@ -60,7 +60,7 @@ def save(step, path):
     """Draw into a file; matplotlib tells by its suffix of which kind."""
     # Without a home directory matplotlib logs where it keeps its fonts.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    draw(step).savefig(path, dpi=120)
+    write_figure(path, draw(step))
 
 
 def as_svg(step):
