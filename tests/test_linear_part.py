@@ -12,7 +12,7 @@ from test_export import ROWS, compiled, needs_compiler
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor
 from fastbp.explain import explain_step
 from fastbp.export import onnx
-from fastbp.fitting import linear
+from fastbp.fitting import linear, trials
 from fastbp.fitting.plan import samples_of
 
 
@@ -75,6 +75,33 @@ def test_where_columns_have_heavy_tails_it_goes_on_straight():
 def test_what_is_not_linear_at_all_has_none():
     X = np.random.default_rng(0).normal(size=(300, 2))
     assert quick(max_iter=100).fit(X, np.sign(X[:, 0] * X[:, 1])).linear_part_ is None
+
+
+def test_what_is_clearly_bent_is_not_trained_once_more_to_say_so(monkeypatch):
+    trials_made, trial = [], trials.Search.trial
+    monkeypatch.setattr(
+        trials.Search, "trial", lambda *given: trials_made.append(given) or trial(*given)
+    )
+    X, y, *_ = rows_of(0, 300)
+    numbers = []
+    bent = np.abs(X[:, 0] - 3)
+    for part, target in (("auto", bent), (None, bent), ("auto", y)):
+        trials_made.clear()
+        quick(linear_part=part, max_iter=100).fit(X, target)
+        numbers.append(len(trials_made))
+    assert numbers[0] == numbers[1]
+    assert len(trials_made[-1][0].parts) == linear.n_parts(300) == 2
+
+
+def test_what_a_line_leaves_is_compared_in_units_of_the_loss(monkeypatch):
+    said, excess = [], linear.Beside.excess
+    monkeypatch.setattr(
+        linear.Beside, "excess", lambda *given: said.append(excess(*given)) or said[-1]
+    )
+    X, y, *_ = rows_of(0, 300)
+    for loss in ("squared_error", "half_squared_error"):
+        quick(loss=loss, max_iter=60).fit(X, y)
+    assert abs(said[0] - said[1]) < 0.3
 
 
 @pytest.mark.parametrize(
@@ -191,6 +218,16 @@ def test_members_have_each_the_line_of_their_own_rows():
     assert model.predict(X_new, return_std=True)[1].min() > 0
 
 
+def test_each_output_has_its_own_share():
+    X, y, *_ = rows_of(0, 300, noise=0.3)
+    bent = np.sign(X[:, 0] - 3) * np.sign(X[:, 1] - 3)
+    model = quick(**WIDE).fit(X, np.column_stack([y, bent, y]))
+    assert_array_equal(model.linear_part_[:, 1], 0)
+    assert_allclose(model.linear_part_[:, [0, 2]], np.tile([[1.0], [-2.0], [0.5]], 2), atol=0.1)
+    of_each = model.score(X, np.column_stack([y, bent, y]))
+    assert of_each > 0.8
+
+
 def test_ridge_regression_is_nearly_linear_regression_and_knows_weights():
     X, y, *_ = rows_of(0, 50, noise=0.01)
     weight = np.where(np.arange(50) < 30, 1.0, 1e-9)
@@ -212,12 +249,12 @@ def test_numbers_too_large_for_squares_have_no_line():
 
 def test_its_share_is_the_best_or_one_that_can_not_be_told_from_it():
     random = np.random.default_rng(0)
-    y, f, g = random.normal(size=(3, 1000, 1))
+    y, f, g = random.normal(size=(3, 1000))
     shares = [linear.share_of(y, *pair, None) for pair in ((y + f, y + g), (y + f, y), (y, y + g))]
     assert 0.45 < shares[0] < 0.6
     assert shares[1:] == [1.0, 0.0]
     assert linear.share_of(y, y + f, y + f, None) == 0
-    far = np.where(np.arange(1000)[:, None] < 500, y + 9 * f, y)
+    far = np.where(np.arange(1000) < 500, y + 9 * f, y)
     weight = np.repeat([0.0, 1.0], 500)
     assert linear.share_of(y, y + g, far, weight) == 1
 

@@ -169,7 +169,7 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
     decay_to_t = 1.0 if average is None else earlier.state["decay_to_t"][0]
     optimizer.begin_average(settings, theta, average, decay_to_t)
 
-    add = None if beside is None or not beside.share else beside.added(samples, units)
+    add = None if beside is None or not len(beside.shares) else beside.added(samples, units)
     kept = None if before is None else before.linear
 
     def learnt(theta):

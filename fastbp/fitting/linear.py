@@ -44,10 +44,10 @@ class Beside(NamedTuple):
     """Ridge regression beside a network."""
 
     X: np.ndarray  # of the table, in raw units: a straight line needs no outliers drawn in
-    share: float = 0.0  # of it in what is predicted
+    shares: np.ndarray | tuple = ()  # of it in what is predicted, for each output; () if none
 
     def found(self, task, plan, trial=None):
-        """With the share that rows say which were held out of both. Those of the trial that has
+        """With the shares that rows say which were held out of both. Those of the trial that has
         found the plan praise the network: they only say whether others are worth asking."""
         if trial is not None:
             is_cut_off = trial.history.ended_by == "max_time"
@@ -60,18 +60,20 @@ class Beside(NamedTuple):
             return self
         weight, (rows, y, straight) = task.samples.sample_weight, self.straight(task, trial)
         weight = weight[rows] if weight.size else None
-        return self._replace(share=share_of(y, task.predict(trial), straight, weight))
+        each = zip(y.T, task.predict(trial).T, straight.T, strict=True)  # output by output
+        shares = np.array([share_of(*of_output, weight) for of_output in each])
+        return self._replace(shares=shares) if shares.any() else self
 
     def excess(self, task, trial):
-        """The squared error of ridge regression by that of a trial's network, less 1."""
+        """The squared error of ridge regression by that of a trial's network, less 1, as far as its
+        loss tells that: of several outputs each may be another matter."""
         (rows, y, straight), weight = self.straight(task, trial), task.samples.sample_weight
+        if y.shape[1] > 1:
+            return 0.0
         weight = weight[rows] if weight.size else np.ones(len(y))
-        error = weight @ np.sum((straight - y) ** 2, axis=1) / weight.sum()
-        loss, is_half = (
-            trial.history.validation_losses[-1],
-            LOSSES[task.settings.loss].reported_by_output,
-        )
-        of_network = loss * (2 * y.shape[1] if is_half else 1)
+        error = weight @ (straight - y)[:, 0] ** 2 / weight.sum()
+        is_half = LOSSES[task.settings.loss].reported_by_output
+        of_network = trial.history.validation_losses[-1] * (2 if is_half else 1)
         return error / of_network - 1 if np.isfinite(error) and of_network > 0 else np.inf
 
     def straight(self, task, trial):
@@ -86,8 +88,8 @@ class Beside(NamedTuple):
     def added(self, samples, units):
         """A function that adds it to what has been learnt: ridge regression on all samples."""
         A, b = ridge(self.X, samples, samples.order)
-        A, b = self.share * A * units.y_scale, self.share * (b * units.y_scale + units.y_mean)
-        rest = 1 - self.share
+        A, b = self.shares * units.y_scale * A, self.shares * (units.y_scale * b + units.y_mean)
+        rest = 1 - self.shares
 
         def add(learnt):
             coefs, intercepts = learnt.coefs.copy(), learnt.intercepts.copy()
@@ -98,16 +100,16 @@ class Beside(NamedTuple):
 
 
 def share_of(y, of_network, straight, weight):
-    """The share of what goes straight on that is best for rows held out, of all (n, n_outputs)."""
+    """The share of what goes straight on that is best for rows held out, of all (n,)."""
     step, left = straight - of_network, y - of_network
     weight = np.ones(len(y)) if weight is None else np.float64(weight)
     weight = weight / weight.sum()
-    squares = weight @ np.sum(step**2, axis=1)
+    squares = weight @ step**2
     if not 0 < squares < np.inf:
         return 0.0
-    best = float(np.clip(weight @ np.sum(step * left, axis=1) / squares, 0, 1))
+    best = float(np.clip(weight @ (step * left) / squares, 0, 1))
     for share in np.linspace(1, best, 101):
-        more = np.sum((share * step - left) ** 2 - (best * step - left) ** 2, axis=1)
+        more = (share * step - left) ** 2 - (best * step - left) ** 2
         mean = weight @ more
         if mean <= SLACK * np.sqrt(weight**2 @ (more - mean) ** 2):
             break
