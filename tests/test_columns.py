@@ -120,6 +120,54 @@ def test_a_comma_between_semicolons_stays_in_doubt(tmp_path):
         learnt(tables.read(tmp_path / "t.csv"))
 
 
+#: Between semicolons, of tables whose decimal mark is found out (by the second column) or not.
+GROUPS = [
+    (["6,37", "3.557,45", "8.174"], "1,5", [6.37, 3557.45, 8174]),
+    (["6,37", "3.557,45", "1.234.567"], "1", [6.37, 3557.45, 1234567]),
+    (["6.37", "3,557.45", "-8,174"], "1", [6.37, 3557.45, -8174]),
+    (["3.557,45"], "1", [3557.45]),
+    (["1 234", "12 345,5"], "1", [1234, 12345.5]),
+    (["1 234", "12 345"], "1", [1234, 12345]),
+    (["1.234.567", "8.174"], "1,5", [1234567, 8174]),
+    (["1\u00a0234.567", "-12\u202f345", "7"], "1", [1234.567, -12345, 7]),
+    (["1'234'567.5", "12’345"], "1", [1234567.5, 12345]),
+    (["3.557,45 %", "2%"], "1", [3557.45, 2]),
+]
+
+
+@pytest.mark.parametrize(("cells", "beside", "wanted"), GROUPS)
+def test_separators_that_can_be_nothing_else_separate_thousands(tmp_path, cells, beside, wanted):
+    rows = "".join(f"{cell};{beside}\n" for cell in cells)
+    (tmp_path / "t.csv").write_text(f"c;y\n{rows}", encoding="utf-8")
+    table = tables.read(tmp_path / "t.csv")
+    assert numbers(learnt(table), table) == [wanted]
+
+
+def test_a_column_of_plain_numbers_may_have_such_separators_later(tmp_path):
+    (tmp_path / "t.csv").write_text("c;y\n3.557,45;1\n")
+    column = columns.Column("c", "numbers")
+    assert numbers(column, tables.read(tmp_path / "t.csv")) == [[3557.45]]
+
+
+@pytest.mark.parametrize(
+    ("cells", "beside", "told"),
+    [
+        (["8,174", "9,200"], "1", "tell a decimal mark by --decimal"),
+        (["1.234.567", "2.345.678"], "1", "tell a decimal mark by --decimal"),
+        (["8.174", "9.200"], "1,5", "write thousands without separators"),
+        (["3.557,45", "4.557,45"], "1.5", "the decimal mark of this table is '.'; see --decimal"),
+        (["1 234,5", "2 345,5"], "1.5", "the decimal mark of this table is '.'; see --decimal"),
+        (["12,5%", "13,5%"], "1.5", "the decimal mark of this table is '.'; see --decimal"),
+        (["0 123", "0,123", "1"], "1.5", "'0 123' is not a number|'0,123' is not a number"),
+    ],
+)
+def test_numbers_in_another_writing_are_never_text(tmp_path, cells, beside, told):
+    rows = "".join(f"{cell};{beside}\n" for cell in cells)
+    (tmp_path / "t.csv").write_text(f"c;y\n{rows}", encoding="utf-8")
+    with pytest.raises(tables.TableError, match=told):
+        learnt(tables.read(tmp_path / "t.csv"))
+
+
 def test_of_many_rows_a_level_is_in_a_hundredth():
     cells = np.array(["a"] * 890 + ["b"] * 10 + ["c"] * 9 + ["a"] * 91, object)
     (column,) = columns.learn(Frame(cells[:, None]), ".", True)

@@ -477,6 +477,22 @@ def test_a_target_may_have_holes_and_thousands(tmp_path, capsys):
     )
 
 
+def test_a_later_table_that_may_mean_two_things_is_asked_about(tmp_path, capsys):
+    rows = [f"{1000 * i + 0.25:,.2f};{i}".translate({44: 46, 46: 44}) for i in range(30)]
+    (tmp_path / "t.csv").write_text("\n".join(["a;y", *rows]))
+    assert main(["train", "t.csv", "--target", "y", *FAST, "--model", "m.npz"]) == 0
+    assert "  'a'  numbers with separators of thousands\n" in capsys.readouterr().out
+    (tmp_path / "later.csv").write_text("a;y\n8.174;3\n")
+    assert main(["predict", "m.npz", "later.csv"]) == 2
+    assert "'8.174' is not a number (write thousands" in capsys.readouterr().err
+    predicted = []
+    for content, told in (("8.174;3", ["--decimal", ","]), ("8.174;3,5", []), ("8174;3", [])):
+        (tmp_path / "later.csv").write_text(f"a;y\n{content}\n")
+        assert main(["predict", "m.npz", "later.csv", *told]) == 0
+        predicted.append(capsys.readouterr().out)
+    assert len(set(predicted)) == 1
+
+
 # ------------------------------------------------------------------------ explain, export
 
 
@@ -813,3 +829,28 @@ def test_an_empty_name_is_not_the_default(arguments, capsys):
     """It is a variable of a script that nobody has set."""
     assert main(arguments) == 2
     assert "the name is empty" in capsys.readouterr().err
+
+
+def options_with_values():
+    """Each option that takes a value, with what its command needs besides."""
+    needed = {"train": ["table.csv", "--target", "y", *FAST], "predict": ["m.npz", "table.csv"]}
+    needed |= {"explain": [], "export": ["m.npz", "--to", "onnx"]}
+    (commands,) = (action.choices for action in parser()._actions if action.dest == "==SUPPRESS==")
+    for command, each in commands.items():
+        for action in each._actions:
+            if action.option_strings and action.nargs != 0:
+                yield [command, *needed[command], f"{action.option_strings[0]}="]
+
+
+@pytest.mark.parametrize("arguments", [*options_with_values()], ids=" ".join)
+def test_no_option_may_be_empty(arguments, files, capsys):
+    Path("m.npz").write_bytes((files / "m.npz").read_bytes())
+    before = set(os.listdir())
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.count("\n") == 1 and set(os.listdir()) == before
+
+
+def test_linear_regression_is_named(capsys):
+    assert train("--hidden", "none", "--model", "m.npz") == 0
+    assert BackpropRegressor.load("m.npz").get_params()["hidden_layer_sizes"] == ()
+    assert train("--hidden", "5,,3") == 2

@@ -5,7 +5,14 @@ from itertools import islice
 from typing import NamedTuple
 
 from fastbp.app.files import records_of, said_delimiter
-from fastbp.tabular.cells import NUMBER, TWO_MEANINGS, TableError
+from fastbp.tabular.cells import (
+    NUMBER,
+    OTHER_MARK,
+    TWO_MEANINGS,
+    TableError,
+    is_written_number,
+    sure_mark,
+)
 
 #: What may stand between the fields of a table, if it isn't told: the likelier first.
 DELIMITERS = ",;\t|"
@@ -23,6 +30,8 @@ class Dialect(NamedTuple):
 
     delimiter: str
     decimal: str
+    #: Whether the decimal mark was told, or numbers have it for sure.
+    is_sure: bool = True
 
 
 def first_lines(text, path):
@@ -55,7 +64,9 @@ def dialect_of(sample, whole, delimiter, decimal):
         likeliest = max(able, key=lambda mark: _likelihood(lines, mark), default=",")
         said = said_delimiter(first)
         delimiter = said if said and said != decimal else likeliest
-    return Dialect(delimiter, decimal or _decimal(lines, delimiter))
+    if decimal:
+        return Dialect(delimiter, decimal)
+    return Dialect(delimiter, *_decimal(lines, delimiter))
 
 
 def _rows(lines, delimiter):
@@ -83,12 +94,20 @@ def _likelihood(lines, delimiter):
 
 
 def _decimal(lines, delimiter):
-    """A comma if numbers have one that can be nothing else, and none has a point."""
+    """A comma if numbers have one that can be nothing else, and none has a point; and whether that
+    is sure."""
     cells = [cell.strip().rstrip("% ") for row in _rows(lines, delimiter)[1:] for cell in row]
-    sure = [cell for cell in cells if NUMBER.fullmatch(cell) and not TWO_MEANINGS.fullmatch(cell)]
-    if any("," in cell for cell in sure) and not any("." in cell for cell in sure):
-        return ","
-    return "."
+    marks = {sure_mark(cell) for cell in cells} - {None}
+    return "," if marks == {","} else ".", len(marks) == 1
+
+
+def hint(cell, decimal):
+    """What may have been meant by a cell that is no number, and what to do about it."""
+    if TWO_MEANINGS.fullmatch(cell.rstrip("% ")):
+        return " (write thousands without separators; tell a decimal mark by --decimal)"
+    if is_written_number(cell) and OTHER_MARK[decimal] in cell:
+        return f" (the decimal mark of this table is {decimal!r}; see --decimal)"
+    return ""
 
 
 def header_of(sample, delimiter, path):
@@ -107,6 +126,6 @@ def header_of(sample, delimiter, path):
     if len(names) > MOST_COLUMNS:
         raise TableError(f"{path} has {len(names):,} columns; {MOST_COLUMNS:,} are read at most.")
     names = [name.strip() for name in names]
-    if all(map(NUMBER.fullmatch, names)):
+    if all(map(is_written_number, names)):
         raise TableError(f"{path} has no header: its first line holds numbers.")
     return names, length

@@ -15,6 +15,9 @@ from fastbp.kernels.formulas.activations import ACTIVATIONS
 #: Names of pictures end so; what else follows an option that may name one is something else.
 PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".eps", ".ps")
 
+#: Stands for no picture behind an option that may name one: nobody can type it.
+ALONE = "\0"
+
 EXAMPLES = """\
 examples:
   python -m fastbp
@@ -66,15 +69,23 @@ class Parser(argparse.ArgumentParser):
         args = sys.argv[1:] if args is None else list(args)
         for at, option in enumerate(args[:-1]):
             if option == "--importance" and not args[at + 1].lower().endswith(PICTURES):
-                args[at] += "="  # or the table after it would be taken for the picture
+                args[at] += f"={ALONE}"  # or the table after it would be taken for the picture
         return super().parse_known_args(args, namespace)
 
     def error(self, message):
         self.exit(2, f"fastbp: error: {message}\n")
 
 
+def some(text):
+    """Any text but none: that is a variable of a script that nobody has set, not the default."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; leave the option out for the default")
+    return text
+
+
 def names(text):
     """Names of columns: a row of CSV, so that a name may hold a comma."""
+    text = some(text)
     try:
         return next(csv.reader([text], skipinitialspace=True))
     except csv.Error as error:
@@ -88,14 +99,19 @@ def file_name(text):
     return text
 
 
+def picture(text):
+    """The name of one; "" where the option stands alone."""
+    return "" if text == ALONE else file_name(text)
+
+
 def layers(text):
-    """Units of each hidden layer; none at all is linear regression."""
-    return tuple(int(units) for units in text.split(",") if text)
+    """Units of each hidden layer; none is linear regression."""
+    return () if text == "none" else tuple(map(int, some(text).split(",")))
 
 
 def activations(text):
     """One for all hidden layers, or a list of them."""
-    return text.split(",") if "," in text else text
+    return text.split(",") if "," in some(text) else text
 
 
 def batch_size(text):
@@ -212,9 +228,10 @@ def add_train(commands):
     )
     add = train.add_argument
     add("table", type=file_name, metavar="TABLE.csv", help="or - for standard input")
-    add("--target", required=True, metavar="COLUMN", help="the column to predict")
+    add("--target", required=True, type=some, metavar="COLUMN", help="the column to predict")
     add("--features", type=names, metavar="A,B,C", help="default: all columns but the target")
-    add("--hidden", dest="hidden_layer_sizes", type=layers, metavar="50,50", help="hidden layers")
+    told = "hidden layers; none: linear regression"
+    add("--hidden", dest="hidden_layer_sizes", type=layers, metavar="50,50", help=told)
     add("--activation", type=activations, help=f"{', '.join(ACTIVATIONS)}; or a list")
     add("--solver", help=" or ".join(SOLVERS))
     add("--max-iter", type=int, metavar="N", help="most epochs")
@@ -233,7 +250,7 @@ def add_train(commands):
     )
     add("--plot", type=file_name, metavar="PICTURE.png", help="draw the loss curve and the fit")
     shuffled = "how much worse it is when a column is shuffled; PICTURE.png shows it"
-    add("--importance", nargs="?", const="", metavar="PICTURE.png", help=shuffled)
+    add("--importance", nargs="?", const=ALONE, type=picture, metavar="PICTURE.png", help=shuffled)
     add_json(train)
 
 
@@ -274,7 +291,7 @@ def add_explain(commands):
         nargs="?",
         help="default: cars that come with fastbp",
     )
-    add("--target", metavar="COLUMN", help="the column to predict")
+    add("--target", type=some, metavar="COLUMN", help="the column to predict")
     add("--features", type=names, metavar="A,B,C", help="default: all columns but the target")
     add("--row", type=int, default=1, metavar="N", help="of the table, from 1; default 1")
     add(
@@ -319,6 +336,6 @@ def add_export(commands):
         metavar="FILE",
         help="default: MODEL.c or MODEL.onnx, here; MODEL.h is C, too",
     )
-    add("--name", help="in C the function is NAME_predict; default: the file's name")
+    add("--name", type=some, help="in C the function is NAME_predict; default: the file's name")
     kinds = ["float", "double", "int8", "int16"]
     add("--dtype", choices=kinds, help="default: that of training; rounded weights are for C")

@@ -12,7 +12,7 @@ from fastbp import BackpropEnsembleRegressor, load_pipeline, paths
 from fastbp.app import files, tables
 from fastbp.app.progress import is_watched, prepare_kernels, say
 from fastbp.app.report import Report, counted
-from fastbp.tabular.cells import LISTED, listed, shortened
+from fastbp.tabular.cells import LISTED, TWO_MEANINGS, listed, shortened
 from fastbp.tabular.columns import LEFT_OUT
 from fastbp.tabular.frames import Frame
 
@@ -89,7 +89,19 @@ def frame_for(vectorizer, table):
         vectorizer.feature_names_in_ = np.array(table.names, dtype=object)
     needed = [column for column in learnt if column.kind not in LEFT_OUT]
     as_written = {column.name for column in needed if column.kind != "numbers"}
-    return table.frame([column.name for column in needed], as_written)
+    frame = table.frame([column.name for column in needed], as_written)
+    if not (table.dialect.is_sure or vectorizer.thousands):
+        for column in needed:
+            if column.kind == "thousands":
+                refuse_two_meanings(table, column.name, frame[column.name])
+    return frame
+
+
+def refuse_two_meanings(table, name, cells):
+    """Raise for 8.174 in a column with separators of thousands: those of training are not known."""
+    for i, cell in enumerate(cells):
+        if isinstance(cell, str) and TWO_MEANINGS.fullmatch(cell):
+            raise table.cell_error(i, name)
 
 
 def news(learnt, frame):

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from fastbp.app.dialects import Dialect, dialect_of, first_lines, header_of
+from fastbp.app.dialects import Dialect, dialect_of, first_lines, header_of, hint
 from fastbp.app.files import Text, opened, records
 from fastbp.tabular import columns as of_columns
-from fastbp.tabular.cells import NOT_FINITE, NUMBER, TWO_MEANINGS, TableError, number, shortened
+from fastbp.tabular.cells import NOT_FINITE, TableError, number, shortened
 from fastbp.tabular.columns import CellError, Column
 from fastbp.tabular.frames import Frame, require
 from fastbp.tabular.vectorizer import TableVectorizer
@@ -137,20 +137,12 @@ class Table:
         elif NOT_FINITE.fullmatch(cell) or self._is_too_large(cell):
             problem = f"{shortened(cell)} is not a finite number"
         else:
-            problem = f"{shortened(cell)} is not {wanted}{self._hint(cell)}"
+            problem = f"{shortened(cell)} is not {wanted}{hint(cell, self.dialect.decimal)}"
         return TableError(f"{self.path}, line {line}, column {shortened(name)}: {problem}.")
 
     def _is_too_large(self, cell):
         value = number(cell, "numbers", self.dialect.decimal)
         return value is not None and np.isinf(value)
-
-    def _hint(self, cell):
-        """What may have been meant, and what to do about it."""
-        if TWO_MEANINGS.fullmatch(cell):
-            return " (write thousands without separators; tell a decimal mark by --decimal)"
-        if NUMBER.fullmatch(cell):
-            return f" (the decimal mark of this table is {self.dialect.decimal!r}; see --decimal)"
-        return ""
 
 
 def features_of(table, target, features=None):

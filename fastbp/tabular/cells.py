@@ -21,10 +21,14 @@ BOOLEANS = {"true": 1.0, "false": 0.0}
 #: What stands for no value, in lower case.
 HOLES = {"", "na", "n/a", "nan", "nat", "null", "none", "?"}
 
-#: Numbers with separators of thousands, by the decimal mark.
-THOUSANDS = {
-    ".": re.compile(r"[+-]?[0-9]{1,3}(,[0-9]{3})*(\.[0-9]*)?"),
-    ",": re.compile(r"[+-]?[0-9]{1,3}(\.[0-9]{3})*(,[0-9]*)?"),
+#: Numbers with separators of thousands, by the decimal mark: the other mark, spaces (of which three
+#: don't break lines, or are narrow) or apostrophes.
+GROUPED = {
+    mark: re.compile(
+        rf"[+-]?[1-9][0-9]{{0,2}}(?P<by>[{other} \u00a0\u202f\u2009'\u2019])[0-9]{{3}}"
+        rf"((?P=by)[0-9]{{3}})*(?P<part>[{mark}][0-9]*)?"
+    )
+    for mark, other in OTHER_MARK.items()
 }
 
 #: By the order of a date's parts: how it is written.
@@ -59,7 +63,8 @@ def number(cell, kind, decimal, thousands=False):
     decimal : {".", ","}
         The decimal mark.
     thousands : bool
-        Whether the other mark separates thousands, whatever the kind.
+        Whether the other mark separates thousands, whatever the kind; else it does only where it
+        can be nothing else.
     """
     if kind in DATES:
         days = _days(cell, DATES[kind])
@@ -70,12 +75,37 @@ def number(cell, kind, decimal, thousands=False):
         cell = cell[:-1].rstrip()
     if kind == "numbers" and cell.lower() in BOOLEANS:
         return BOOLEANS[cell.lower()]
-    other = OTHER_MARK[decimal]
-    if (thousands or kind == "thousands") and THOUSANDS[decimal].fullmatch(cell):
-        cell = cell.replace(other, "")
-    if not NUMBER.fullmatch(cell) or other in cell:
+    if is_grouped(cell, decimal, thousands or kind == "thousands"):
+        cell = cell.replace(GROUPED[decimal].fullmatch(cell)["by"], "")
+    if not NUMBER.fullmatch(cell) or OTHER_MARK[decimal] in cell:
         return None
     return float(cell.replace(",", "."))
+
+
+def is_grouped(cell, decimal, thousands):
+    """Whether a cell has separators of thousands: for sure, or as `thousands` says of the other
+    mark. 3.557,45 and 1.234.567 have them for sure, and 8.174 has not."""
+    grouped = GROUPED[decimal].fullmatch(cell)
+    if not grouped:
+        return False
+    by = grouped["by"]
+    return thousands or by not in OTHER_MARK or bool(grouped["part"]) or cell.count(by) > 1
+
+
+def sure_mark(cell):
+    """The decimal mark of a number that can have no other, or None."""
+    if NUMBER.fullmatch(cell):
+        marks = "" if TWO_MEANINGS.fullmatch(cell) else set(cell) & set(OTHER_MARK)
+    else:
+        found = {mark: written.fullmatch(cell) for mark, written in GROUPED.items()}
+        marks = [mark for mark, grouped in found.items() if grouped and grouped["part"]]
+    return next(iter(marks), None)
+
+
+def is_written_number(cell):
+    """Whether a text is a number, or a percentage, in whatever writing."""
+    cell = cell.rstrip("% ")
+    return bool(NUMBER.fullmatch(cell)) or any(each.fullmatch(cell) for each in GROUPED.values())
 
 
 def _days(cell, written):

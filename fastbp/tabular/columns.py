@@ -12,9 +12,10 @@ import numpy as np
 from fastbp.tabular.cells import (
     DATES,
     NOT_FINITE,
-    NUMBER,
     TableError,
+    is_grouped,
     is_hole,
+    is_written_number,
     number,
     shortened,
 )
@@ -39,7 +40,7 @@ KINDS = {
 }
 
 #: Those that text may turn out to be, in this order.
-WRITTEN = ("numbers", "percent", "thousands", *DATES)
+WRITTEN = ("thousands", "numbers", "percent", *DATES)
 
 #: Those of which no numbers are made, and what the cells of others have to be.
 LEFT_OUT = ("names", "empty")
@@ -146,7 +147,7 @@ class Column:
         told = f"{shortened(cell)} is not {wanted}; if the column is text, make it a category"
         if is_hole(cell):
             told = "the value is missing"
-        elif NOT_FINITE.fullmatch(cell) or number(cell, self.kind, ".") is not None:
+        elif NOT_FINITE.fullmatch(cell) or number(cell, self.kind, ".") in (np.inf, -np.inf):
             told = f"{shortened(cell)} is not a finite number"
         message = f"Row {label}, column {shortened(self.name)}: {told}."
         raise CellError(message, self.name, label, wanted)
@@ -185,11 +186,15 @@ def _learnt(frame, name, decimal, thousands):
         return filled(cells.kind)
     counts = Counter(cells.values[~hole])
     if cells.kind == "texts":
-        for kind in WRITTEN if thousands else [kind for kind in WRITTEN if kind != "thousands"]:
-            if all(number(cell, kind, decimal) is not None for cell in counts):
+        has_groups = any(is_grouped(cell, decimal, thousands) for cell in counts)
+        for kind in WRITTEN if has_groups else WRITTEN[1:]:
+            if all(number(cell, kind, decimal, thousands) is not None for cell in counts):
                 return filled(kind)
-        if 2 * sum(bool(NUMBER.fullmatch(cell)) for cell in counts) > len(counts):
-            return filled("numbers")  # with a mistake in it, which is told
+        # With a mistake in it, which is told.
+        if 2 * sum(cell.endswith("%") for cell in counts if is_written_number(cell)) > len(counts):
+            return filled("percent")
+        if 2 * sum(map(is_written_number, counts)) > len(counts):
+            return filled("numbers")
     least = max(LEAST_ROWS, min(LEAST_SHARE * len(hole), ENOUGH_ROWS))
     levels = tuple(cell for cell, n in counts.most_common(MOST_LEVELS) if n >= least)
     if not levels:

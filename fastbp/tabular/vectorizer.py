@@ -41,7 +41,8 @@ class TableVectorizer(TransformerMixin, BaseEstimator):
     decimal : {".", ","}, default="."
         The decimal mark of numbers in text.
     thousands : bool, default=True
-        Whether the other mark may separate thousands in text.
+        Whether the other mark may separate thousands in text; else it does only where it can mean
+        nothing else, as in 3.557,45. Spaces and apostrophes may in any case.
 
     Attributes
     ----------
