@@ -238,6 +238,13 @@ def test_ridge_regression_is_nearly_linear_regression_and_knows_weights():
     assert_allclose(b, exact.intercept_, rtol=1e-3)
 
 
+def test_a_column_that_is_constant_but_for_rounding_has_no_slope():
+    X, y, *_ = rows_of(0, 50)
+    X[:, 2] = np.where(y > y.mean(), 0.3, 0.1 + 0.2)
+    A, _ = linear.ridge(X, samples_of(X, y[:, None]), np.arange(50))
+    assert np.abs(A[2]) < 1e-3
+
+
 def test_numbers_too_large_for_squares_have_no_line():
     X, y, *_ = rows_of(0, 50)
     X = 1.7e308 * np.sign(X - X.mean(axis=0))

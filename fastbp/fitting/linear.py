@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from fastbp import measuring
 from fastbp.blas import one_thread_in_blas
 from fastbp.fitting import recipe, trials
 from fastbp.fitting.plan import weights_at
@@ -150,7 +151,7 @@ def ridge(X, samples, rows):
     scale = np.sqrt(shares @ X**2)
     if not np.isfinite(scale).all():  # too large for squares
         return np.zeros((X.shape[1], y.shape[1])), shares @ y
-    scale[scale == 0] = 1.0
+    scale[measuring.are_constant(mean, scale)] = 1.0  # but for rounding, which is no slope
     found = RidgeCV(PENALTIES * weight.sum(), alpha_per_target=True)
     found.fit(X / scale, y, sample_weight=weight)
     A = found.coef_.reshape(y.shape[1], -1).T / scale[:, None]
