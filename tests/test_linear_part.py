@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn import linear_model
 from sklearn.linear_model import LinearRegression
 from test_export import ROWS, compiled, needs_compiler
 
@@ -236,6 +237,22 @@ def test_ridge_regression_is_nearly_linear_regression_and_knows_weights():
     exact = LinearRegression().fit(X[:30], y[:30])
     assert_allclose(A.ravel(), exact.coef_, rtol=1e-3)
     assert_allclose(b, exact.intercept_, rtol=1e-3)
+
+
+@pytest.mark.parametrize("n_features, n_rows", [(2, 8_000), (60, 12_000)])
+def test_it_looks_at_enough_rows_for_its_columns_and_at_no_more(monkeypatch, n_features, n_rows):
+    looked_at = []
+
+    class Ridge(linear_model.RidgeCV):
+        def fit(self, X, y, sample_weight=None):
+            looked_at.append(len(X))
+            return super().fit(X, y, sample_weight)
+
+    monkeypatch.setattr(linear_model, "RidgeCV", Ridge)
+    X = np.random.default_rng(0).normal(size=(24_000, n_features))
+    A, _ = linear.ridge(X, samples_of(X, X[:, :1] - X[:, 1:2]), np.arange(len(X)))
+    assert looked_at == [n_rows]  # a third of all, of which the limit is 10,000, and half
+    assert_allclose(A[:2, 0], [1, -1], atol=1e-6)
 
 
 def test_a_column_that_is_constant_but_for_rounding_has_no_slope():

@@ -23,8 +23,9 @@ from fastbp.kernels.formulas.losses import TABLE as LOSSES
 PENALTIES = np.logspace(-8, 1, 10)
 
 #: The most that it may cost: rows times columns times the fewer of both. And the most rows that it
-#: looks at, evenly: more would tell it nothing new.
-MOST_PRODUCTS, MOST_ROWS = 1e9, 50_000
+#: looks at, evenly, or for each column, if these are more: of 200 its error is larger by a quarter
+#: of a percent than of any number, and their copies take little room.
+MOST_PRODUCTS, MOST_ROWS, MOST_ROWS_A_COLUMN = 1e9, 10_000, 200
 
 #: On fewer rows those held out say nothing; on few, little.
 FEWEST_ROWS, FEW_ROWS = 20, 200
@@ -131,8 +132,13 @@ def beside(table, settings, held_out):
         return None
     if not settings.hidden or recipe.n_starts(settings.hidden) > 1:  # of which it is most, or all
         return None
-    n, n_features = min(len(X), MOST_ROWS), X.shape[1]
+    n, n_features = min(len(X), most_rows(X)), X.shape[1]
     return Beside(X) if n * n_features * min(n, n_features) <= MOST_PRODUCTS else None
+
+
+def most_rows(X):
+    """How many rows ridge regression looks at, at most."""
+    return max(MOST_ROWS, MOST_ROWS_A_COLUMN * X.shape[1])
 
 
 @one_thread_in_blas()
@@ -141,7 +147,7 @@ def ridge(X, samples, rows):
     the units of training; columns are penalised as if they were standardised."""
     from sklearn.linear_model import RidgeCV  # which takes a tenth of a second to import
 
-    rows = rows[:: -(-len(rows) // MOST_ROWS)]
+    rows = rows[:: -(-len(rows) // most_rows(X))]
     n, weight = len(samples.y), samples.sample_weight
     X, y = np.float64(X[rows]), np.float64(samples.y[rows])
     weight = np.float64(weights_at(weight, n, rows)) if weight.size else np.ones(len(rows))
