@@ -12,7 +12,7 @@ from test_export import ROWS, compiled, needs_compiler
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor
 from fastbp.explain import explain_step
 from fastbp.export import onnx
-from fastbp.fitting import linear, trials
+from fastbp.fitting import linear, survey, trials
 from fastbp.fitting.plan import samples_of
 
 
@@ -252,6 +252,49 @@ def test_numbers_too_large_for_squares_have_no_line():
         A, b = linear.ridge(X, samples_of(X, y[:, None]), np.arange(50))
     assert_array_equal(A, 0)
     assert_allclose(b, y.mean())
+
+
+def test_rows_without_a_weight_are_none():
+    X, y, *_ = rows_of(0, 50)
+    for n in (1, 3, 19):
+        assert quick(max_iter=2).fit(X, y, np.arange(50) < n).linear_part_ is None
+    assert quick(max_iter=2).fit(X, y, np.arange(50) < 40).linear_part_ is not None
+
+
+@pytest.mark.parametrize("whole_bytes", [survey.WHOLE_BYTES, 100], ids=["whole", "in windows"])
+def test_far_from_0_all_is_as_precise(whole_bytes, monkeypatch):
+    X, y, X_new, _ = rows_of(0, 200)
+    bent, said = y + np.sin(X[:, 0]), []
+    for offset in (0.0, 1e8):
+        model = quick(warm_start=True).fit(X + offset, bent)
+        monkeypatch.setattr(survey, "WHOLE_BYTES", whole_bytes)
+        each = [model.predict(X_new + offset)]
+        for goes_on in (model.partial_fit, model.partial_fit, model.fit):
+            goes_on(X + offset, bent)
+            each.append(model.predict(X_new + offset))
+        said.append(each)
+        monkeypatch.undo()
+    assert_allclose(*said, rtol=1e-4, atol=1e-4)
+
+
+def test_what_it_says_and_the_network_takes_off_is_not_rounded_between():
+    X, y, X_new, _ = rows_of(0, 60)
+    X, X_new = (np.float32(1e7 + np.round(100 * each)) for each in (X, X_new))
+    model = quick().fit(X, np.float32(y))
+    ensemble = BackpropEnsembleRegressor(quick(), 2, random_state=0).fit(X, np.float32(y))
+    for each in (model, ensemble):
+        assert each.predict(X_new).dtype == np.float32
+        assert_allclose(each.predict(X_new), each.predict(np.float64(X_new)), rtol=1e-6)
+
+
+def test_how_rows_lie_in_memory_is_no_matter():
+    X = np.random.default_rng(0).normal(size=(60, 17))
+    y = X.sum(axis=1) + 0.1 * np.sin(9 * X[:, 0])
+    model = quick().fit(X, y)
+    assert model.linear_part_ is not None
+    one_by_one = [model.predict(x[None])[0] for x in X]
+    for lying in (np.asfortranarray(X), np.repeat(X, 2, axis=1)[:, ::2]):
+        assert_array_equal(model.predict(lying), one_by_one)
 
 
 def test_its_share_is_the_best_or_one_that_can_not_be_told_from_it():

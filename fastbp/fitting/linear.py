@@ -50,6 +50,8 @@ class Beside(NamedTuple):
     def found(self, task, plan, trial=None):
         """With the shares that rows say which were held out of both. Those of the trial that has
         found the plan praise the network: they only say whether others are worth asking."""
+        if len(task.rows) < FEWEST_ROWS:  # of which some have no weight
+            return self
         if trial is not None:
             is_cut_off = trial.history.ended_by == "max_time"
             most = HOPELESS if len(task.rows) >= FEW_ROWS else HOPELESS_OF_FEW
@@ -91,11 +93,12 @@ class Beside(NamedTuple):
         A, b = ridge(self.X, samples, samples.order)
         A, b = self.shares * units.y_scale * A, self.shares * (units.y_scale * b + units.y_mean)
         rest = 1 - self.shares
+        units = units.beside(A)
 
         def add(learnt):
             coefs, intercepts = learnt.coefs.copy(), learnt.intercepts.copy()
             coefs[-1], intercepts[-1] = rest * coefs[-1], rest * intercepts[-1] + b
-            return learnt._replace(coefs=coefs, intercepts=intercepts, linear=A)
+            return learnt._replace(coefs=coefs, intercepts=intercepts, scaling=units, linear=A)
 
         return add
 
