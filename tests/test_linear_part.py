@@ -245,6 +245,35 @@ def test_a_column_that_is_constant_but_for_rounding_has_no_slope():
     assert np.abs(A[2]) < 1e-3
 
 
+@pytest.mark.parametrize("unit", [1e-300, 1e-200, 1e200, 1e300])
+def test_columns_have_any_magnitude(unit):
+    X, y, X_new, _ = rows_of(0, 50)
+    said = quick().fit(X, y).predict(X_new)
+    X[:, :2], X_new[:, :2] = unit * X[:, :2], unit * X_new[:, :2]
+    model = quick().fit(X, y)
+    assert model.linear_part_ is not None
+    assert_allclose(model.predict(X_new), said, rtol=1e-6, atol=1e-6)
+
+
+def test_a_slope_that_is_beyond_all_numbers_is_none():
+    X, y, X_new, _ = rows_of(0, 50)
+    model = quick().fit(1e-120 * X, 1e200 * y)
+    assert model.linear_part_ is None
+    assert np.isfinite(model.predict(1e-120 * X_new)).all()
+
+
+@pytest.mark.parametrize("y_of_one", ["is right", "is wrong"])
+@pytest.mark.filterwarnings("ignore:One row holds")
+def test_a_row_whose_y_is_taken_for_wrong_bends_no_line(y_of_one):
+    X, y, X_new, y_new = rows_of(0, 200, noise=0.3)
+    others = LinearRegression().fit(np.delete(X, 3, axis=0), np.delete(y, 3))
+    X[3] *= 1e3
+    y[3] = others.predict(X[3:4])[0] if y_of_one == "is right" else 1e4
+    model = quick().fit(X, y)
+    assert_allclose(model.linear_part_, others.coef_, rtol=0.02)
+    assert model.score(X_new, y_new) > 0.99
+
+
 def test_numbers_too_large_for_squares_have_no_line():
     X, y, *_ = rows_of(0, 50)
     X = 1.7e308 * np.sign(X - X.mean(axis=0))
