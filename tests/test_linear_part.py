@@ -140,6 +140,14 @@ def test_predictions_are_those_of_the_network_and_of_the_line(both):
     assert quick().fit(X, np.float32(both[2])).predict(X).dtype == np.float32
 
 
+def test_it_can_not_be_changed(both):
+    X, y, *_ = rows_of(0, 50)
+    for model in (both[0], quick().fit(X, np.column_stack([y, y]))):
+        with pytest.raises(ValueError, match="read-only"):
+            model.linear_part_[0] = np.nan
+        assert np.isfinite(model.predict(X)).all()
+
+
 def test_derivatives_are_those_of_both(both):
     model, X, _ = both
     step = 1e-4
