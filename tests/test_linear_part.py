@@ -334,6 +334,16 @@ def test_how_rows_lie_in_memory_is_no_matter():
         assert_array_equal(model.predict(lying), one_by_one)
 
 
+def test_terms_beyond_all_numbers_have_a_sum():
+    X, y, *_ = rows_of(0, 50, noise=0.01)
+    model = quick().fit(X, y)
+    A = model.linear_part_
+    for far in (np.full(3, 1.7e308), np.array([1e308, 1e308, 1.0])):
+        expected = 4 * (far / 4 @ A)
+        assert_allclose(model.predict(far[None]), expected, rtol=1e-6)
+    assert_array_equal(model.predict([[-1.7e308, 1.7e308, 0]]), -np.inf)
+
+
 def test_its_share_is_the_best_or_one_that_can_not_be_told_from_it():
     random = np.random.default_rng(0)
     y, f, g = random.normal(size=(3, 1000))

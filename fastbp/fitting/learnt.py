@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from fastbp import converting, encodings, parameters, scaling
+from fastbp import converting, encodings, measuring, parameters, scaling
 from fastbp.encodings import Encoding
 from fastbp.entries import FEW_COLUMNS
 from fastbp.kernels.formulas.losses import LINKS, LOSSES
@@ -161,8 +161,14 @@ class Learnt(NamedTuple):
         others again rows that lie otherwise in memory."""
         if sparse.issparse(X):
             y += X @ self.linear
-        else:
-            y += np.einsum("ij,jk->ik", np.ascontiguousarray(X, np.float64), self.linear)
+            return
+        X = np.ascontiguousarray(X, np.float64)
+        line = np.einsum("ij,jk->ik", X, self.linear)
+        far = ~np.isfinite(line).all(axis=1)
+        if far.any():  # terms are beyond all numbers, of which the sum may be one
+            unit = measuring.power_of_two(np.abs(X[far]).max(axis=1, keepdims=True))
+            line[far] = unit * np.einsum("ij,jk->ik", X[far] / unit, self.linear)
+        y += line
 
     def rows_at_a_time(self, most, X):
         """How many rows of X to predict at a time, at most: what `columns` makes is made for it."""
