@@ -105,7 +105,11 @@ class Learned:
     @property
     def linear_part_(self):
         linear = self._learnt.linear
-        return linear if linear is None or linear.shape[1] > 1 else linear.ravel()
+        if linear is None:
+            return None
+        shown = linear.view() if linear.shape[1] > 1 else linear.ravel()
+        shown.flags.writeable = False  # as it can't be set: nobody looks at it again
+        return shown
 
     @property
     def encoding_(self):

@@ -32,7 +32,7 @@ from fastbp.fitting import survey
 from fastbp.fitting.fit import fit
 from fastbp.fitting.fullbatch import loss_and_gradient
 from fastbp.fitting.observer import told_of_compiling, told_of_trials
-from fastbp.fitting.predicting import jacobian, predictions
+from fastbp.fitting.predicting import jacobian, predictions_of
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.fitting.settings import settings_of
 from fastbp.fitting.solvers import SOLVERS
@@ -586,8 +586,8 @@ class BackpropRegressor(Learned, Common):
         with np.errstate(all="ignore"):
             model = learnt.model_for(X)
             for rows in measuring.slices(X.shape[0], learnt.rows_at_a_time(ROWS_AT_A_TIME, X)):
-                predictions(model, learnt.columns(X[rows]), y[rows], n_threads)
-                learnt.add_linear(X[rows], y[rows])
+                columns = learnt.columns(X[rows])
+                predictions_of(learnt, model, X[rows], columns, y[rows], n_threads)
         return y.ravel() if n_outputs == 1 else y
 
     def predict_jacobian(self, X):

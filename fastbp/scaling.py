@@ -19,6 +19,16 @@ class Scaling(NamedTuple):
     y_mean: np.ndarray  # (n_outputs,)
     y_scale: np.ndarray
 
+    def beside(self, line):
+        """That of a network beside a line of so many slopes (n_features, n_outputs), or None.
+
+        Far from 0 the line says much of the mean x. The network, in float32, has to make no good
+        for it: it is taken off the mean of y.
+        """
+        if line is None:
+            return self
+        return self._replace(y_mean=self.y_mean - self.X_mean[: len(line)] @ line)
+
 
 class Seen(NamedTuple):
     """What has been seen of each column of X and y, float64: other rows can be added to it."""

@@ -13,7 +13,7 @@ from test_export import ROWS, compiled, needs_compiler
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor
 from fastbp.explain import explain_step
 from fastbp.export import onnx
-from fastbp.fitting import linear, trials
+from fastbp.fitting import linear, survey, trials
 from fastbp.fitting.plan import samples_of
 
 
@@ -141,6 +141,14 @@ def test_predictions_are_those_of_the_network_and_of_the_line(both):
     assert quick().fit(X, np.float32(both[2])).predict(X).dtype == np.float32
 
 
+def test_it_can_not_be_changed(both):
+    X, y, *_ = rows_of(0, 50)
+    for model in (both[0], quick().fit(X, np.column_stack([y, y]))):
+        with pytest.raises(ValueError, match="read-only"):
+            model.linear_part_[0] = np.nan
+        assert np.isfinite(model.predict(X)).all()
+
+
 def test_derivatives_are_those_of_both(both):
     model, X, _ = both
     step = 1e-4
@@ -262,6 +270,35 @@ def test_a_column_that_is_constant_but_for_rounding_has_no_slope():
     assert np.abs(A[2]) < 1e-3
 
 
+@pytest.mark.parametrize("unit", [1e-300, 1e-200, 1e200, 1e300])
+def test_columns_have_any_magnitude(unit):
+    X, y, X_new, _ = rows_of(0, 50)
+    said = quick().fit(X, y).predict(X_new)
+    X[:, :2], X_new[:, :2] = unit * X[:, :2], unit * X_new[:, :2]
+    model = quick().fit(X, y)
+    assert model.linear_part_ is not None
+    assert_allclose(model.predict(X_new), said, rtol=1e-6, atol=1e-6)
+
+
+def test_a_slope_that_is_beyond_all_numbers_is_none():
+    X, y, X_new, _ = rows_of(0, 50)
+    model = quick().fit(1e-120 * X, 1e200 * y)
+    assert model.linear_part_ is None
+    assert np.isfinite(model.predict(1e-120 * X_new)).all()
+
+
+@pytest.mark.parametrize("y_of_one", ["is right", "is wrong"])
+@pytest.mark.filterwarnings("ignore:One row holds")
+def test_a_row_whose_y_is_taken_for_wrong_bends_no_line(y_of_one):
+    X, y, X_new, y_new = rows_of(0, 200, noise=0.3)
+    others = LinearRegression().fit(np.delete(X, 3, axis=0), np.delete(y, 3))
+    X[3] *= 1e3
+    y[3] = others.predict(X[3:4])[0] if y_of_one == "is right" else 1e4
+    model = quick().fit(X, y)
+    assert_allclose(model.linear_part_, others.coef_, rtol=0.02)
+    assert model.score(X_new, y_new) > 0.99
+
+
 def test_numbers_too_large_for_squares_have_no_line():
     X, y, *_ = rows_of(0, 50)
     X = 1.7e308 * np.sign(X - X.mean(axis=0))
@@ -269,6 +306,59 @@ def test_numbers_too_large_for_squares_have_no_line():
         A, b = linear.ridge(X, samples_of(X, y[:, None]), np.arange(50))
     assert_array_equal(A, 0)
     assert_allclose(b, y.mean())
+
+
+def test_rows_without_a_weight_are_none():
+    X, y, *_ = rows_of(0, 50)
+    for n in (1, 3, 19):
+        assert quick(max_iter=2).fit(X, y, np.arange(50) < n).linear_part_ is None
+    assert quick(max_iter=2).fit(X, y, np.arange(50) < 40).linear_part_ is not None
+
+
+@pytest.mark.parametrize("whole_bytes", [survey.WHOLE_BYTES, 100], ids=["whole", "in windows"])
+def test_far_from_0_all_is_as_precise(whole_bytes, monkeypatch):
+    X, y, X_new, _ = rows_of(0, 200)
+    bent, said = y + np.sin(X[:, 0]), []
+    for offset in (0.0, 1e8):
+        model = quick(warm_start=True).fit(X + offset, bent)
+        monkeypatch.setattr(survey, "WHOLE_BYTES", whole_bytes)
+        each = [model.predict(X_new + offset)]
+        for goes_on in (model.partial_fit, model.partial_fit, model.fit):
+            goes_on(X + offset, bent)
+            each.append(model.predict(X_new + offset))
+        said.append(each)
+        monkeypatch.undo()
+    assert_allclose(*said, rtol=1e-4, atol=1e-4)
+
+
+def test_what_it_says_and_the_network_takes_off_is_not_rounded_between():
+    X, y, X_new, _ = rows_of(0, 60)
+    X, X_new = (np.float32(1e7 + np.round(100 * each)) for each in (X, X_new))
+    model = quick().fit(X, np.float32(y))
+    ensemble = BackpropEnsembleRegressor(quick(), 2, random_state=0).fit(X, np.float32(y))
+    for each in (model, ensemble):
+        assert each.predict(X_new).dtype == np.float32
+        assert_allclose(each.predict(X_new), each.predict(np.float64(X_new)), rtol=1e-6)
+
+
+def test_how_rows_lie_in_memory_is_no_matter():
+    X = np.random.default_rng(0).normal(size=(60, 17))
+    y = X.sum(axis=1) + 0.1 * np.sin(9 * X[:, 0])
+    model = quick().fit(X, y)
+    assert model.linear_part_ is not None
+    one_by_one = [model.predict(x[None])[0] for x in X]
+    for lying in (np.asfortranarray(X), np.repeat(X, 2, axis=1)[:, ::2]):
+        assert_array_equal(model.predict(lying), one_by_one)
+
+
+def test_terms_beyond_all_numbers_have_a_sum():
+    X, y, *_ = rows_of(0, 50, noise=0.01)
+    model = quick().fit(X, y)
+    A = model.linear_part_
+    for far in (np.full(3, 1.7e308), np.array([1e308, 1e308, 1.0])):
+        expected = 4 * (far / 4 @ A)
+        assert_allclose(model.predict(far[None]), expected, rtol=1e-6)
+    assert_array_equal(model.predict([[-1.7e308, 1.7e308, 0]]), -np.inf)
 
 
 def test_its_share_is_the_best_or_one_that_can_not_be_told_from_it():

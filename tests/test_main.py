@@ -618,6 +618,8 @@ MISTAKES = [
     (("export", "m.npz", "--to", "c", "--out", "m.npz"), "the model itself"),
     (("export", "m.npz", "--to", "c", "--name", "2"), "name of a function"),
     (("export", "m.npz", "--to", "onnx", "--name", "cars"), "--name is for C"),
+    (("--out", "results", "export", "m.npz", "--to", "c"), "--out before a command"),
+    (("--seed", "0", *TRAIN), "--seed before a command"),
     (("--out", "table.csv"), "table.csv"),
     (("forecast",), "forecast"),
     (("train", "--colour"), "required"),

@@ -281,7 +281,7 @@ def test_their_predictions_there_are_those_of_the_networks(table, asked):
     asked, _ = asked
     model = ensemble(2, {"max_iter": 100}).fit(X, y)
     of_one_part, of_three = asked  # the one that they were searched on, and two more
-    units = model.estimators_[0]._learnt.scaling
+    units = model.estimators_[0]._learnt.seen.units()
     for plain, encoded, targets, weight in asked:
         assert weight is None
         assert np.isin(np.round(targets * units.y_scale + units.y_mean, 2), np.round(y, 2)).all()

@@ -111,7 +111,7 @@ JOBS = (
 
 def run_job(args):
     """The main job: train on the shipped data, compare, report."""
-    folder = Path(args.job_out)
+    folder = Path(args.job_out or ".")
     folder.mkdir(parents=True, exist_ok=True)
     for job in (FOUNDING, *JOBS):
         files.check_writable(folder / f"fastbp-{job.name}.npz")
@@ -120,7 +120,7 @@ def run_job(args):
     prepare_kernels(*(step_of(model, 2, 300) for model in models))
     for number, job in enumerate((FOUNDING, *JOBS), start=1):
         print(f"\n{number}. {job.title}")
-        run_one(job, folder, args.seed)
+        run_one(job, folder, args.job_seed or 0)
     print_notes()
     if not plotting.can_draw():
         print("No pictures were drawn: matplotlib is missing. pip install 'fastbp[plot]'")

@@ -70,7 +70,11 @@ class Parser(argparse.ArgumentParser):
         for at, option in enumerate(args[:-1]):
             if option == "--importance" and not args[at + 1].lower().endswith(PICTURES):
                 args[at] += f"={ALONE}"  # or the table after it would be taken for the picture
-        return super().parse_known_args(args, namespace)
+        found, rest = super().parse_known_args(args, namespace)
+        for option in ("out", "seed"):  # a command has its own, or none
+            if found.run is not run_job and getattr(found, f"job_{option}", None) is not None:
+                self.error(f"--{option} before a command is not its own: give options after it")
+        return found, rest
 
     def error(self, message):
         self.exit(2, f"fastbp: error: {message}\n")
@@ -129,15 +133,9 @@ def parser():
         epilog=EXAMPLES,
     )
     main.add_argument("--version", action="version", version=f"fastbp {__version__}")
-    main.add_argument(
-        "--out",
-        dest="job_out",
-        type=file_name,
-        default=".",
-        metavar="DIR",
-        help="for models and pictures",
-    )
-    add_seed(main)
+    add = main.add_argument
+    add("--out", dest="job_out", type=file_name, metavar="DIR", help="for models and pictures")
+    add_seed(main, dest="job_seed", default=None)
     commands = main.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
     add_train(commands)
     add_predict(commands)
@@ -153,10 +151,9 @@ def seed(text):
     return int(text)
 
 
-def add_seed(command):
-    command.add_argument(
-        "--seed", type=seed, metavar="N", default=0, help="of split and weights; default 0"
-    )
+def add_seed(command, **given):
+    given = {"default": 0, "help": "of split and weights; default 0"} | given
+    command.add_argument("--seed", type=seed, metavar="N", **given)
 
 
 def delimiter(text):

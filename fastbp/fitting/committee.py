@@ -4,7 +4,7 @@ import numpy as np
 
 from fastbp import encodings, measuring, parameters
 from fastbp.fitting.learnt import Learnt
-from fastbp.fitting.predicting import predictions
+from fastbp.fitting.predicting import predictions_of
 
 #: Rows that all members predict before their mean is taken.
 ROWS_AT_A_TIME = 2**16
@@ -93,13 +93,13 @@ def predict(learnt, X, n_threads):
     -------
     ndarray of shape (n_members, n_rows, n_outputs)
     """
-    columns = encoding = None
+    columns = encoding = precise = None
     y = np.empty((len(learnt), X.shape[0], learnt[0].n_outputs), precision(learnt, X))
     for member, of_member in zip(learnt, y, strict=True):
-        if columns is None or not encodings.are_the_same(member.encoding, encoding):
-            columns, encoding = member.columns(X), member.encoding
-        predictions(member.model_for(X), columns, of_member, n_threads)
-        member.add_linear(X, of_member)
+        seen = member.encoding, member.inner_precision(X)
+        if columns is None or seen[1] != precise or not encodings.are_the_same(seen[0], encoding):
+            columns, (encoding, precise) = member.columns(X), seen
+        predictions_of(member, member.model_for(X), X, columns, of_member, n_threads)
     return y
 
 

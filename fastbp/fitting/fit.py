@@ -100,7 +100,6 @@ def prepare(settings, table, held_out, before=None, *, mixes=True, whole=True, g
     if not settings.encoding:  # as scikit-learn, which draws first weights before it splits
         first = begun(settings, table, table.X.shape[1], before, random_state)
     if not whole and takes_windows(table, settings):
-        table = table._replace(y=table.y_left, linear=None)
         plain = prepared_in_windows(settings, table, held_out, before, random_state, first)
     else:
         if not table.is_checked:

@@ -110,19 +110,19 @@ def scaling_for(table, rows, settings, before):
         y_weight = None if y_weight is None else y_weight * trained_on[:, None]
     bounds = outliers.bounds_of(X, rows if weight is None else np.flatnonzero(weight))
     seen = scaling.seen_of(X, y, weight, bounds, y_weight)
-    units, seen = units_since(seen, before, LOSSES[settings.loss].link)
+    units, seen = units_since(seen, before, LOSSES[settings.loss].link, table.linear)
     return units, bounds, seen
 
 
-def units_since(seen, before, link):
+def units_since(seen, before, link, line=None):
     """The units for what has been seen of a table, and of all tables of a stream, which goes on
-    from what has been learnt `before`; and what has been seen in all."""
+    from what has been learnt `before`, beside a line or None; and what has been seen in all."""
     if before is None:
-        return seen.units(link), seen
+        return seen.units(link).beside(line), seen
     if before.seen is None:  # in raw units, or of a file that doesn't say it
         return before.scaling, None
     seen = before.seen.merged(seen)
-    return following.units_of(seen, before, link), seen
+    return following.units_of(seen, before, link).beside(line), seen
 
 
 def alpha_for(settings, units, weight):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from fastbp import converting, encodings, parameters, scaling
+from fastbp import converting, encodings, measuring, parameters, scaling
 from fastbp.encodings import Encoding
 from fastbp.entries import FEW_COLUMNS
 from fastbp.kernels.formulas.losses import LINKS, LOSSES
@@ -43,7 +43,7 @@ class Learnt(NamedTuple):
     activations: tuple  # of each hidden layer, by name
     loss: str
     loss_parameter: float | tuple  # or one for each output
-    scaling: scaling.Scaling | None  # None without standardize
+    scaling: scaling.Scaling | None  # of what the network says; None without standardize
     dtype: np.dtype  # of training
     n_columns: int  # that the network sees
     n_outputs: int
@@ -140,6 +140,11 @@ class Learnt(NamedTuple):
         """That of predictions for X: of all that they go by, y at `fit` included."""
         return np.result_type(X.dtype, self.dtype, self.y_dtype)
 
+    def inner_precision(self, X):
+        """That in which they are made: beside a line, which may say much where the network takes
+        it off again, float64."""
+        return self.precision(X) if self.linear is None else np.dtype(np.float64)
+
     def columns(self, X):
         """Rows of X as kernels predict with them: with all that the network sees."""
         n_features = self.n_columns if self.encoding is None else self.encoding.low.size
@@ -148,20 +153,29 @@ class Learnt(NamedTuple):
         if self.goes_by_entries(X):
             return converting.entries_of(X, np.dtype(np.float64))
         if self.encoding is None:
-            return converting.converted(X, self.precision(X))
-        return encodings.converted(X, self.precision(X), self.encoding)
+            return converting.converted(X, self.inner_precision(X))
+        return encodings.converted(X, self.inner_precision(X), self.encoding)
 
     def add_linear(self, X, y):
-        """y ← y + Aᵀx for rows of X, row by row alike: BLAS would add up in other orders."""
-        if self.linear is not None:
-            y += X @ self.linear if sparse.issparse(X) else np.einsum("ij,jk->ik", X, self.linear)
+        """y ← y + Aᵀx for rows of X, row by row alike: BLAS would add up in other orders, and in
+        others again rows that lie otherwise in memory."""
+        if sparse.issparse(X):
+            y += X @ self.linear
+            return
+        X = np.ascontiguousarray(X, np.float64)
+        line = np.einsum("ij,jk->ik", X, self.linear)
+        far = ~np.isfinite(line).all(axis=1)
+        if far.any():  # terms are beyond all numbers, of which the sum may be one
+            unit = measuring.power_of_two(np.abs(X[far]).max(axis=1, keepdims=True))
+            line[far] = unit * np.einsum("ij,jk->ik", X[far] / unit, self.linear)
+        y += line
 
     def rows_at_a_time(self, most, X):
         """How many rows of X to predict at a time, at most: what `columns` makes is made for it."""
-        values = self.n_columns
+        values, is_copied = self.n_columns, self.inner_precision(X) != X.dtype
         if self.goes_by_entries(X):
             values = -(-X.nnz // X.shape[0])  # of a row that is like the others
-        elif self.encoding is None and self.precision(X) == X.dtype and not sparse.issparse(X):
+        elif self.encoding is None and not (is_copied or sparse.issparse(X)):
             return most
         return min(most, max(1, encodings.VALUES_IN_A_CALL // max(values, 1)))
 

@@ -46,11 +46,14 @@ class Beside(NamedTuple):
     """Ridge regression beside a network."""
 
     X: np.ndarray  # of the table, in raw units: a straight line needs no outliers drawn in
+    drawn_in: np.ndarray  # (n_rows,): whose y was taken for wrong, and no longer goes with x
     shares: np.ndarray | tuple = ()  # of it in what is predicted, for each output; () if none
 
     def found(self, task, plan, trial=None):
         """With the shares that rows say which were held out of both. Those of the trial that has
         found the plan praise the network: they only say whether others are worth asking."""
+        if len(task.rows) < FEWEST_ROWS:  # of which some have no weight
+            return self
         if trial is not None:
             is_cut_off = trial.history.ended_by == "max_time"
             most = HOPELESS if len(task.rows) >= FEW_ROWS else HOPELESS_OF_FEW
@@ -60,8 +63,8 @@ class Beside(NamedTuple):
         trial = trials.Search(task, parts).trial(plan, len(parts))
         if trial.history.ended_by == "max_time":
             return self
-        weight, (rows, y, straight) = task.samples.sample_weight, self.straight(task, trial)
-        weight = weight[rows] if weight.size else None
+        rows, y, straight = self.straight(task, trial)
+        weight = self.weight(task.samples, rows)
         each = zip(y.T, task.predict(trial).T, straight.T, strict=True)  # output by output
         shares = np.array([share_of(*of_output, weight) for of_output in each])
         return self._replace(shares=shares) if shares.any() else self
@@ -69,10 +72,10 @@ class Beside(NamedTuple):
     def excess(self, task, trial):
         """The squared error of ridge regression by that of a trial's network, less 1, as far as its
         loss tells that: of several outputs each may be another matter."""
-        (rows, y, straight), weight = self.straight(task, trial), task.samples.sample_weight
+        rows, y, straight = self.straight(task, trial)
         if y.shape[1] > 1:
             return 0.0
-        weight = weight[rows] if weight.size else np.ones(len(y))
+        weight = self.weight(task.samples, rows)
         error = weight @ (straight - y)[:, 0] ** 2 / weight.sum()
         is_half = LOSSES[task.settings.loss].reported_by_output
         of_network = trial.history.validation_losses[-1] * (2 if is_half else 1)
@@ -83,20 +86,33 @@ class Beside(NamedTuple):
         says of them, in the units of training."""
         said, rows = [], np.concatenate([rest for _, rest in trial.parts])
         for train, rest in trial.parts:
-            A, b = ridge(self.X, task.samples, train)
+            A, b = ridge(self.X, task.samples, self.as_they_were(train))
             said.append(self.X[rest] @ A + b)
         return rows, np.float64(task.samples.y[rows]), np.concatenate(said)
 
+    def weight(self, samples, rows):
+        """Of rows, where a line is judged."""
+        weight = samples.sample_weight
+        weight = np.float64(weight[rows]) if weight.size else np.ones(len(rows))
+        return np.where(self.drawn_in[rows], 0.0, weight)
+
+    def as_they_were(self, rows):
+        """Those whose y goes with x."""
+        return rows[~self.drawn_in[rows]]
+
     def added(self, samples, units):
         """A function that adds it to what has been learnt: ridge regression on all samples."""
-        A, b = ridge(self.X, samples, samples.order)
+        A, b = ridge(self.X, samples, self.as_they_were(samples.order))
         A, b = self.shares * units.y_scale * A, self.shares * (units.y_scale * b + units.y_mean)
+        if not (np.isfinite(A).all() and np.isfinite(b).all()):  # in these units it is no number
+            return lambda learnt: learnt
         rest = 1 - self.shares
+        units = units.beside(A)
 
         def add(learnt):
             coefs, intercepts = learnt.coefs.copy(), learnt.intercepts.copy()
             coefs[-1], intercepts[-1] = rest * coefs[-1], rest * intercepts[-1] + b
-            return learnt._replace(coefs=coefs, intercepts=intercepts, linear=A)
+            return learnt._replace(coefs=coefs, intercepts=intercepts, scaling=units, linear=A)
 
         return add
 
@@ -133,7 +149,10 @@ def beside(table, settings, held_out):
     if not settings.hidden or recipe.n_starts(settings.hidden) > 1:  # of which it is most, or all
         return None
     n, n_features = min(len(X), most_rows(X)), X.shape[1]
-    return Beside(X) if n * n_features * min(n, n_features) <= MOST_PRODUCTS else None
+    if n * n_features * min(n, n_features) > MOST_PRODUCTS:
+        return None
+    low, high = settings.drawn_in or (-np.inf, np.inf)
+    return Beside(X, ((table.y <= low) | (table.y >= high)).any(axis=1))
 
 
 def most_rows(X):
@@ -154,11 +173,13 @@ def ridge(X, samples, rows):
     shares = weight / weight.sum()
     mean = shares @ X
     X = X - mean
+    unit = measuring.power_of_two(np.abs(X).max(axis=0))
+    X /= unit  # which makes no difference but to squares, that are numbers now
     scale = np.sqrt(shares @ X**2)
-    if not np.isfinite(scale).all():  # too large for squares
+    if not np.isfinite(scale).all():  # they differ by more than all numbers
         return np.zeros((X.shape[1], y.shape[1])), shares @ y
-    scale[measuring.are_constant(mean, scale)] = 1.0  # but for rounding, which is no slope
+    scale[measuring.are_constant(mean, scale * unit)] = np.inf  # but for rounding: it has no slope
     found = RidgeCV(PENALTIES * weight.sum(), alpha_per_target=True)
     found.fit(X / scale, y, sample_weight=weight)
-    A = found.coef_.reshape(y.shape[1], -1).T / scale[:, None]
+    A = found.coef_.reshape(y.shape[1], -1).T / scale[:, None] / unit[:, None]
     return A, found.intercept_ - mean @ A

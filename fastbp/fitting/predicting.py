@@ -16,6 +16,15 @@ from fastbp.kernels.training.sparse import predict_sparse
 from fastbp.kernels.training.tiled import TILED, predict
 
 
+def predictions_of(learnt, model, X, columns, y, n_threads):
+    """y ← ŷ for rows of X, by the network, which sees these columns of them, and the line."""
+    inner = y if learnt.linear is None else np.empty(y.shape, learnt.inner_precision(X))
+    predictions(model, columns, inner, n_threads)
+    if learnt.linear is not None:
+        learnt.add_linear(X, inner)
+        y[:] = inner
+
+
 def predictions(model, X, y, n_threads):
     """y ← ŷ for the rows of X, both in raw units.
 
