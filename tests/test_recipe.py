@@ -3,6 +3,7 @@
 import time
 import warnings
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -43,8 +44,11 @@ def test_networks_of_few_parameters_are_trained_for_longer():
     assert lengths == [800, 400, 200, 100]
 
 
-def test_small_tables_have_smaller_batches():
+def test_small_tables_and_encoded_ones_have_smaller_batches():
     assert [recipe.batch_size(n) for n in (10, 4095, 4096, 10**6)] == [64, 64, 128, 128]
+    assert recipe.batch_size(4096, is_encoded=True) == 64
+    assert [recipe.fine_batch_size(n) for n in (2000, 2001, 50_000)] == [None, 32, 32]
+    assert recipe.fine_batch_size(50_001) is None
 
 
 @pytest.mark.parametrize("n_outputs", [1, 2])
@@ -262,16 +266,47 @@ def test_plain_descent_that_still_gains_is_trained_for_longer(monkeypatch):
     assert 1 - longer.score(X[300:], y[300:]) < 0.5 * (1 - plain.score(X[300:], y[300:]))
 
 
+def test_encoded_networks_make_smaller_steps(monkeypatch):
+    monkeypatch.setattr(recipe, "batch_size", lambda n, is_encoded: 20 if is_encoded else 30)
+    X, y = np.random.default_rng(0).normal(size=(2, 50, 1))
+    for encoding, batch_size in (("periodic", 20), (None, 30)):
+        model = BackpropRegressor(9, encoding=encoding, max_iter=2).fit(X, y.ravel())
+        assert model.batch_size_ == batch_size
+
+
 @pytest.mark.parametrize(
-    ("n_rows", "given", "times"), [(90, "auto", 7 / 6), (60, "auto", 1.0), (90, 600, 1.0)]
+    ("n_rows", "given", "times", "batch_size"),
+    [
+        (90, {}, 1.0, 32),
+        (60, {}, 1.0, 60),
+        (120, {}, 7 / 6, 64),
+        (90, {"max_iter": 600}, 1.0, 64),
+        (90, {"batch_size": 45}, 7 / 6, 45),
+        (90, {"learning_rate_init": 0.01}, 7 / 6, 64),
+        (90, {"solver": "sgd"}, 7 / 6, 64),
+    ],
 )
-def test_clean_tables_are_trained_on_somewhat_longer(n_rows, given, times, monkeypatch):
+def test_on_clean_tables_more_steps_are_made(n_rows, given, times, batch_size, monkeypatch):
     monkeypatch.setattr(recipe, "FEW_ROWS", 80)
+    monkeypatch.setattr(recipe, "MANY_ROWS", 100)
+    params = {"max_iter": "auto", "solver": "adam", "linear_part": None, "random_state": 0} | given
     X = np.random.default_rng(0).normal(size=(n_rows, 2))
-    model = BackpropRegressor(16, max_iter=given, random_state=0).fit(X, X[:, 0] + X[:, 1])
-    n_parameters = n_parameters_of(model)
-    planned = recipe.epochs(n_rows, 64, "adam", n_parameters) if given == "auto" else given
-    assert model.max_iter_ == round(times * planned)
+    model = BackpropRegressor(16, **params).fit(X, X[:, 0] + X[:, 1])
+    planned = params["max_iter"]
+    if planned == "auto":
+        batch = params.get("batch_size", 64)
+        planned = recipe.epochs(n_rows, batch, params["solver"], n_parameters_of(model))
+    assert (model.max_iter_, model.batch_size_) == (round(times * planned), batch_size)
+    assert model.n_iter_ == model.max_iter_
+    assert model.t_ == model.n_iter_ * n_rows
+
+
+def test_a_penalty_goes_by_the_rows_in_a_step():
+    settings = SimpleNamespace(alpha=0.5, batch_size=128)
+    tasks.Plan(7, 0.1, batch_size=32).put_into(settings)
+    assert vars(settings) == {"alpha": 0.125, "batch_size": 32, "max_iter": 7, "weight_decay": 0.1}
+    tasks.Plan(9, 0.2).put_into(settings)
+    assert vars(settings) == {"alpha": 0.125, "batch_size": 32, "max_iter": 9, "weight_decay": 0.2}
 
 
 @pytest.mark.parametrize("n", [100, 300])

@@ -39,7 +39,7 @@ class Prepared(NamedTuple):
         if prepared.interrupted is not None:
             return prepared
         settings, plan, samples = self.task.settings, trial.plan, self.samples
-        settings.max_iter, settings.weight_decay = plan.max_iter, plan.weight_decay
+        plan.put_into(settings)
         units = scaled_units(self.units, plan)
         if isinstance(samples, windows.Windows):
             samples = samples.rescaled(plan.scale)
@@ -153,7 +153,11 @@ def resolve(settings, n, n_parameters):
     elif settings.batch_size == "auto":
         theirs = min(BATCH_SIZE, max(n, 1))
         of_recipe = settings.init != "glorot"
-        settings.batch_size = min(recipe.batch_size(n), max(n, 1)) if of_recipe else theirs
+        if of_recipe:
+            settings.batch_size = min(recipe.batch_size(n, bool(settings.encoding)), max(n, 1))
+            settings.fine_batch_size = recipe.fine_batch_size(n)
+        else:
+            settings.batch_size = theirs
         # An alpha that is given means what it means to scikit-learn, which divides by its batches.
         settings.alpha *= settings.batch_size / theirs
     if settings.max_iter == "auto":

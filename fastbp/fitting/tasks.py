@@ -27,9 +27,18 @@ class Plan(NamedTuple):
     weight_decay: float
     scale: np.ndarray | None = None  # what each standardised column is multiplied by
     looks: bool = True  # half of the first units look at one column each
+    batch_size: int | None = None  # None: what the settings say
 
-    def no_longer_than(self, other):
-        return self._replace(max_iter=min(self.max_iter, other.max_iter))
+    def no_longer_than(self, max_iter):
+        return self._replace(max_iter=min(self.max_iter, max_iter))
+
+    def put_into(self, settings):
+        """Settings then say so; an alpha goes by the rows in a step, of which scikit-learn divides
+        it by the number."""
+        settings.max_iter, settings.weight_decay = self.max_iter, self.weight_decay
+        if self.batch_size:
+            settings.alpha *= self.batch_size / settings.batch_size
+            settings.batch_size = self.batch_size
 
 
 class Interrupted(KeyboardInterrupt):
@@ -135,9 +144,8 @@ class Task(NamedTuple):
         History, OptimizerState
         """
         settings = copy(self.settings)
+        plan.put_into(settings)
         vars(settings).update(
-            max_iter=plan.max_iter,
-            weight_decay=plan.weight_decay,
             learning_rate_init=self.step_size(plan, theta),
             holds_out=False,
             **changes,

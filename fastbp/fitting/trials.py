@@ -80,7 +80,7 @@ class Search:
             return pilot
         clean = recipe.CLEAN * to_learn
         if pilot.loss < clean:
-            return self.somewhat_longer(pilot)
+            return self.finer(pilot)
         if pilot.loss > recipe.NOISY * to_learn and self.has_hardly_begun(pilot):
             before, pilot = pilot, self.longer(pilot, 4, clean)
             if pilot is not before:
@@ -113,12 +113,15 @@ class Search:
         left = pilot.history.last_loss - self.task.settings.perfect_loss
         return left > recipe.BY_HEART * pilot.loss
 
-    def somewhat_longer(self, pilot):
-        """The pilot of a clean table, which is learnt the better, the longer it is trained on."""
+    def finer(self, pilot):
+        """The pilot of a clean table, which is learnt the better, the more steps are made: smaller
+        ones where they may be, else a few more."""
         settings, plan = self.task.settings, pilot.plan
         is_whole = settings.finds_length and plan.max_iter == settings.max_iter
         if not is_whole or len(self.task.rows) <= recipe.FEW_ROWS:
             return pilot
+        if settings.fine_batch_size and settings.finds_step and settings.solver != "sgd":
+            return pilot._replace(plan=plan._replace(batch_size=settings.fine_batch_size))
         epochs = round(recipe.CLEAN_TIMES * plan.max_iter)
         return pilot._replace(plan=plan._replace(max_iter=epochs))
 
