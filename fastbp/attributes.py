@@ -1,13 +1,42 @@
 """What is known of a model once it has been fitted: its learned attributes."""
 
+from numbers import Integral
+from reprlib import repr as in_short
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp import inputs, parameters
+from fastbp.contents import is_number, or_none
 from fastbp.fitting.divergence import RESTART_DIVISOR
+from fastbp.fitting.state import OptimizerState
 
 #: What is known of the columns of X.
 OF_COLUMNS = ("n_features_in_", "feature_names_in_")
+
+
+def _is_optimizer(value):
+    return isinstance(value, OptimizerState)
+
+
+def _is_list(value):
+    return isinstance(value, list)  # of a stream so long that nobody looks at each number
+
+
+def _is_count(value):
+    return isinstance(value, Integral) and value >= 0
+
+
+_CURVE = "a list of numbers or None", or_none(_is_list)
+_FIGURE = "a number or None", or_none(is_number)
+
+#: What else a fit goes on with than what has been learnt: what it is, in words and as a function.
+GONE_ON_WITH = {
+    "t_": ("a number of samples", _is_count),
+    "_optimizer": ("that of a fit or None", or_none(_is_optimizer)),
+    "best_loss_": _FIGURE, "best_validation_score_": _FIGURE,
+    "loss_curve_": _CURVE, "validation_loss_curve_": _CURVE, "validation_scores_": _CURVE,
+}  # fmt: skip
 
 
 def _learnt_list(name):
@@ -86,6 +115,18 @@ class Learned:
         elif pilot is not None:
             self.validation_scores_ = pilot.validation_scores
             self.validation_loss_curve_ = pilot.validation_losses
+
+    def _before(self):
+        """What has been learnt, the optimiser and the number of samples, for a fit that goes on;
+        or an error: anybody may have set them."""
+        known = vars(self)
+        for name, (words, is_right) in GONE_ON_WITH.items():
+            if not is_right(value := known.get(name)):
+                raise ValueError(
+                    f"{name} is {in_short(value)}, and must be {words} for a fit that goes on. "
+                    "Leave it as the last fit did, or fit anew with warm_start=False."
+                )
+        return self._learnt.checked(), known.get("_optimizer"), known["t_"]
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_learnt")

@@ -156,14 +156,15 @@ class DaskBackpropRegressor(BackpropRegressor):
 
     def _train_in(self, places, columns, tables, held_out, *, go_on=False):
         """Train on handles of tables: see `rounds.train`."""
+        before, _, seen = self._before() if go_on else (None, None, 0)
         with np.errstate(all="ignore"):
             fitted = rounds.train(
                 self.to_local()._settings(),
                 tables,
                 held_out,
                 places,
-                before=self._learnt.checked() if go_on else None,
-                seen=self.t_ if go_on else 0,
+                before=before,
+                seen=seen,
                 watch=Lines if self.verbose else None,
             )
         self._note(columns, fitted, go_on, held_out is not None or fitted.settings.holds_out)

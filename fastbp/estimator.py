@@ -536,7 +536,7 @@ class BackpropRegressor(Learned, Common):
     def _train(self, columns, table, held_out, *, go_on, is_partial=False):
         """Everything that `fit` and `partial_fit` share, on samples that `columns` validated."""
         settings = self._settings(is_partial)
-        optimizer = vars(self).get("_optimizer")
+        before, optimizer, seen = self._before() if go_on else (None, None, 0)
         # What overflows is looked for where it matters, and said in words.
         with np.errstate(all="ignore"), told_of_compiling(self), told_of_trials(self):
             fitted = fit(
@@ -544,9 +544,9 @@ class BackpropRegressor(Learned, Common):
                 settings,
                 table,
                 held_out,
-                before=self._learnt.checked() if go_on else None,
-                optimizer=optimizer if go_on else None,
-                seen=self.t_ if go_on else 0,
+                before=before,
+                optimizer=optimizer,
+                seen=seen,
             )
         is_interrupted = fitted.history.ended_by == "interrupted"
         if is_interrupted and callers.is_one_of_many():

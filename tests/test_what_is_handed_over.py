@@ -660,3 +660,23 @@ def test_a_fit_that_fails_leaves_nothing_of_its_columns(method):
         getattr(model, method)(pd.DataFrame(X, columns=["a", "b", "c"]), np.full(60, np.nan))
     assert not hasattr(model, "n_features_in_")
     assert not hasattr(model, "feature_names_in_")
+
+
+@pytest.mark.parametrize("way", ["partial_fit", "fit"])
+@pytest.mark.parametrize(
+    "name, wrong",
+    [
+        ("t_", None), ("t_", "x"), ("t_", -1), ("t_", np.nan), ("loss_curve_", (1.0,)),
+        ("best_loss_", [1.0]), ("_optimizer", "x"), ("validation_scores_", 3.0),
+        ("validation_loss_curve_", np.ones(2)), ("best_validation_score_", "x"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_is_gone_on_with_is_looked_at_before_anything_is_trained(model, name, wrong, way):
+    model.set_params(warm_start=True)
+    setattr(model, name, wrong)
+    before, curve = dict(vars(model)), list(model.loss_curve_)
+    with pytest.raises(ValueError, match=rf"^{name} is .* must be (a|that of)"):
+        getattr(model, way)(X, Y)
+    assert dict(vars(model)) == before and list(model.loss_curve_) == curve
+    model.set_params(warm_start=False).fit(X, Y)
