@@ -1,5 +1,6 @@
 """Files by their names: which can be read, and how one is written, as a whole or not at all."""
 
+import errno
 import io
 import os
 import re
@@ -10,6 +11,9 @@ from contextlib import contextmanager, suppress
 
 #: Names of what this process has open already, by its number or as standard output.
 OPEN = re.compile(r"/dev/(stdout|stderr)|/(?:dev|proc/self)/fd/([0-9]+)")
+
+#: Of a folder, or a file that is mounted by itself, in which no file takes the place of another.
+FIXED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY}
 
 
 def name_of(path):
@@ -29,6 +33,17 @@ def check_is_file(path, error=ValueError):
 
 
 # ------------------------------------------------------------------------------- writing
+
+
+class _NothingWritten(Exception):
+    """Ends the writing of a file that was only to be begun."""
+
+
+def check_writable(path):
+    """Raise what `replacing` would, as far as that can be told before there is work to lose."""
+    if not os.path.exists(path) or not stat.S_ISFIFO(os.stat(path).st_mode):
+        with suppress(_NothingWritten), replacing(path):  # who reads a pipe would see it closed
+            raise _NothingWritten
 
 
 def write(path, content):
@@ -79,7 +94,10 @@ def replacing(path):
         with suppress(OSError):
             os.unlink(beside)
         if isinstance(error, OSError) and error.errno:  # of the name that the user knows
-            raise OSError(error.errno, error.strerror, path) from None
+            told = error.strerror
+            if before is not None and error.errno in FIXED:
+                told += " (its folder takes no new file in its place; write to another folder)"
+            raise OSError(error.errno, told, path) from None
         raise
     _sync(folder)
 

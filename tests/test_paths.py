@@ -120,3 +120,25 @@ def test_behind_what_was_written_to_an_open_file_more_is_written(tmp_path):
         file.write(b"after")
     assert path.read_text() == "before, in between, " * 2 + "after"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_before_there_is_work_to_lose_a_folder_is_asked_whether_it_takes_files(
+    tmp_path, monkeypatch
+):
+    """Even of a file that can be written to: another is to take its place."""
+    path = tmp_path / "model.npz"
+    path.write_bytes(b"old")
+
+    def closed(name, *rest):
+        raise PermissionError(errno.EACCES, "Permission denied", name)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", closed)
+        for way in (paths.check_writable, lambda path: paths.write(path, "new")):
+            with pytest.raises(PermissionError, match=r"write to another folder\): '.*model.npz'"):
+                way(path)
+            with pytest.raises(PermissionError, match=r"denied: '.*new.npz'"):
+                way(path.with_name("new.npz"))
+    paths.check_writable(path)
+    paths.check_writable(path.with_name("new.npz"))
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]

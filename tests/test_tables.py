@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from fastbp import paths
 from fastbp.app import dialects, files, tables
 
 TABLE = "a,b,y\n1,2.5,3\n-4,5e-1,6\n"
@@ -277,7 +278,7 @@ def test_links_stay_and_pipes_are_not_closed_where_a_file_can_be_written(tmp_pat
     files.check_writable(tmp_path / "link")
     assert (tmp_path / "link").is_symlink() and not (tmp_path / "new").exists()
     os.mkfifo(tmp_path / "pipe")
-    monkeypatch.setattr(files, "open", None, raising=False)  # it would wait for a reader
+    monkeypatch.setattr(paths, "open", None, raising=False)  # it would wait for a reader
     files.check_writable(tmp_path / "pipe")
 
 

@@ -150,12 +150,6 @@ def check_writable(path, keep=None, what="the table"):
     what : str
         What that is.
     """
-    existed = path.exists()
-    if keep not in (None, "-") and existed and path.samefile(keep):
+    if keep not in (None, "-") and path.exists() and path.samefile(keep):
         raise ValueError(f"{path} is {what} itself: it will not be overwritten.")
-    if path.is_fifo():
-        return  # whoever reads from it would take a close for the end
-    with open(path, "ab"):
-        pass
-    if not existed:
-        path.resolve().unlink()  # of a link, what it leads to
+    paths.check_writable(path)
