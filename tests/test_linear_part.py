@@ -94,6 +94,24 @@ def test_what_is_clearly_bent_is_not_trained_once_more_to_say_so(monkeypatch):
     assert len(trials_made[-1][0].parts) == linear.n_parts(300) == 2
 
 
+@pytest.mark.parametrize("n", [25, 300])
+def test_a_limit_of_time_that_is_far_away_changes_nothing(n):
+    X, y, *_ = rows_of(0, n)
+    lines = [quick(max_time=limit).fit(X, y).linear_part_ for limit in (None, 60.0)]
+    assert lines[0] is not None
+    assert_array_equal(*lines)
+
+
+def test_trials_of_a_line_take_a_third_of_what_time_is_left(monkeypatch):
+    seconds, trial = [], trials.Search.trial
+    monkeypatch.setattr(
+        trials.Search, "trial", lambda *given: seconds.append(given[0].seconds) or trial(*given)
+    )
+    X, y, *_ = rows_of(0, 30)
+    quick(max_time=60.0).fit(X, y)
+    assert len(seconds) == 1 and 0 < seconds[0] <= 60 / (3 * linear.n_parts(30))
+
+
 def test_what_a_line_leaves_is_compared_in_units_of_the_loss(monkeypatch):
     said, excess = [], linear.Beside.excess
     monkeypatch.setattr(

@@ -69,7 +69,7 @@ class Search:
         self.task, n_parts = task, recipe.n_pilots(len(task.rows), settings.hidden)
         self.parts = parts or parts_of(task, n_parts, task.random_state)
         # A third of the time is theirs.
-        self.seconds = settings.max_time and settings.max_time / (3 * n_parts)
+        self.seconds = settings.max_time and settings.max_time / (3 * len(self.parts))
         self.is_planned = SCHEDULES[settings.learning_rate].is_planned
 
     def run(self):
