@@ -112,6 +112,15 @@ def test_trials_of_a_line_take_a_third_of_what_time_is_left(monkeypatch):
     assert len(seconds) == 1 and 0 < seconds[0] <= 60 / (3 * linear.n_parts(30))
 
 
+def test_a_trial_of_a_line_that_diverges_ends_no_fit(monkeypatch):
+    def diverges(*given):
+        raise ValueError("Training diverged.")
+
+    monkeypatch.setattr(linear.Beside, "found", diverges)
+    X, y, *_ = rows_of(0, 300)
+    assert quick().fit(X, y).linear_part_ is None
+
+
 def test_what_a_line_leaves_is_compared_in_units_of_the_loss(monkeypatch):
     said, excess = [], linear.Beside.excess
     monkeypatch.setattr(

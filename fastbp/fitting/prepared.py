@@ -53,6 +53,8 @@ class Prepared(NamedTuple):
             return self
         try:
             return self._replace(beside=self.beside.found(self.task, plan, trial))
+        except ValueError:  # a trial diverged, and nobody has asked for it
+            return self
         except tasks.Interrupted as interrupted:
             return self.ended_with(interrupted)
 
