@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -415,6 +416,16 @@ def test_after_ctrl_c_the_members_that_are_done_are_the_model(
     assert 1 <= len(model.estimators_) < 4
     assert_array_equal(model.estimators_[0].coefs_[0], whole.estimators_[0].coefs_[0])
     assert np.isfinite(model.predict_interval(X, 0.5)).all()
+
+
+def test_of_members_those_that_are_whole_are_kept_else_those_that_were_begun():
+    whole, begun = (
+        SimpleNamespace(history=SimpleNamespace(ended_by=by)) for by in ("max_iter", "interrupted")
+    )
+    assert members.whole_members([begun, whole, None, whole]) == [1, 3]
+    assert members.whole_members([None, begun, None, begun]) == [1, 3]
+    with pytest.raises(KeyboardInterrupt):
+        members.whole_members([None, None])
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
