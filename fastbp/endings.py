@@ -93,8 +93,8 @@ def warn_of_end(model, fitted, table):
             "of the best validation score. Lower learning_rate_init, or scale X and y."
         )
     is_done = history.ended_by != "interrupted"
-    loss = history.loss_of_predictions
-    if is_done and loss >= loss_with_left(1.0, settings):
+    loss, is_alone = history.loss_of_predictions, fitted.learnt.linear is None  # the network
+    if is_done and is_alone and loss >= loss_with_left(1.0, settings):
         say(
             f"The fit learnt nothing: its loss, {loss:.4g}, is no better than that "
             f"of the best constant, {settings.constant_loss:.4g}. {advice(model, fitted)}"

@@ -1,6 +1,7 @@
 """`linear_part`: ridge regression beside the network."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -227,6 +228,41 @@ def test_who_goes_on_trains_on_what_the_line_leaves(both, tmp_path):
     second.set_params(warm_start=True, max_iter=50).fit(X, y)
     assert_array_equal(second.linear_part_, model.linear_part_)
     assert second.score(X, y) > model.score(X, y) - 0.01
+
+
+@pytest.fixture(scope="module")
+def far():
+    """A model that is a network and a line, of a column of seconds since 1970, and its table."""
+    X, y, *_ = rows_of(0, 120, noise=0.1)
+    y += 2 * np.sin(X[:, 0])
+    X[:, 0] += 1.7e9
+    model = quick(**WIDE).fit(X, y)
+    assert np.abs(model.linear_part_[0]) > 1e-5
+    assert np.abs(model.coefs_[-1]).max() > 0
+    return model, X, y
+
+
+@pytest.mark.parametrize("model", ["both", "far"])
+@pytest.mark.parametrize("whole_bytes", [survey.WHOLE_BYTES, 0], ids=["whole", "in windows"])
+def test_scores_and_losses_of_who_goes_on_are_of_y(model, whole_bytes, request, monkeypatch):
+    model, X, y = request.getfixturevalue(model)
+    monkeypatch.setattr(survey, "WHOLE_BYTES", whole_bytes)
+    again = pickle.loads(pickle.dumps(model)).set_params(warm_start=True, max_iter=5)
+    again.fit(X, y, X_val=X, y_val=y)
+    assert_allclose(again.best_validation_score_, again.score(X, y), rtol=1e-3)
+    assert_allclose(again.best_validation_score_, 1 - min(again.validation_loss_curve_), rtol=1e-3)
+
+
+@pytest.mark.parametrize("whole_bytes", [survey.WHOLE_BYTES, 0], ids=["whole", "in windows"])
+@pytest.mark.parametrize("offset", [0.0, 1e8])
+def test_who_goes_on_from_a_line_has_learnt_something(offset, whole_bytes, monkeypatch):
+    X, y, *_ = rows_of(0, 120)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = quick().fit(X + offset, y)
+        monkeypatch.setattr(survey, "WHOLE_BYTES", whole_bytes)
+        model.set_params(warm_start=True, max_iter=2).fit(X + offset, y)
+    assert model.linear_part_ is not None and model.learning_rate_init_ == 0.01
 
 
 def test_losses_and_steps_are_of_what_the_line_leaves(both):

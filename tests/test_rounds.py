@@ -5,7 +5,7 @@
 
 import re
 import warnings
-from copy import copy
+from copy import copy, deepcopy
 from types import SimpleNamespace
 
 import numpy as np
@@ -424,6 +424,47 @@ def test_a_penalty_is_no_lack_of_what_parts_have_learnt(solver, cuts, monkeypatc
     if cuts == "one":
         BackpropRegressor(**params).fit(X, Y, WEIGHT)
         assert_allclose(told[1].history.without_penalty, left, rtol=1e-9)
+
+
+def with_a_line(X):
+    """A model with a linear part, which is to go on, the same here and in parts, and its y."""
+    y = 20 + X[:, 0] - X[:, 0].min() + 3 * np.random.default_rng(0).normal(size=230)
+    local = BackpropRegressor((9,), max_iter=20, random_state=0).fit(X, y)
+    assert local.linear_part_ is not None
+    params = QUICK | {"hidden_layer_sizes": (9,), "warm_start": True}
+    model = DaskBackpropRegressor().set_params(**local.get_params())
+    vars(model).update({name: value for name, value in vars(local).items() if name not in params})
+    return *(deepcopy(each).set_params(**params) for each in (local, model)), y
+
+
+@pytest.mark.parametrize("whole", [np.inf, 0], ids=["whole", "in windows"])
+@pytest.mark.parametrize("held_out", [(), HELD_OUT], ids=["", "held out"])
+@pytest.mark.parametrize("offset", [0.0, 1e8])
+def test_it_goes_on_from_a_linear_part_as_in_one_place(held_out, whole, offset, monkeypatch):
+    far, held_out = X + offset, held_out and (held_out[0] + offset, held_out[1])
+    local, model, y = with_a_line(far)
+    linear = local.linear_part_.copy()
+    monkeypatch.setattr(survey, "WHOLE_BYTES", whole)
+    columns, tables = tables_of(model, [], far, y)
+    apart = tables_of(model, [], *held_out)[1] if held_out else None
+    model._train_in(Here(), columns, tables, apart, go_on=True)
+    local.fit(far, y, **dict(zip(("X_val", "y_val"), held_out, strict=False)))
+    assert_equal(model, local)
+    assert_array_equal(model.linear_part_, linear)
+    assert_array_equal(model.predict(far), local.predict(far))
+
+
+@pytest.mark.parametrize("whole", [np.inf, 0], ids=["whole", "in windows"])
+def test_so_it_does_in_many_parts(whole, monkeypatch):
+    local, model, y = with_a_line(X)
+    before = local.score(X, y, WEIGHT)
+    monkeypatch.setattr(survey, "WHOLE_BYTES", whole)
+    columns, tables = tables_of(model, CUTS["many"], X, y, WEIGHT)
+    apart = tables_of(model, CUTS["three"], X, y, WEIGHT)[1]
+    model._train_in(Here(), columns, tables, apart, go_on=True)
+    assert_array_equal(model.linear_part_, local.linear_part_)
+    assert_allclose(model.score(X, y, WEIGHT), max(model.validation_scores_), rtol=1e-5)
+    assert model.score(X, y, WEIGHT) > before - 0.02
 
 
 def test_it_goes_on_with_warm_start():

@@ -41,6 +41,7 @@ class Begun(NamedTuple):
     encoding: Encoding | None
     exponent: int | None  # of the weights of samples
     pilot: History | None
+    linear: np.ndarray | None = None  # of what is gone on from
 
     @property
     def trained_units(self):
@@ -48,12 +49,21 @@ class Begun(NamedTuple):
         return self.units and scaled_units(self.units, self.plan)
 
     def learnt(self, theta):
-        return Learnt.of(theta, self.net, self.settings, self.trained_units, self.encoding)
+        alone = Learnt.of(theta, self.net, self.settings, self.trained_units, self.encoding)
+        return alone._replace(linear=self.linear)
 
     def converted(self, table, bounds=None):
         """X, y and weights as they are trained on."""
+        table = table._replace(linear=self.linear)
         X, y, weight = table.converted(self.theta.dtype, self.units, bounds, self.encoding)
         return tasks.scaled(X, self.plan), y, weight
+
+    def without_line(self):
+        """As if there were none: all of y, in the units of that."""
+        if self.linear is None:
+            return self
+        units = self.units and self.units.beside(-self.linear)
+        return self._replace(units=units, linear=None)
 
     def windows(self, table, blocks=None):
         """A part that is trained on where it lies, with its blocks in this order."""
@@ -88,6 +98,9 @@ def begun_by(sample, settings, facts, units, bounds, before):
     """What `begin` returns."""
     settings, n, batch_size = deepcopy(settings), facts.n, settings.batch_size
     settings.linear_part = None  # of all parts nobody has the rows
+    if before is not None and before.linear is not None:
+        sample = sample._replace(linear=before.linear)
+        units = units and units.beside(before.linear)
     if n > SEARCHED or len(sample.y) < n:
         settings.refits = settings.tries_encoding = False
     ground = Ground(sample, row_numbers(len(sample.y)), None, units, bounds, n_rows=n)
@@ -102,7 +115,7 @@ def begun_by(sample, settings, facts, units, bounds, before):
     times = adapt(settings, len(facts.sizes), batch_size)
     settings.learning_rate_init = times * task.step_size(plan, theta)
     units = encodings.widened(units, task.encoding)
-    rest = plan, task.encoding, facts.exponent, prepared.pilot
+    rest = plan, task.encoding, facts.exponent, prepared.pilot, before and before.linear
     return Begun(task.net, settings, theta, seed, units, bounds, *rest)
 
 
@@ -121,5 +134,5 @@ def part_in(begun, table):
     """A part as it is trained on: Samples, or of one that is too large for a working copy the table
     itself, for windows."""
     if is_too_large(table, begun.settings):
-        return table
+        return table._replace(linear=begun.linear).left()
     return samples_of(*begun.converted(table, begun.bounds), exponent=begun.exponent)

@@ -175,17 +175,18 @@ def shares_of(weight):
     return weight / (weight.sum() if weight.ndim == 1 else weight.mean(axis=1).sum())
 
 
-def held_out_of(X, y, sample_weight=None, spread_of_constant=1.0):
+def held_out_of(X, y, sample_weight=None, spread_of_constant=1.0, whole=None):
     """Held-out samples as the kernels take them; weights as of `samples_of`.
 
-    R² of a constant target is undefined: the squared error itself takes its place, or with an
-    infinite spread nothing that could improve.
+    R² is of the `whole` y, where `y` is what a linear part leaves of it. That of a constant is
+    undefined: the squared error itself takes its place, or with an infinite spread nothing that
+    could improve.
     """
     weight = np.ones(len(y)) if sample_weight is None else measuring.relative(sample_weight)
     if not weight.any():
         raise ValueError("No row that is held out has a weight: there is nothing to score.")
     weight = shares_of(weight)
-    targets = y.astype(np.float64)
+    targets = np.float64(y if whole is None else whole)
     if weight.ndim == 2:
         spread = spread_by_output(targets, weight, spread_of_constant)
         return HeldOut(row_numbers(len(y)), X, y, in_a_row(weight).astype(X.dtype), spread)

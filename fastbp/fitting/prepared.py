@@ -80,10 +80,11 @@ def prepared_on(ground, settings, encoding, before, random_state, first=None):
     converted = table.converted(dtype, units, bounds, encoding, by_entries=by_entries)
     samples, scored = samples_of(*converted, order), None
     if held_out is not None:
-        converted = held_out.converted(dtype, units, encoding=encoding, by_entries=by_entries)
-        scored = held_out_of(*converted, ground.spread_of_constant)
+        rest = encoding, by_entries, ground.spread_of_constant
+        scored = scored_rows(held_out, dtype, units, *rest)
     task = tasks.Task(net, settings, samples, in_use(samples), random_state, drawn, encoding)
-    settings.constant_loss, settings.perfect_loss = plain_losses(task)
+    whole = table.whole_y(dtype, units)
+    settings.constant_loss, settings.perfect_loss = plain_losses(task, whole)
     resolve(settings, ground.n_rows or len(task.rows), n_parameters(net))
     beside = linear.beside(table, settings, held_out) if before is None else None
     return Prepared(task, task.plan, samples, scored, units, held_out=held_out, beside=beside)
@@ -113,7 +114,7 @@ def prepared_in_windows(settings, table, held_out, before, random_state, first):
         held_out = table.rows(apart)
         if settings.init == "glorot":  # as scikit-learn
             spread_of_constant = np.inf
-    whole, table = table, table._replace(y=table.y_left, linear=None)
+    whole, table = table, table.left()
     X, y, bounds, y_bounds = survey.measured_table(table, apart, settings, before is None)
     units = None
     if settings.standardize:
@@ -132,13 +133,21 @@ def prepared_in_windows(settings, table, held_out, before, random_state, first):
     survey.check_range(y, dtype, y_mean, y_scale, y_bounds)
     samples = windows.Windows(table, dtype, units, bounds, y_bounds, apart, settings)
     searches = before is None and settings.refits and held_out is None
-    some = samples.some(survey.rows_of_trials(table, dtype, searches), random_state)
+    rows = samples.spread(survey.rows_of_trials(table, dtype, searches), random_state)
+    some = samples.at(rows)
     task = tasks.Task(net, settings, some, in_use(some), random_state, drawn)
-    settings.constant_loss, settings.perfect_loss = plain_losses(task)
+    whole_y = whole.rows(rows).whole_y(dtype, units)
+    settings.constant_loss, settings.perfect_loss = plain_losses(task, whole_y)
     scored = None
     if held_out is not None:
-        scored = held_out_of(*held_out.converted(dtype, units), spread_of_constant)
+        scored = scored_rows(held_out, dtype, units, None, False, spread_of_constant)
     return Prepared(task, task.plan, samples, scored, units, held_out=held_out)
+
+
+def scored_rows(table, dtype, units, encoding, by_entries, spread_of_constant):
+    """A table that is held out, as it is scored in the units of training."""
+    samples = table.converted(dtype, units, encoding=encoding, by_entries=by_entries)
+    return held_out_of(*samples, spread_of_constant, table.whole_y(dtype, units))
 
 
 def in_use(samples):
@@ -168,9 +177,11 @@ def resolve(settings, n, n_parameters):
         )
 
 
-def plain_losses(task):
-    """The loss of the best prediction that is the same for all samples, and that of y itself."""
+def plain_losses(task, whole=None):
+    """The loss of the best prediction that is the same for all samples, and that of y itself: of
+    the `whole` y, where samples are what a linear part leaves of it."""
     row, y, weight = LOSSES[task.settings.loss], task.samples.y, task.samples.sample_weight
+    y = y if whole is None else whole
     n, y = len(y), np.float64(y[task.rows])
     if not weight.size:
         weight = np.full(len(y), 1 / max(len(y), 1))

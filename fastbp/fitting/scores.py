@@ -45,8 +45,8 @@ def apart(begun, table, exponent, total=1.0):
 
 
 def y_apart(begun, table, *rest):
-    """Their y and weights alone."""
-    return apart(begun, table._replace(X=table.X[:0]), *rest)[1:]
+    """Their whole y and weights alone."""
+    return apart(begun.without_line(), table._replace(X=table.X[:0]), *rest)[1:]
 
 
 def weight_apart(begun, table, exponent):

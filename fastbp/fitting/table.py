@@ -63,6 +63,20 @@ class Table(NamedTuple):
             X = encodings.converted(self.X, dtype, encoding, units, bounds)
         return X, converting.converted(self.y_left, dtype, y_mean, y_scale), self.weights
 
+    def left(self):
+        """The same with what the linear part leaves of y, once and for all."""
+        return self._replace(y=self.y_left, linear=None)
+
+    def whole_y(self, dtype, units):
+        """y in the units of training, with what the linear part says of it; None if it has none.
+
+        In those of all of y: where a line says much of the mean x, the network's are far from it.
+        """
+        if self.linear is None:
+            return None
+        y_mean, y_scale = units.beside(-self.linear)[2:] if units else (None, None)
+        return converting.converted(self.y, dtype, y_mean, y_scale)
+
     @property
     def y_left(self):
         """y without what the linear part says of it."""

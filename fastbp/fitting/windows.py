@@ -114,7 +114,14 @@ class Windows:
 
     def some(self, number, random_state=None):
         """So many rows, evenly over the table, as samples."""
-        rows = but(spread_rows(len(self.table.y), number, random_state), self.apart)
+        return self.at(self.spread(number, random_state))
+
+    def spread(self, number, random_state=None):
+        """The numbers of so many rows, evenly over the table."""
+        return but(spread_rows(len(self.table.y), number, random_state), self.apart)
+
+    def at(self, rows):
+        """Rows of the table, by their numbers, as samples."""
         table = self.table.rows(rows)
         X_mean, X_scale, y_mean, y_scale = self.units or (None,) * 4
         X = converting.converted(table.X, self.dtype, X_mean, X_scale, self.bounds)
