@@ -214,16 +214,6 @@ def test_a_pilot_trains_for_no_longer_than_the_plain_network_will(tried, given):
     assert tried[1].trained.max_iter == round(recipe.PILOT_LENGTH * model.max_iter_)
 
 
-@pytest.mark.parametrize("few_rows, epochs", [(499, 10), (500, 20)])
-def test_of_many_rows_it_is_trained_for_no_longer_than_its_pilot(
-    few_rows, epochs, given, monkeypatch
-):
-    given(0.0)
-    monkeypatch.setattr(recipe, "FEW_ROWS", few_rows)
-    model = single(max_iter=20).fit(*with_steps())
-    assert (model.encoding_, model.max_iter_) == (BOTH, epochs)
-
-
 @pytest.mark.parametrize("is_promising", [True, False])
 def test_the_time_of_trials_is_taken_off_that_of_the_fit(is_promising, tried, given, monkeypatch):
     given(0.0, alone=0.0)

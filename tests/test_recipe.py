@@ -44,11 +44,27 @@ def test_networks_of_few_parameters_are_trained_for_longer():
     assert lengths == [800, 400, 200, 100]
 
 
-def test_small_tables_and_encoded_ones_have_smaller_batches():
-    assert [recipe.batch_size(n) for n in (10, 4095, 4096, 10**6)] == [64, 64, 128, 128]
-    assert recipe.batch_size(4096, is_encoded=True) == 64
-    assert [recipe.fine_batch_size(n) for n in (2000, 2001, 50_000)] == [None, 32, 32]
-    assert recipe.fine_batch_size(50_001) is None
+def test_many_rows_have_larger_batches_and_moderate_ones_half_of_the_epochs():
+    assert [recipe.batch_size(n) for n in (10, 4096, 50_000, 50_001)] == [64, 64, 64, 128]
+    given = [(4095, 64), (4096, 64), (4096, 128), (50_000, 64), (50_001, 64)]
+    expected = [123, 62, 123, 50, 100]
+    assert [recipe.epochs(n, batch, "adam", 17_000) for n, batch in given] == expected
+
+
+@pytest.mark.parametrize(
+    ("n", "may_be_fine", "expected"),
+    [
+        (2000, True, (None, 1)),
+        (2001, True, (32, 1)),
+        (4095, True, (32, 1)),
+        (4096, True, (32, 2)),
+        (50_000, True, (32, 2)),
+        (50_001, True, (None, 7 / 6)),
+        (2001, False, (None, 7 / 6)),
+    ],
+)
+def test_clean_tables_have_smaller_steps_or_more(n, may_be_fine, expected):
+    assert recipe.for_clean(n, may_be_fine) == expected
 
 
 @pytest.mark.parametrize("n_outputs", [1, 2])
@@ -266,20 +282,12 @@ def test_plain_descent_that_still_gains_is_trained_for_longer(monkeypatch):
     assert 1 - longer.score(X[300:], y[300:]) < 0.5 * (1 - plain.score(X[300:], y[300:]))
 
 
-def test_encoded_networks_make_smaller_steps(monkeypatch):
-    monkeypatch.setattr(recipe, "batch_size", lambda n, is_encoded: 20 if is_encoded else 30)
-    X, y = np.random.default_rng(0).normal(size=(2, 50, 1))
-    for encoding, batch_size in (("periodic", 20), (None, 30)):
-        model = BackpropRegressor(9, encoding=encoding, max_iter=2).fit(X, y.ravel())
-        assert model.batch_size_ == batch_size
-
-
 @pytest.mark.parametrize(
     ("n_rows", "given", "times", "batch_size"),
     [
         (90, {}, 1.0, 32),
         (60, {}, 1.0, 60),
-        (120, {}, 7 / 6, 64),
+        (120, {}, 7 / 6, 120),
         (90, {"max_iter": 600}, 1.0, 64),
         (90, {"batch_size": 45}, 7 / 6, 45),
         (90, {"learning_rate_init": 0.01}, 7 / 6, 64),
@@ -294,7 +302,7 @@ def test_on_clean_tables_more_steps_are_made(n_rows, given, times, batch_size, m
     model = BackpropRegressor(16, **params).fit(X, X[:, 0] + X[:, 1])
     planned = params["max_iter"]
     if planned == "auto":
-        batch = params.get("batch_size", 64)
+        batch = params.get("batch_size", recipe.batch_size(n_rows))
         planned = recipe.epochs(n_rows, batch, params["solver"], n_parameters_of(model))
     assert (model.max_iter_, model.batch_size_) == (round(times * planned), batch_size)
     assert model.n_iter_ == model.max_iter_

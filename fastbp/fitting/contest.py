@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from fastbp import encodings
-from fastbp.fitting import mixture, recipe, tasks, trials
+from fastbp.fitting import mixture, tasks, trials
 from fastbp.fitting.ground import encoding_for
 from fastbp.fitting.prepared import prepared_on
 from fastbp.fitting.settings import to_learn_of
@@ -31,10 +31,7 @@ def kinds_of(plain, search, found, encoded, mixes):
     try:
         first, n_rows = tried.short_trial(), len(plain.task.rows)
         if mixture.is_promising(first.loss, found.loss, to_learn, n_rows, mixes):
-            other = tried.pilot(plan.no_longer_than(found.plan.max_iter))
-            if n_rows > recipe.FEW_ROWS:
-                n_epochs = len(other.history.validation_losses)
-                other = other._replace(plan=other.plan.no_longer_than(n_epochs))
+            other = tried.pilot(plan.no_longer_than(found.plan))
             if mixes:
                 share = share_of_encoded(plain.task, found, encoded.task, other)
             else:

@@ -159,18 +159,20 @@ def in_use(samples):
 
 def resolve(settings, n, n_parameters):
     """What is "auto" adapts to the n rows that are trained on, and to what else is given."""
+    may_be_fine = False
     if settings.full_batch:
         settings.batch_size = max(n, 1)
     elif settings.batch_size == "auto":
         theirs = min(BATCH_SIZE, max(n, 1))
         of_recipe = settings.init != "glorot"
         if of_recipe:
-            settings.batch_size = min(recipe.batch_size(n, bool(settings.encoding)), max(n, 1))
-            settings.fine_batch_size = recipe.fine_batch_size(n)
+            settings.batch_size = min(recipe.batch_size(n), max(n, 1))
+            may_be_fine = settings.finds_step and settings.solver != "sgd"
         else:
             settings.batch_size = theirs
         # An alpha that is given means what it means to scikit-learn, which divides by its batches.
         settings.alpha *= settings.batch_size / theirs
+    settings.for_clean = recipe.for_clean(n, may_be_fine)
     if settings.max_iter == "auto":
         settings.max_iter = recipe.epochs(
             max(n, 1), settings.batch_size, settings.solver, n_parameters

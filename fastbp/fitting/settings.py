@@ -38,9 +38,9 @@ def settings_of(params, *, is_partial=False):
         `by_loss`, whether the loss judges rows that are held out; and what is known later: `model`,
         the estimator, for scorers; `constant_loss`, that of the best constant prediction,
         `perfect_loss`, that of y itself, `one_row`, the largest part that a single row has in the
-        variance of y, `fine_batch_size`, the rows in a step that clean tables may have instead,
-        `drawn_in`, the bounds that y was clipped to, `y_dtype`, the least precision
-        of predictions, and `seen`, what the scaling is of.
+        variance of y, `for_clean`, the rows in a step of a clean table, and for how many times as
+        long as planned it is trained on, `drawn_in`, the bounds that y was clipped to, `y_dtype`,
+        the least precision of predictions, and `seen`, what the scaling is of.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def settings_of(params, *, is_partial=False):
         y_dtype=np.dtype(np.float64),
         seen=None,
         model=None,
-        fine_batch_size=None,
+        for_clean=(None, 1),
     )
     settings.hidden = hidden_widths(settings.hidden_layer_sizes)
     settings.activations = activation_names(settings.activation, len(settings.hidden))

@@ -117,13 +117,11 @@ class Search:
         """The pilot of a clean table, which is learnt the better, the more steps are made: smaller
         ones where they may be, else a few more."""
         settings, plan = self.task.settings, pilot.plan
-        is_whole = settings.finds_length and plan.max_iter == settings.max_iter
-        if not is_whole or len(self.task.rows) <= recipe.FEW_ROWS:
+        if not settings.finds_length or plan.max_iter != settings.max_iter:
             return pilot
-        if settings.fine_batch_size and settings.finds_step and settings.solver != "sgd":
-            return pilot._replace(plan=plan._replace(batch_size=settings.fine_batch_size))
-        epochs = round(recipe.CLEAN_TIMES * plan.max_iter)
-        return pilot._replace(plan=plan._replace(max_iter=epochs))
+        batch_size, times = settings.for_clean
+        plan = plan._replace(batch_size=batch_size, max_iter=round(times * plan.max_iter))
+        return pilot._replace(plan=plan)
 
     def longer(self, pilot, times, clean):
         """The pilot of a plan so many times as long, and of ever longer ones, as long as each is
