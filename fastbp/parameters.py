@@ -1,5 +1,7 @@
 """θ ↔ coefs_, intercepts_; the first weights."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
@@ -69,11 +71,17 @@ def limit_of(theta, widths):
     float
         At least the square root of the largest number.
     """
-    most = float(np.finfo(theta.dtype).max)
-    largest, limit = float(max(theta.max(), -theta.min())), most
-    for n_in in widths[:-1]:  # no unit's output is more than 2 where its sum is at most 1
-        limit /= max(1.0, 2 * (n_in + 1) * largest)
-    return max(limit, most**0.5)
+    most = float(np.finfo(theta.dtype).max) / 4  # far enough from it for what rounding adds
+    limit, slope, offset, at = most, 1.0, 0.0, 0
+    for n_in, n_out in pairwise(widths):
+        W, b = theta[at : at + n_in * n_out], theta[at + n_in * n_out :][:n_out]
+        at += W.size + b.size
+        # No unit's output is farther from 0 than its sum by more than 1.
+        times, shift = (float(max(a.max(), -a.min())) for a in (W, b))
+        slope, offset = n_in * times * slope, n_in * times * (offset + 1) + shift
+        if slope > 0:
+            limit = min(limit, (most - offset) / slope)
+    return max(limit, (4 * most) ** 0.5)
 
 
 def initialize(net, activations, random_state, output=None):

@@ -7,6 +7,7 @@ from founding import founding
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
+from fastbp import BackpropRegressor
 from fastbp.converting import converted, within
 from fastbp.measuring import CHUNK
 from fastbp.parameters import limit_of
@@ -137,10 +138,24 @@ def test_rows_far_away_are_none_of_them_nan_in_deep_networks_without_bounds(stan
 
 
 def test_inputs_count_up_to_where_no_sum_can_overflow():
-    theta, most = np.full(3 * 4 + 5, 2.0, np.float32), float(np.finfo(np.float32).max)
-    assert limit_of(theta, [2, 4, 1]) == most / (2 * 3 * 2) / (2 * 5 * 2)
+    theta, most = np.full(3 * 4 + 5, 2.0, np.float32), float(np.finfo(np.float32).max) / 4
+    limit = limit_of(theta, [2, 4, 1])
+    assert_allclose(limit, most / (2 * 2) / (4 * 2))
+    sums = 2 * limit * 2 + 2
+    assert 0.99 * most < 4 * (sums + 1) * 2 + 2 <= most
     assert limit_of(theta / 100, [2, 4, 1]) == most  # sums are smaller than what they are of
-    assert limit_of(1e30 * theta, [2, 4, 1]) == most**0.5
+    assert limit_of(1e30 * theta, [2, 4, 1]) == (4 * most) ** 0.5
+
+
+def test_large_biases_leave_room_for_large_inputs():
+    theta = np.array([0.5, -0.25, 1e30, 2.0, -1e30], np.float32)  # of 2-1-1
+    assert limit_of(theta, [2, 1, 1]) > 1e37
+    X = np.linspace(-1e29, 1e29, 64)[:, None]
+    model = BackpropRegressor(4, "relu", standardize=False, max_iter=1, random_state=0)
+    model.fit(X / 1e29, X[:, 0] / 1e29)
+    model.intercepts_ = [np.full(4, 1e28), np.full(1, -2e28)]
+    (V, W), (a, b) = model.coefs_, model.intercepts_
+    assert_allclose(model.predict(X), (np.maximum(X @ V + a, 0) @ W + b).ravel(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("far", [2.5, -2.5, 1e300, -1e300])

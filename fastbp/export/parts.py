@@ -25,7 +25,8 @@ class Member(NamedTuple):
     def limit(self, kind):
         """Of what its first layer sees, in this precision: see `parameters.limit_of`."""
         theta = np.concatenate(self.numbers()).astype(kind)
-        return parameters.limit_of(theta, [len(W) for W, _ in self.layers] + [1])
+        widths = [len(self.layers[0][0]), *(len(b) for _, b in self.layers)]
+        return parameters.limit_of(theta, widths)
 
     def numbers(self):
         """Of its layers, in rows."""

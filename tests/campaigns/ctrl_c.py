@@ -8,6 +8,7 @@ import _thread
 import gc
 import io
 import signal
+import time
 import warnings
 from functools import cache
 from unittest import mock
@@ -151,7 +152,9 @@ def trial_of(name, random):
         except KeyboardInterrupt:
             handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         demand(handler in (signal.default_int_handler, signal.SIG_IGN), f"{name}: {handler} stays")
-        # A thread that has come home may not have been swept up yet.
+        end = time.monotonic() + 5  # a thread that has come home may not have been swept up yet
+        while _thread._count() > before[2] and time.monotonic() < end:
+            time.sleep(0.01)
         now = numba.config.OPT, gc.get_threshold(), _thread._count()
         demand(now == before, f"{name}: {before} has become {now}")
         demand(getattr(interrupts.here, "asked", None) is None, f"{name}: somebody is still asked")

@@ -216,10 +216,12 @@ class Case:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             predicted = model.predict(self.X)
-            # Those of rows that have not been trained on may be beyond all numbers.
-            seen = slice(None)
+            # Those of rows that were trained on with next to no weight may be beyond all numbers.
+            y = np.asarray(tables.plain(self.y), float).reshape(len(predicted), -1)
+            weight = ~np.isnan(y) * 1.0
             if self.weight is not None:
-                seen = (np.float64(self.weight).reshape(len(predicted), -1) > 0).any(axis=1)
+                weight *= np.float64(self.weight).reshape(len(predicted), -1)
+            seen = (weight > 1e-12 * weight.max()).any(axis=1)
             demand(np.isfinite(predicted[seen]).all(), "some predictions are not finite")
             demand(not np.isnan(predicted).any(), "some predictions are NaN")
             shape = np.shape(self.y)[:1] + predicted.shape[1:]
@@ -267,7 +269,8 @@ class Case:
         """The textbook's forward pass, and how far rounding may take it."""
         with np.errstate(all="ignore"):
             a = np.asarray(model.encode(self.X), np.longdouble)
-            dtype = model._learnt.dtype
+            dtype, linear = model._learnt.dtype, model._learnt.linear
+            X = a if linear is None else a[:, : len(linear)]
             error, eps = np.zeros_like(a), np.finfo(dtype).eps
             layers = list(zip(model.coefs_, model.intercepts_, strict=True))
             for l, (W, b) in enumerate(layers):
@@ -288,6 +291,10 @@ class Case:
                 a, predicted = np.minimum(a, most), np.minimum(predicted.reshape(a.shape), most)
             elif model._scaling:  # away from its mean y is rounded once more
                 error = error + 8 * eps * (np.abs(model._scaling.y_mean) + model._scaling.y_scale)
+            if linear is not None:
+                a = a + X @ linear
+                error = error + 8 * eps * np.abs(a)
+                error = error + 8 * np.finfo(float).eps * (np.abs(X) @ np.abs(linear))
             if model._levels is not None:
                 a, error = np.sort(a, axis=1), np.max(error, axis=1, keepdims=True)
             error = 4 * error + 1e-5 * np.abs(a)
