@@ -150,6 +150,8 @@ def test_inputs_count_up_to_where_no_sum_can_overflow():
 def test_large_biases_leave_room_for_large_inputs():
     theta = np.array([0.5, -0.25, 1e30, 2.0, -1e30], np.float32)  # of 2-1-1
     assert limit_of(theta, [2, 1, 1]) > 1e37
+    near_the_largest = np.array([0.5, 0.5, 8e37], np.float32)
+    assert limit_of(near_the_largest, [2, 1]) < 1e37
     X = np.linspace(-1e29, 1e29, 64)[:, None]
     model = BackpropRegressor(4, "relu", standardize=False, max_iter=1, random_state=0)
     model.fit(X / 1e29, X[:, 0] / 1e29)
