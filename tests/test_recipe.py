@@ -52,19 +52,21 @@ def test_many_rows_have_larger_batches_and_moderate_ones_half_of_the_epochs():
 
 
 @pytest.mark.parametrize(
-    ("n", "may_be_fine", "expected"),
+    ("n", "batch", "may_be_fine", "expected"),
     [
-        (2000, True, (None, 1)),
-        (2001, True, (32, 1)),
-        (4095, True, (32, 1)),
-        (4096, True, (32, 2)),
-        (50_000, True, (32, 2)),
-        (50_001, True, (None, 7 / 6)),
-        (2001, False, (None, 7 / 6)),
+        (2000, 64, True, (None, 1)),
+        (2001, 64, True, (32, 1)),
+        (4095, 64, True, (32, 1)),
+        (4096, 64, True, (32, 2)),
+        (50_000, 64, True, (32, 2)),
+        (50_001, 128, True, (None, 7 / 6)),
+        (2001, 64, False, (None, 7 / 6)),
+        (4096, 64, False, (None, 2)),
+        (4096, 128, False, (None, 7 / 6)),
     ],
 )
-def test_clean_tables_have_smaller_steps_or_more(n, may_be_fine, expected):
-    assert recipe.for_clean(n, may_be_fine) == expected
+def test_clean_tables_have_smaller_steps_or_more(n, batch, may_be_fine, expected):
+    assert recipe.for_clean(n, batch, may_be_fine) == expected
 
 
 @pytest.mark.parametrize("n_outputs", [1, 2])

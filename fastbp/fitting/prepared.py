@@ -172,7 +172,7 @@ def resolve(settings, n, n_parameters):
             settings.batch_size = theirs
         # An alpha that is given means what it means to scikit-learn, which divides by its batches.
         settings.alpha *= settings.batch_size / theirs
-    settings.for_clean = recipe.for_clean(n, may_be_fine)
+    settings.for_clean = recipe.for_clean(n, settings.batch_size, may_be_fine)
     if settings.max_iter == "auto":
         settings.max_iter = recipe.epochs(
             max(n, 1), settings.batch_size, settings.solver, n_parameters

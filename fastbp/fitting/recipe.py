@@ -40,21 +40,27 @@ def epochs(n, batch, solver, n_parameters):
     number = np.clip(ROWS_SEEN / n, LEAST_EPOCHS, MOST_EPOCHS)
     if n > MANY_ROWS:
         number = max(20, LEAST_EPOCHS * MANY_ROWS / n)
-    elif n >= MODERATE_ROWS and batch <= BATCH:
+    elif are_half(n, batch):
         number /= 2
     number *= np.clip(np.sqrt(FEW_PARAMETERS / n_parameters), 1, MOST_TIMES)
     number *= 2 if solver == "sgd" else 1
     return int(np.ceil(max(number, LEAST_STEPS.get(solver, 1000) * min(batch, n) / n)))
 
 
-def for_clean(n, may_be_fine):
+def are_half(n, batch):
+    """Whether half of the epochs are enough, where there is noise."""
+    return MODERATE_ROWS <= n <= MANY_ROWS and batch <= BATCH
+
+
+def for_clean(n, batch, may_be_fine):
     """Rows in a step of the last training on a clean table of n rows, None if they are as planned,
     and for how many times as long as planned it is; `may_be_fine`: steps may be smaller."""
     if n <= FEW_ROWS:
         return None, 1
-    if n > MANY_ROWS or not may_be_fine:
-        return None, CLEAN_TIMES
-    return FINE_BATCH, 2 if n >= MODERATE_ROWS else 1
+    times = 2 if are_half(n, batch) else 1
+    if n <= MANY_ROWS and may_be_fine:
+        return FINE_BATCH, times
+    return None, max(times, CLEAN_TIMES)
 
 
 def adam_step(activations):
