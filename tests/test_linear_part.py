@@ -378,6 +378,15 @@ def test_rows_without_a_weight_are_none():
     assert quick(max_iter=2).fit(X, y, np.arange(50) < 40).linear_part_ is not None
 
 
+def test_of_many_rows_none_is_looked_at_that_has_no_weight(monkeypatch):
+    """Where each third row has one, each third row might be another."""
+    X, y, *_ = rows_of(0, 150)
+    monkeypatch.setattr(linear, "most_rows", lambda X: 50)
+    model = quick(max_iter=2).fit(X, y, np.arange(150) % 3 == 1)
+    expected = LinearRegression().fit(X[1::3], y[1::3]).coef_
+    assert_allclose(model.linear_part_, expected, rtol=0.1, atol=0.1)
+
+
 @pytest.mark.parametrize("whole_bytes", [survey.WHOLE_BYTES, 100], ids=["whole", "in windows"])
 def test_far_from_0_all_is_as_precise(whole_bytes, monkeypatch):
     X, y, X_new, _ = rows_of(0, 200)

@@ -86,7 +86,7 @@ class Beside(NamedTuple):
         says of them, in the units of training."""
         said, rows = [], np.concatenate([rest for _, rest in trial.parts])
         for train, rest in trial.parts:
-            A, b = ridge(self.X, task.samples, self.as_they_were(train))
+            A, b = ridge(self.X, task.samples, self.that_count(task.samples, train))
             said.append(self.X[rest] @ A + b)
         return rows, np.float64(task.samples.y[rows]), np.concatenate(said)
 
@@ -96,13 +96,14 @@ class Beside(NamedTuple):
         weight = np.float64(weight[rows]) if weight.size else np.ones(len(rows))
         return np.where(self.drawn_in[rows], 0.0, weight)
 
-    def as_they_were(self, rows):
-        """Those whose y goes with x."""
-        return rows[~self.drawn_in[rows]]
+    def that_count(self, samples, rows):
+        """Those that have a weight, and whose y goes with x: of others ridge regression, which
+        looks at a part of many rows, might see nothing else."""
+        return rows[self.weight(samples, rows) > 0]
 
     def added(self, samples, units):
         """A function that adds it to what has been learnt: ridge regression on all samples."""
-        A, b = ridge(self.X, samples, self.as_they_were(samples.order))
+        A, b = ridge(self.X, samples, self.that_count(samples, samples.order))
         A, b = self.shares * units.y_scale * A, self.shares * (units.y_scale * b + units.y_mean)
         if not (np.isfinite(A).all() and np.isfinite(b).all()):  # in these units it is no number
             return lambda learnt: learnt
