@@ -430,6 +430,7 @@ def test_terms_beyond_all_numbers_have_a_sum():
     for far in (np.full(3, 1.7e308), np.array([1e308, 1e308, 1.0])):
         expected = 4 * (far / 4 @ A)
         assert_allclose(model.predict(far[None]), expected, rtol=1e-6)
+        assert_allclose(model.predict(sparse.csr_array(far[None])), expected, rtol=1e-6)
     assert_array_equal(model.predict([[-1.7e308, 1.7e308, 0]]), -np.inf)
 
 

@@ -160,14 +160,15 @@ class Learnt(NamedTuple):
         """y ← y + Aᵀx for rows of X, row by row alike: BLAS would add up in other orders, and in
         others again rows that lie otherwise in memory."""
         if sparse.issparse(X):
-            y += X @ self.linear
-            return
-        X = np.ascontiguousarray(X, np.float64)
-        line = np.einsum("ij,jk->ik", X, self.linear)
-        far = ~np.isfinite(line).all(axis=1)
-        if far.any():  # terms are beyond all numbers, of which the sum may be one
-            unit = measuring.power_of_two(np.abs(X[far]).max(axis=1, keepdims=True))
-            line[far] = unit * np.einsum("ij,jk->ik", X[far] / unit, self.linear)
+            line = X @ self.linear
+        else:
+            X = np.ascontiguousarray(X, np.float64)
+            line = np.einsum("ij,jk->ik", X, self.linear)
+        far = np.flatnonzero(~np.isfinite(line).all(axis=1))
+        if far.size:  # terms are beyond all numbers, of which the sum may be one
+            rows = X[far].toarray() if sparse.issparse(X) else X[far]
+            unit = measuring.power_of_two(np.abs(rows).max(axis=1, keepdims=True))
+            line[far] = unit * np.einsum("ij,jk->ik", rows / unit, self.linear)
         y += line
 
     def rows_at_a_time(self, most, X):
