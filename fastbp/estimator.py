@@ -140,9 +140,10 @@ class BackpropRegressor(Learned, Common):
         step size is "auto", too: that never falls, and the last chunk of a stream would speak for
         all.
     batch_size : int or "auto", default="auto"
-        Samples in a step, at most all of them; "auto" is 64, over 50,000 rows 128, and 32 in the
-        last training on 2,000 to 50,000 rows without noise; with ``init="glorot"`` it is 200, as in
-        scikit-learn. The last, smaller batch of an epoch is trained on too.
+        Samples in a step, at most all of them; "auto" is 64, over 50,000 rows 128, and of "adam"
+        32 in the last training on 2,000 to 50,000 rows without noise, where `max_iter` and
+        `learning_rate_init` are "auto", too; with ``init="glorot"`` it is 200, as in scikit-learn.
+        The last, smaller batch of an epoch is trained on too.
     learning_rate : {schedules}, default="cosine"
         The step size over the epochs. "constant": unchanged. "cosine": falls to 0 over `max_iter`
         epochs, all of which are trained. "one_cycle": rises from a 25th first. `partial_fit`, which
@@ -159,9 +160,10 @@ class BackpropRegressor(Learned, Common):
     power_t : float, default=0.5
     max_iter : int or "auto", default="auto"
         Most epochs. "auto" is 100 to 400, the fewer the more rows there are, but at least as many
-        as make 1,000 steps (with "sgd" 8,000); from 4,096 rows on half of it, unless there is no
-        noise, and from 50,000 on fewer than 100. Up to 2,000 rows that are learnt late, of a wave
-        say, are trained on for up to 16 times as many.
+        as make 1,000 steps (with "sgd" 8,000); from 4,096 rows on, in batches of at most 64, half
+        of it, unless no noise is found, and over 50,000 fewer than 100. Up to 2,000 rows that are
+        learnt late, of a wave say, are trained on for up to 16 times as many; more rows without
+        noise, if their batches don't get smaller, for a sixth more.
     init : {"auto", "glorot"}, default="auto"
         First weights. "auto": they know the data; half of the first layer's units look at one
         column each and bend at its quantiles, the others bend at rows of the table, and layers
