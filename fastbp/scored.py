@@ -76,6 +76,13 @@ def score_of(y, predicted, sample_weight=None, levels=None):
             sample_weight = measuring.relative(sample_weight)
             if are_numbers(y) and sample_weight.shape == y.shape[:1]:
                 y = drawn_in(y, sample_weight > 0)
+    is_far = np.isinf(predicted)  # behind exp; scikit-learn takes it for a mistake
+    if is_far.any() and are_numbers(y):
+        if are_numbers(sample_weight):
+            is_far[sample_weight == 0] = False
+        if is_far.any():
+            return -np.inf
+        predicted = np.where(np.isinf(predicted), 0.0, predicted)
     if levels is None and are_numbers(y) and y.shape in (predicted.shape, (len(predicted), 1)):
         # Squares neither overflow nor vanish, and equal numbers have themselves for mean.
         y = y.astype(np.float64).reshape(predicted.shape)

@@ -20,6 +20,7 @@ from fastbp.explain import diagnose, explain_step
 from fastbp.fitting import committee, solvers
 from fastbp.measuring import relative
 from fastbp.scaling import measure
+from fastbp.scored import score_of
 
 QUICK = {
     "hidden_layer_sizes": (4,), "max_iter": 5, "n_iter_no_change": np.inf, "random_state": 0,
@@ -643,6 +644,16 @@ def test_the_score_of_a_constant_target_is_moderate(model):
     scores = founding(**QUICK).fit(X, Y, **val).validation_scores_
     weighted = founding(**QUICK).fit(X, Y, **val, sample_weight_val=np.linspace(0, 1, 20))
     assert min(scores + weighted.validation_scores_) > -10
+
+
+def test_the_score_of_infinite_predictions_is_infinite_unless_they_have_no_weight():
+    y, weight = np.arange(5.0), np.array([1.0, 1.0, 0.0, 1.0, 2.0])
+    predicted = np.array([0.5, 1.0, np.inf, 2.5, 4.0])
+    assert score_of(y, predicted) == -np.inf
+    assert score_of(y, -predicted, np.ones(5)) == -np.inf
+    rest = weight > 0
+    expected = r2_score(y[rest], predicted[rest], sample_weight=weight[rest])
+    assert score_of(y, predicted, weight) == pytest.approx(expected)
 
 
 def test_a_score_that_is_not_finite_is_an_error():
