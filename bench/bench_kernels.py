@@ -74,9 +74,9 @@ def bench_update(benchmark, rule, dtype):
     settings = BackpropRegressor(**RULES[rule])._settings()
     recipe = recipe_of(network((1, 1), ()), settings, batch_size=1, cut=Cut(1, 1))
     state = OptimizerState.start(settings, theta, seed=0).state.view(np.recarray)[0]
-    state.beta_1_to_t, state.beta_2_to_t = recipe.beta_1, recipe.beta_2
+    state.beta_1_to_t, state.beta_2_to_t = recipe["beta_1"], recipe["beta_2"]
     m, v = np.zeros((2, theta.size), dtype)
-    arguments = recipe.optimizer, recipe, state, 1e-6, theta, g, m, v
+    arguments = recipe["optimizer"], recipe, state, 1e-6, theta, g, m, v
     move(*arguments)
     benchmark(move, *arguments)
 

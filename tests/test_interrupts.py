@@ -198,33 +198,16 @@ def test_nor_does_ctrl_c_while_a_training_begins(ctrl_c_is_heard, monkeypatch):
     assert getattr(interrupts.here, "asked", None) is None
 
 
-@pytest.fixture
-def in_records(monkeypatch, ctrl_c_is_heard):
-    """Ctrl-C is pressed twice while NumPy reads a record's attribute for a kernel; the first time
-    it does so when this is called."""
-    read, begun = np.record.__getattribute__, []
-
-    def pressing(record, name):
-        if name == "data" and begun:
-            begun.clear()
-            for _ in range(2):
-                signal.raise_signal(signal.SIGINT)
-        return read(record, name)
-
-    monkeypatch.setattr(np.record, "__getattribute__", pressing)
-    return lambda: begun.append(True)
-
-
 @deaf
-def test_ctrl_c_while_a_kernel_begins_is_no_error_of_numpys(table, in_records):
+def test_ctrl_c_while_a_kernel_begins_is_no_error_of_numpys(table, monkeypatch):
+    def read(record, name):
+        pytest.fail("A signal may be heard in lines of Python, and Numba forgets why they ended.")
+
     model = founding(**QUICK, max_iter=2).fit(*table)
     model.loss_gradient(*table)  # compiles
-    in_records()
-    with pytest.raises(KeyboardInterrupt):
-        model.loss_gradient(*table)
-    model.set_callbacks(Watcher(lambda epoch: in_records() if epoch == 1 else None))
-    with pytest.warns(ConvergenceWarning, match="Interrupted after [12] epochs"):
-        model.fit(*table)
+    monkeypatch.setattr(np.record, "__getattribute__", read)
+    model.fit(*table).partial_fit(*table).loss_gradient(*table)
+    model.set_params(solver="lbfgs").fit(*table)
 
 
 # -------------------------------------------------------------------------- time limits
@@ -272,7 +255,7 @@ def test_scoring_that_takes_too_long_is_of_some_of_the_rows(table, listening, cl
                 name: getattr(rest[1], name)[:0] for name in ("order", "X", "y", "weight")
             })  # fmt: skip
             kernel.train(threads, training, rest[0], nothing, rest[2])
-            training.state.position = len(y)  # as where a kernel begins to score
+            training.state["position"] = len(y)  # as where a kernel begins to score
             while threads.barrier[CALLED_OFF] == 0:
                 pass
             return 0

@@ -38,7 +38,7 @@ class Rule:
 
     def step(self, eta, theta, g):
         count_step(self.recipe, self.state)
-        code = self.recipe.optimizer
+        code = self.recipe["optimizer"]
         move(code, self.recipe, self.state, eta, theta, g, self.m, self.v)
 
 
@@ -82,7 +82,7 @@ def test_gradients_are_not_written_to(name, course):
 def test_momentum_0_is_sgd(name, course):
     theta, gradients, _ = course
     plain, rule = theta.copy(), Rule(name, theta)
-    sgd, rule.recipe.momentum = Rule("sgd", plain), 0
+    sgd, rule.recipe["momentum"] = Rule("sgd", plain), 0
     for g in gradients:
         sgd.step(0.1, plain, g)
         rule.step(0.1, theta, g)

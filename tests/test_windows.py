@@ -348,7 +348,7 @@ def test_ctrl_c_in_a_window_leaves_the_last_whole_epoch(cut, calls):
         pressed = calling.Calls.go_through_windows
 
         def press(self, *arguments):
-            if self.history.losses and self.state.position > ROWS:
+            if self.history.losses and self.state["position"] > ROWS:
                 self.ctrl_c.pressed = True
             return pressed(self, *arguments)
 

@@ -134,10 +134,10 @@ class Calls:
         """For the samples at hand."""
         on = for_kernels(self.samples), for_kernels(self.held_out)
         run = (team or self.headcount.team).run
-        before, start = int(self.state.position), time.perf_counter()
+        before, start = int(self.state["position"]), time.perf_counter()
         done = run(self.kernel.train, self.training, *on, course, stop=self.is_to_stop)
         if team is None:
-            samples = done * self.n_samples + int(self.state.position) - before
+            samples = done * self.n_samples + int(self.state["position"]) - before
             self.headcount.note(samples / self.batch_size, time.perf_counter() - start)
         return done
 
@@ -169,20 +169,20 @@ class Calls:
         max_time = self.settings.max_time
         if max_time is None or self.seconds() < max_time:
             return False
-        return bool(self.history.losses) or self.state.position > 0
+        return bool(self.history.losses) or self.state["position"] > 0
 
     def is_to_stop(self):
         """Whether somebody waits for the end of a call. (A first epoch is not cut off within a
         call: there would be no weights to end with.)"""
         if self.ctrl_c is not None and self.ctrl_c.pressed:
             return True
-        return self.is_late() and (self.history.losses or self.state.position == self.n_samples)
+        return self.is_late() and (self.history.losses or self.state["position"] == self.n_samples)
 
     def end_first_epoch(self):
         """Let the first epoch be what has been trained of it, and score it on some of the rows."""
         order, held_out, n_samples = self.samples.order, self.held_out, self.n_samples
         first = 0 if self.windows is None else self.windows.first
-        self.n_samples = int(self.state.position)
+        self.n_samples = int(self.state["position"])
         self.samples = self.samples._replace(order=order[: self.n_samples - first])
         self.held_out = some_of(held_out, LISTENS_FLOPS / step_flops(self.training.net, 1))
         done = self.make(0, 1, Team(1), first)

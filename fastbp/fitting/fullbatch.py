@@ -1,15 +1,13 @@
 """The loss and its gradient over all samples at once."""
 
 import time
-from contextlib import nullcontext
 
 from fastbp.fitting.headcount import Headcount
-from fastbp.fitting.interrupts import is_heard_here, is_pressed_here
+from fastbp.fitting.interrupts import is_pressed_here
 from fastbp.fitting.plan import CALL_FLOPS, aligned_zeros, for_kernels, layout, samples_of
 from fastbp.fitting.state import OptimizerState
 from fastbp.fitting.team import CalledOff, Team
 from fastbp.kernels.formulas.network import is_by_entries, n_parameters, step_flops
-from fastbp.kernels.machine.compile import ctrl_c_waits
 from fastbp.kernels.training.large import LARGE
 from fastbp.kernels.training.sparse import SPARSE, sparse_loss_gradient
 from fastbp.kernels.training.tiled import TILED, loss_gradient
@@ -56,18 +54,14 @@ class FullBatch:
         return loss, self.training.gradients[0]
 
     def run(self, team, samples, stop=None):
-        """Run the kernel. While Numba reads a record, NumPy runs lines of Python, where it takes an
-        exception of Ctrl-C for one of its own: unless the call listens, or somebody else does,
-        Ctrl-C waits for its end.
-        """
-        with nullcontext() if team.listens or is_heard_here() else ctrl_c_waits():
-            return team.run(self.kernel, self.training, for_kernels(samples), stop=stop)
+        """Run the kernel."""
+        return team.run(self.kernel, self.training, for_kernels(samples), stop=stop)
 
 
 def loss_and_gradient(net, theta, X, y, sample_weight, settings):
     """L and ∂L/∂θ over all samples, without the penalty on the weights."""
     function = FullBatch(net, theta.dtype, samples_of(X, y, sample_weight), settings)
-    function.training.recipe.alpha, function.training.recipe.loss_scale = 0.0, 1.0
+    function.training.recipe["alpha"], function.training.recipe["loss_scale"] = 0.0, 1.0
     try:
         return function(theta)
     except CalledOff:

@@ -57,22 +57,10 @@ class CtrlC:
             here.asked = before
 
     def _press(self, number, frame):
-        if self.pressed and not _begins_a_kernel(frame):
+        if self.pressed:
             self._end()  # this very exception may keep the block from being left in order
             signal.default_int_handler(number, frame)
         self.pressed = True
-
-
-def _begins_a_kernel(frame):
-    """Whether a line of a team's is what called this: a kernel, whose records NumPy reads in Python
-    and takes any exception for one of its own. What has been pressed is heard after it."""
-    caller = frame and frame.f_back
-    return caller is not None and caller.f_globals.get("__name__") == "fastbp.fitting.team"
-
-
-def is_heard_here():
-    """Whether Ctrl-C raises nothing in this thread, since somebody is asked for it."""
-    return getattr(here, "asked", None) is not None
 
 
 def is_pressed_here():

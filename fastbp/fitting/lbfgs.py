@@ -33,7 +33,7 @@ def fit(net, theta, samples, held_out, settings, optimizer, *, observer=None, se
     kernel = "sparse" if is_by_entries(net) else "tiled"
     history = minimized(function, theta, score, settings, observer, kernel)
     if may_be_penalty(history, settings):
-        function.training.recipe.alpha = 0.0
+        function.training.recipe["alpha"] = 0.0
         history.without_penalty = float(function(theta)[0])
     return history
 
@@ -90,7 +90,7 @@ class Score:
         weight = weights_at(held_out.weight, len(held_out.y), slice(None))
         apart = samples_of(held_out.X, held_out.y, weight, held_out.order)
         self.loss_apart = FullBatch(net, dtype, apart, settings)
-        self.loss_apart.training.recipe.alpha = 0.0
+        self.loss_apart.training.recipe["alpha"] = 0.0
 
     def __call__(self, theta):
         loss = float(self.loss_apart(theta)[0])

@@ -181,7 +181,7 @@ class _Loop:
         if not is_planned or max(last, after) <= worst:
             return False
         if last <= worst:  # these may be unlike the others
-            hopeless = hopeless_loss_of(some, settings, self.training.recipe.loss_scale)
+            hopeless = hopeless_loss_of(some, settings, self.training.recipe["loss_scale"])
             if after <= max(hopeless, self.calls.loss_of(some, self.at_first[0])):
                 return False
         losses[-1] = max(losses[-1], after)

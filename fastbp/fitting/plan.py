@@ -13,7 +13,7 @@ from fastbp.kernels.formulas import losses, optimizers
 from fastbp.kernels.formulas.network import step_flops
 from fastbp.kernels.machine.vectors import INTERPRETED
 from fastbp.kernels.training.epoch import BLOCK
-from fastbp.kernels.training.records import OF_OPTIMIZERS, RECIPE, STATE, HeldOut, Samples, Training
+from fastbp.kernels.training.records import OF_OPTIMIZERS, RECIPE, HeldOut, Samples, Training
 from fastbp.kernels.training.samples import LINE_BYTES
 from fastbp.kernels.training.tiled import THREADS_FLOPS
 
@@ -38,13 +38,11 @@ def optimizer_of(settings):
 AS_GIVEN = ("alpha", "weight_decay", "shuffle", "tol", *OF_OPTIMIZERS)
 
 
-#: Of one record, as kernels take it: made once, since from a new one Numba reads the type anew.
-RECORDS = {dtype: np.dtype((np.record, dtype)) for dtype in (RECIPE, STATE)}
-
-
 def record_of(array):
     """The one record of an array, as kernels take it, in the same memory."""
-    return array.view(RECORDS[array.dtype])[0]
+    # Interpreted, kernels need fields that are attributes. NumPy reads such a record by lines of
+    # Python: Numba would wait for them, and take Ctrl-C there for an error of theirs.
+    return array.view(np.recarray)[0] if INTERPRETED else array[0]
 
 
 def recipe_of(net, settings, batch_size, cut):

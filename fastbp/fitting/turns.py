@@ -92,7 +92,7 @@ def next_turn(begun, part, turn, epochs):
         windows, state = begun.windows(part, turn.order.copy()), record_of(optimizer.state)
         for _ in range(epochs):
             within = windows.skip_epoch(state)
-        return Turn(windows.blocks, int(state.random), within)
+        return Turn(windows.blocks, int(state["random"]), within)
     X, y = (np.empty((0, begun.net["width"][end]), theta.dtype) for end in (0, -1))
     X.flags.writeable = y.flags.writeable = False
     samples = samples_of(X, y, order=turn.order.copy())
@@ -121,14 +121,14 @@ def trained(begun, part, turn, state, share):
     course = Course(steps, share.etas, losses, *np.zeros((2, n_epochs)), 0, size)
     if is_large:
         if first > 0:
-            samples.go_on_at(int(record.position), record, team)
+            samples.go_on_at(int(record["position"]), record, team)
         done = train_in_windows(kernel, training, samples, course, team)
     else:
         done = team.run(kernel.train, training, samples, nothing_held_out(samples), course)
     if share.parts > 1:
-        losses[:] = record.loss / record.weight
+        losses[:] = record["loss"] / record["weight"]
     losses[max(done, 1) :] = losses[done - 1]  # one that isn't finite is the last
-    return Mean(float(record.weight), (*State.of(theta, optimizer), losses))
+    return Mean(float(record["weight"]), (*State.of(theta, optimizer), losses))
 
 
 def train_in_windows(kernel, training, windows, course, team):
@@ -151,7 +151,7 @@ def train_in_windows(kernel, training, windows, course, team):
 def gradient_in(begun, samples, theta, n_parts):
     """L and its gradient over a part; the penalty's is as large in each as if it were all."""
     function = FullBatch(begun.net, theta.dtype, samples, begun.settings)
-    function.training.recipe.alpha /= n_parts
+    function.training.recipe["alpha"] /= n_parts
     weight, sample_weight = float(samples.order.size), samples.sample_weight
     if sample_weight.size:
         weight = float(sample_weight.sum(dtype=np.float64))

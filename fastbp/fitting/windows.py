@@ -164,12 +164,12 @@ class Windows:
         is_to_stop : callable, default=None
             Asked between windows.
         """
-        state, batch_size = training.state, int(training.recipe.batch_size)
+        state, batch_size = training.state, int(training.recipe["batch_size"])
         while True:
-            before = int(state.position)
+            before = int(state["position"])
             samples, first = self.samples_at(before, state, team)
             done = run(samples, course._replace(first=first))
-            steps = (int(state.position) - before) // batch_size
+            steps = (int(state["position"]) - before) // batch_size
             course = course._replace(steps=course.steps - steps)
             if done or course.steps <= 0 or (is_to_stop is not None and is_to_stop()):
                 return done
@@ -200,7 +200,7 @@ class Windows:
         """Be where an epoch ends, without training; returns where in it the generator was when the
         first window began."""
         self.shuffle_blocks(state)
-        random = int(state.random)
+        random = int(state["random"])
         skip_shuffles([self.size_of(first) for first in self.firsts()], state)
         return random
 
@@ -280,7 +280,7 @@ def skip_shuffles(sizes, state):
     """Let the generator be where it is when orders of so many rows have been drawn: each number
     serves two places, and is the next of an arithmetic series (see `samples.shuffle`)."""
     numbers = sum(size // 2 for size in sizes)
-    state.random = (int(state.random) + numbers * int(GOLDEN)) % 2**64
+    state["random"] = (int(state["random"]) + numbers * int(GOLDEN)) % 2**64
 
 
 def is_mapped(A):
