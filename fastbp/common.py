@@ -31,6 +31,12 @@ def check_parameter(cls, name, value):
 class Common(Saved, Exported, CallbackSupportMixin, Scored, Important, Described, BaseEstimator):
     """A base of `BackpropRegressor` and of the ensemble: each part says what it needs of them."""
 
+    def _copied(self):
+        """As `copy.copy` of it, which asks how it is pickled, for as long as X is looked at."""
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        return other
+
     def _asked_threads(self):
         """`n_threads`, which may have been set since a fit looked at it."""
         if self.n_threads is not None:

@@ -1,7 +1,6 @@
 """`BackpropRegressor`: its parameters, and what can be done with it."""
 
 from contextlib import contextmanager
-from copy import copy
 from functools import cache
 from inspect import signature
 from numbers import Integral, Real
@@ -465,7 +464,7 @@ class BackpropRegressor(Learned, Common):
             Else the model is that of the last whole epoch, and a warning says so.
         """
         go_on = self.warm_start and hasattr(self, "_learnt")
-        columns = copy(self)  # what is said of them is the model's own when it is fitted
+        columns = self._copied()  # what is said of them is the model's own when it is fitted
         samples = X, y, sample_weight, not go_on
         table = inputs.table_of(columns, *samples, may_be_later=True)
         held_out = None
@@ -519,7 +518,7 @@ class BackpropRegressor(Learned, Common):
             self._validate_params()
         if self.early_stopping not in (False, "refit"):
             raise ValueError("partial_fit does not support early_stopping=True")
-        columns = copy(self)
+        columns = self._copied()
         samples = X, y, sample_weight, not go_on
         table = inputs.table_of(columns, *samples, may_be_later=True)
         with columns._said_by_sklearn(samples):
@@ -531,7 +530,7 @@ class BackpropRegressor(Learned, Common):
         try:
             yield
         except survey.NotFinite:
-            inputs.table_of(copy(self), *samples)
+            inputs.table_of(self._copied(), *samples)
             raise
 
     def _train(self, columns, table, held_out, *, go_on, is_partial=False):
@@ -715,7 +714,7 @@ class BackpropRegressor(Learned, Common):
         True
         """
         check_is_fitted(self)
-        of_now = copy(self)  # another thread may be fitting
+        of_now = self._copied()  # another thread may be fitting
         of_now._validate_params()
         learnt = of_now._learnt
         table = inputs.table_of(of_now, X, y, sample_weight, reset=False, learnt=learnt)

@@ -1,5 +1,6 @@
 """θ ↔ coefs_, intercepts_; the first weights."""
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -107,7 +108,7 @@ def initialize(net, activations, random_state, output=None):
     theta = np.empty(n_parameters(net))
     names = [*activations, output or (activations[-1] if activations else "identity")]
     for W, b, name in zip(*unpack(theta, net), names, strict=True):
-        bound = np.sqrt(ACTIVATIONS[name].bound / sum(W.shape))
+        bound = math.sqrt(ACTIVATIONS[name].bound / sum(W.shape))
         W[:] = random_state.uniform(-bound, bound, W.shape)
         b[:] = random_state.uniform(-bound, bound, b.shape)
     return theta

@@ -107,7 +107,8 @@ def prepare(settings, table, held_out, before=None, *, mixes=True, whole=True, g
             table = table.within_use()
         if ground is None:
             ground = ground_for(settings, table, held_out, before, random_state)
-        other_settings = copy(settings)  # with what the ground has told, but "auto" as it was
+        if tries_encoding:
+            other_settings = copy(settings)  # with what the ground has told, but "auto" as it was
         encoding = encoding_for(ground, settings, before, random_state)
         plain = prepared_on(ground, settings, encoding, before, random_state, first)
     if not searches:

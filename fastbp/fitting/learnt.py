@@ -59,7 +59,7 @@ class Learnt(NamedTuple):
         link, given = LOSS_TABLE[settings.loss].link, (settings.loss, settings.loss_parameter)
         with np.errstate(over="ignore", invalid="ignore"):  # reported below
             weights = scaling.to_raw_units(*parameters.unpack(theta, net), units, link)
-        if not all(np.isfinite(array).all() for part in weights for array in part):
+        if not np.isfinite(parameters.pack(*weights, np.float64)).all():
             raise ValueError(
                 "The weights for these units of X and y are beyond float64. Rescale the columns."
             )
@@ -240,5 +240,5 @@ class Learnt(NamedTuple):
                 )
         own = {"scaling": self.units(), "encoding": encoding, "seen": seen, "linear": linear}
         checked = self._replace(coefs=coefs, intercepts=intercepts, **own)
-        checked.model()
+        checked.network(), checked.theta(checked.scaling, checked.dtype)  # or an error
         return checked

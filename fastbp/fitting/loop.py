@@ -158,7 +158,8 @@ class _Loop:
             if not math.isfinite(losses[epoch]):
                 self.history.forget_after(epoch + 1)
                 return True
-        if not np.isfinite(self.training.theta).all():
+        largest = np.abs(self.training.theta).max()
+        if not math.isfinite(largest):
             return True
         if len(losses) == done and self.attempts.has_exploded():
             return True
@@ -166,7 +167,7 @@ class _Loop:
             return False
         # The last loss is that before the last step.
         is_planned = not settings.is_partial and settings.init != "glorot"
-        if not is_planned and np.abs(self.training.theta).max() < HUGE:
+        if not is_planned and largest < HUGE:
             return False
         some = None if self.is_validated else self.calls.some_samples()  # then each epoch is scored
         last = self.calls.last_loss()

@@ -146,12 +146,12 @@ def samples_of(X, y, sample_weight=None, order=None, exponent=None):
     """Samples as the kernels take them; X and y are those of `converting.converted`, weights of
     shape (n,) or (n, n_outputs). The exponent is of all weights, if these are a part of them."""
     order = row_numbers(len(y)) if order is None else order
-    weight = np.empty(0)
+    weight = np.empty(0, X.dtype)
     if sample_weight is not None:
         exponent = measuring.exponent_of(sample_weight[order]) if exponent is None else exponent
         weight = measuring.relative(sample_weight, exponent)
-    with np.errstate(over="ignore"):  # of rows that are not in the order
-        weight = in_a_row(weight).astype(X.dtype)
+        with np.errstate(over="ignore"):  # of rows that are not in the order
+            weight = in_a_row(weight).astype(X.dtype)
     weight.flags.writeable = False
     return Samples(order, X, y, weight)
 
