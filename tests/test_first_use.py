@@ -241,6 +241,14 @@ def test_who_waits_for_a_compilation_is_told_of_it_and_nobody_of_what_is_loaded(
     assert "add" in caplog.text
 
 
+@needs_compiler
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_who_is_told_of_a_compilation_may_have_it_made_elsewhere(is_kept, kernel, tmp_path):
+    folders = [tmp_path / "first" if is_kept else tmp_path / "elsewhere"]
+    with cache.announced(lambda: kernel(folders=folders)(1)):
+        assert loaded(kernel()) is is_kept
+
+
 @pytest.mark.parametrize("verbose", [True, False])
 @pytest.mark.parametrize("several", [True, False])
 def test_a_first_fit_that_compiles_says_so_if_it_is_to_say_anything(

@@ -2,13 +2,16 @@
 
 import io
 import json
+import multiprocessing
 import os
 import re
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 import warnings
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +23,7 @@ from sklearn.exceptions import ConvergenceWarning
 import fastbp
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor, __version__, load_pipeline
 from fastbp.__main__ import main
-from fastbp.app import tables
+from fastbp.app import progress, tables
 from fastbp.app.job import SAME_WORK, Result, peer, same_settings
 from fastbp.app.options import parser
 from fastbp.app.progress import (
@@ -35,6 +38,7 @@ from fastbp.app.training import report_intervals
 from fastbp.fitting import calling
 from fastbp.fitting.solvers import SOLVERS
 from fastbp.kernels.formulas.activations import ACTIVATIONS
+from fastbp.kernels.machine import cache
 
 pd = pytest.importorskip("pandas")
 
@@ -800,6 +804,68 @@ def test_the_kernel_is_prepared_that_training_uses(params, monkeypatch):
     model.fit(X, y)
     prepared, *trained = used
     assert {kernel.name for kernel in trained} == {prepared.name}
+
+
+@pytest.mark.parametrize("size", [progress.LARGE, progress.LARGE + 1])
+def test_beside_a_large_table_it_is_another_process_that_compiles(size, tmp_path, monkeypatch):
+    """What LLVM takes for it stays for as long as the process lives."""
+    path, called = tmp_path / "process", []
+
+    def call():
+        called.append(True)
+        cache._announce("train")
+
+    monkeypatch.setattr(progress, "by_another_process", lambda call: path.write_text("made"))
+    prepare_kernels(call, beside=size)
+    assert called == [True]
+    assert path.exists() is (size > progress.LARGE)
+
+
+def test_a_call_is_made_by_another_process(tmp_path):
+    path = tmp_path / "file"
+    progress.by_another_process(partial(path.write_text, "made"))
+    assert path.read_text() == "made"
+
+
+def test_where_there_can_be_no_other_process_there_is_none(monkeypatch, tmp_path):
+    def refused(process):
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr(multiprocessing.context.SpawnProcess, "start", refused)
+    progress.by_another_process(partial((tmp_path / "file").write_text, "made"))
+    assert not (tmp_path / "file").exists()
+
+
+def test_a_process_that_compiles_ends_with_who_waits_for_it(tmp_path):
+    program = """
+        import os, pathlib, threading, time
+        from fastbp.app import progress
+
+        path = pathlib.Path("alive")
+
+        def write_for_ever():
+            while True:
+                path.write_text("alive")
+                time.sleep(0.01)
+
+        def leave():
+            while not path.exists():
+                time.sleep(0.01)
+            os._exit(0)
+
+        if __name__ == "__main__":
+            threading.Thread(target=leave).start()
+            progress.by_another_process(write_for_ever)
+    """
+    path = tmp_path / "alive"
+    (tmp_path / "program.py").write_text(textwrap.dedent(program))
+    environment = os.environ | {"PYTHONPATH": str(Path(fastbp.__file__).parents[1])}
+    subprocess.run([sys.executable, "program.py"], cwd=tmp_path, check=True, env=environment)
+    path.unlink(missing_ok=True)
+    time.sleep(0.2)
+    path.unlink(missing_ok=True)
+    time.sleep(0.2)
+    assert not path.exists()
 
 
 def test_a_result_is_judged_by_what_was_measured():

@@ -1,12 +1,14 @@
 """How far a command is, on standard error: what people see who wait, and nobody else reads."""
 
+import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from importlib.util import find_spec
 
 import numpy as np
@@ -14,12 +16,16 @@ from sklearn.base import clone
 from sklearn.callback import ProgressBar
 
 from fastbp.fitting import telling
+from fastbp.kernels.machine.cache import announced
 
 #: Seconds between two lines of progress where there is no bar.
 PULSE = 5.0
 
 #: Where nobody looks on, a preparation is worth a line that took so many seconds.
 SLOW = 1.0
+
+#: Bytes of a table beside which kernels are compiled in another process.
+LARGE = 2**24
 
 
 def is_watched():
@@ -32,8 +38,12 @@ def bars():
     return is_watched() and find_spec("rich") is not None
 
 
-def prepare_kernels(*calls):
-    """Make calls that compile the kernels, or load them, so that no time that is told holds it."""
+def prepare_kernels(*calls, beside=0):
+    """Make calls that compile the kernels, or load them, so that no time that is told holds it.
+
+    Beside a table of so many bytes, if that is large, it is another process that compiles them, and
+    this one loads what that has kept: LLVM gives back nothing of the 50 MB that it takes for it.
+    """
     once = "(compiled on first use, then kept on disk)"
     if is_watched():
         say(f"Preparing the kernels {once} ... ", end="")
@@ -41,7 +51,9 @@ def prepare_kernels(*calls):
     try:
         with ctrl_c_ends_the_process():
             for call in calls:
-                call()
+                elsewhere = partial(by_another_process, call)
+                with announced(elsewhere) if beside > LARGE else nullcontext():
+                    call()
         seconds = time.perf_counter() - start
     finally:
         if is_watched():
@@ -50,22 +62,39 @@ def prepare_kernels(*calls):
         say(f"The kernels were prepared in {seconds:.1f} s {once}.")
 
 
+def by_another_process(call):
+    """Make a call in a process of its own, which ends with this one; if that fails, nothing does:
+    whoever calls makes the call as well."""
+    process = multiprocessing.get_context("spawn").Process(target=_beside_its_parent, args=(call,))
+    try:
+        process.start()
+    except OSError:  # there may be no more processes
+        return
+    process.join()
+
+
+def _beside_its_parent(call):
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: os._exit(parent.join() or 1), daemon=True).start()
+    call()
+
+
 def step_of(model, n_features, n_samples):
     """A call that trains such a model for a step, on zeros: which kernel does it goes by its layers
     and its batches."""
+    n = min(4096, n_samples)  # from where on there are larger batches
+    return partial(_fit_zeros, model, n, n_features)
 
-    def call():
-        n = min(4096, n_samples)  # from where on there are larger batches
-        one = clone(model)
-        if hasattr(one, "partial_fit"):
-            learn = one.partial_fit
-        else:  # "lbfgs" makes no steps
-            learn = one.set_params(max_iter=1, early_stopping=False).fit
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # training itself warns of the same
-            learn(np.zeros((n, n_features)), np.zeros(n)).predict(np.zeros((1, n_features)))
 
-    return call
+def _fit_zeros(model, n, n_features):
+    one = clone(model)
+    if hasattr(one, "partial_fit"):
+        learn = one.partial_fit
+    else:  # "lbfgs" makes no steps
+        learn = one.set_params(max_iter=1, early_stopping=False).fit
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # training itself warns of the same
+        learn(np.zeros((n, n_features)), np.zeros(n)).predict(np.zeros((1, n_features)))
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def run(args):
     del parts, y
 
     baselines = baselines_of(split)
-    prepare_kernels(step_of(one, *split.X.shape[::-1]))
+    prepare_kernels(step_of(one, *split.X.shape[::-1]), beside=split.X.nbytes)
     with table.located():
         if args.cv:
             cross_validated(report, pipeline, to_score, split.y, args)

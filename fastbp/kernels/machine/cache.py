@@ -156,7 +156,8 @@ _listening = _Listening()
 @contextmanager
 def announced(tell):
     """Within the ``with`` block `tell` is called, once, before this thread compiles a kernel; what
-    is loaded is no wait worth a word."""
+    is loaded is no wait worth a word. It may have it compiled elsewhere: what is on disk then is
+    loaded."""
     before, _listening.tell = _listening.tell, tell
     try:
         yield
@@ -165,10 +166,12 @@ def announced(tell):
 
 
 def _announce(name):
+    """Tell who listens; whether anybody did."""
     LOG.info("compiling the kernel %s: some seconds, once for this version", name)
     tell, _listening.tell = _listening.tell, None
     if tell is not None:
         tell()
+    return tell is not None
 
 
 # -------------------------------------------------------------------------------- how
@@ -193,6 +196,12 @@ class KernelCache(_Cache):
 
     def load_overload(self, sig, target_context):
         """What was compiled for this signature, or None."""
+        found = self._from_disk(sig, target_context)
+        if found is None and _announce(self.name):
+            found = self._from_disk(sig, target_context)
+        return found
+
+    def _from_disk(self, sig, target_context):
         target_context.refresh()
         file_name, key = self._key(sig, target_context.codegen())
         for folder in self.folders:
@@ -209,7 +218,6 @@ class KernelCache(_Cache):
                     pass
             with suppress(OSError):
                 path.unlink()
-        _announce(self.name)
         return None
 
     def save_overload(self, sig, data):
