@@ -82,7 +82,9 @@ def test_what_is_not_linear_at_all_has_none():
 def test_what_is_clearly_bent_is_not_trained_once_more_to_say_so(monkeypatch):
     trials_made, trial = [], trials.Search.trial
     monkeypatch.setattr(
-        trials.Search, "trial", lambda *given: trials_made.append(given) or trial(*given)
+        trials.Search,
+        "trial",
+        lambda *given, **how: trials_made.append(given) or trial(*given, **how),
     )
     X, y, *_ = rows_of(0, 300)
     numbers = []
@@ -106,7 +108,9 @@ def test_a_limit_of_time_that_is_far_away_changes_nothing(n):
 def test_trials_of_a_line_take_a_third_of_what_time_is_left(monkeypatch):
     seconds, trial = [], trials.Search.trial
     monkeypatch.setattr(
-        trials.Search, "trial", lambda *given: seconds.append(given[0].seconds) or trial(*given)
+        trials.Search,
+        "trial",
+        lambda *given, **how: seconds.append(given[0].seconds) or trial(*given, **how),
     )
     X, y, *_ = rows_of(0, 30)
     quick(max_time=60.0).fit(X, y)

@@ -176,8 +176,8 @@ def tried(monkeypatch):
     """The trials of encoded networks, and what to multiply their losses by."""
     tried, times, trial = [], [1.0], trials.Search.trial
 
-    def noted(search, plan, *rest):
-        made = trial(search, plan, *rest)
+    def noted(search, plan, *rest, **how):
+        made = trial(search, plan, *rest, **how)
         if not search.task.encoding:
             return made
         tried.append(made)
@@ -249,7 +249,7 @@ def test_both_are_tried_on_the_same_rows_held_out(table, monkeypatch):
     monkeypatch.setattr(
         trials.Search,
         "trial",
-        lambda search, *rest: searches.append(search) or trial(search, *rest),
+        lambda search, *rest, **how: searches.append(search) or trial(search, *rest, **how),
     )
     single(encoding="auto", alpha=1e-3, linear_part=None).fit(*table)
     plain, encoded = searches[0], searches[-1]

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor, outliers
-from fastbp.fitting import divergence, loop, recipe, survey, tasks
+from fastbp.fitting import calling, curves, divergence, loop, recipe, survey, tasks, trials
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.kernels.formulas.activations import ACTIVATIONS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
@@ -178,16 +178,113 @@ def test_a_network_of_any_depth_begins_with_outputs_of_mean_0_that_differ(depth,
 
 def test_the_pilots_curve_says_how_long_to_train():
     falling, early = np.linspace(1, 0, 100), np.abs(np.arange(100) - 20.0)
-    assert recipe.chosen_epochs(falling, 200) == 200
+    assert curves.chosen_epochs(falling, 100, 200) == 200
     # Up to the best epoch, the pilot made steps of about that many whole ones.
-    assert 35 <= recipe.chosen_epochs(early, 200) <= 43
-    assert recipe.chosen_epochs(np.arange(10.0), 20) == 5
+    assert 35 <= curves.chosen_epochs(early, 100, 200) <= 43
+    assert curves.chosen_epochs(np.arange(10.0), 10, 20) == 5
 
 
 def test_one_lucky_epoch_doesnt_say_how_long_to_train():
     losses = np.abs(np.arange(200) - 100.0)
     losses[30] = -1.0
-    assert recipe.chosen_epochs(losses, 400, by_cosine=False) == 101
+    assert curves.chosen_epochs(losses, 200, 400, by_cosine=False) == 101
+
+
+def ends(losses, **given):
+    """After how many epochs a pilot with this curve ends."""
+    n = len(losses)
+    return next((k for k in range(n) if curves.has_risen(losses[:k], n, **given)), n)
+
+
+LATE = np.r_[np.linspace(9, 4, 50), np.full(100, 4.0), np.linspace(4, 1, 50)]
+
+
+@pytest.mark.parametrize(
+    ("losses", "given", "end"),
+    [
+        (2 + np.abs(np.arange(200) - 40) / 50, {}, 110),  # a third of the epochs after the least
+        (np.linspace(2, 1, 200), {}, 200),
+        (LATE, {}, 200),
+        (LATE + 0.02 * (np.arange(200) > 60), {}, 200),
+        (LATE - 6, {"perfect": -6.0}, 200),  # of a loss that is less than nothing
+        (10 + np.abs(np.arange(200) - 40) / 500, {"perfect": 9.0}, 110),
+        (10 + np.abs(np.arange(200) - 40) / 1000, {}, 200),
+    ],
+    ids=["noisy", "clean", "late", "nearly flat", "negative", "much is noise", "flat"],
+)
+def test_a_pilot_ends_when_its_curve_has_risen(losses, given, end):
+    assert ends(losses, **given) == end
+    cut, n = losses[:end], len(losses)
+    assert curves.chosen_epochs(cut, n, 400) == curves.chosen_epochs(losses, n, 400)
+    assert curves.smooth(cut, n).min() == curves.smooth(losses, n).min()
+
+
+def test_a_lucky_last_epoch_of_a_pilot_that_ended_early_is_not_its_best():
+    losses = 2 + np.abs(np.arange(200) - 40) / 50
+    losses[109] = 0.0
+    assert curves.chosen_epochs(losses[:110], 200, 400) == curves.chosen_epochs(losses, 200, 400)
+
+
+@pytest.mark.parametrize("n", [1, 10, 84, 200])
+def test_a_pilot_is_looked_at_when_it_may_end(n):
+    looks, done = [], 0
+    while (done := done + curves.until_next_look(done, n)) < n:
+        looks.append(done)
+    rising = np.arange(1.0, n + 1)
+    assert [k for k in range(n) if curves.has_risen(rising[:k], n)] == looks
+    assert len(looks) <= curves.SMOOTHED
+
+
+def pilots_of(monkeypatch, X, y, **params):
+    """The pilots of a fit: how each ended, after how many epochs, and what it chose."""
+    pilots, pilot = [], trials.Search.pilot
+
+    def noting(search, plan):
+        found = pilot(search, plan)
+        pilots.append((found.history.ended_by, len(found.history.losses), found.plan.max_iter))
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trials.Search, "pilot", noting)
+        given = RECIPE | {"linear_part": None, "encoding": None, "n_threads": 1} | params
+        return BackpropRegressor((32, 32), **given).fit(X, y), pilots
+
+
+@pytest.mark.parametrize("call_seconds", [0.1, 1e-9])
+def test_a_noisy_tables_pilot_ends_early_and_says_the_same(call_seconds, monkeypatch):
+    X, y = smooth(300)
+    y = y + np.random.default_rng(1).normal(0, 1, 300)
+    monkeypatch.setattr(calling, "CALL_SECONDS", call_seconds)  # which makes no difference
+    monkeypatch.setattr(recipe, "BY_HEART", np.inf)  # the whole pilot would be made a longer one
+    model, ((how, length, chosen), *_) = pilots_of(monkeypatch, X, y)
+    planned = recipe.epochs(300, 64, "adam", n_parameters_of(model)) // 2
+    assert how == "risen" and length < 0.6 * planned
+    monkeypatch.setattr(curves, "RISE", np.inf)
+    whole, ((how, length, as_chosen), *_) = pilots_of(monkeypatch, X, y)
+    assert (how, length, as_chosen) == ("max_iter", planned, chosen)
+    assert_array_equal(model.predict(X), whole.predict(X))
+
+
+def test_the_pilots_of_waves_and_those_of_several_parts_go_on_to_their_end(monkeypatch):
+    _, pilots = pilots_of(monkeypatch, *wave(40), activation="softplus")
+    assert len(pilots) > 1 and {how for how, *_ in pilots} == {"max_iter"}
+    y = np.random.default_rng(1).normal(size=150)
+    _, pilots = pilots_of(monkeypatch, smooth(150)[0], y)
+    assert {how for how, *_ in pilots} == {"max_iter"}
+
+
+@pytest.mark.parametrize("has_risen", [False, True])
+def test_a_pilot_that_ended_early_may_have_learnt_nothing(has_risen):
+    settings = SimpleNamespace(max_iter=9, finds_step=True)
+    attempts = divergence.Attempts(SimpleNamespace(losses=[1.0]), settings, 0.1)
+    assert attempts.may_be_in_vain(has_risen) == has_risen
+
+
+def test_noise_whose_pilot_ended_early_has_been_learnt_by_heart():
+    search = SimpleNamespace(task=SimpleNamespace(settings=SimpleNamespace(perfect_loss=0.0)))
+    for how, expected in (("max_iter", True), ("risen", False)):
+        pilot = SimpleNamespace(history=SimpleNamespace(ended_by=how, last_loss=0.9), loss=1.0)
+        assert trials.Search.has_hardly_begun(search, pilot) == expected
 
 
 # --------------------------------------------------------------------- the estimator
@@ -204,7 +301,7 @@ def test_refit_trains_on_all_rows_for_as_long_as_the_pilot_says():
     model = BackpropRegressor((64, 64), **RECIPE, standardize=False).fit(X, y)  # pilots alone
     assert model.n_iter_ == model.max_iter_ < 400
     assert model.t_ == 300 * model.n_iter_
-    assert len(model.validation_loss_curve_) == 200
+    assert model.n_iter_ < len(model.validation_loss_curve_) < 200  # it was seen to be too long
     assert model.best_validation_score_ is None  # no weights of the pilot were kept
     plain = model.set_params(early_stopping=False, max_iter=model.n_iter_).fit(X, y)
     assert plain.t_ == 300 * plain.n_iter_

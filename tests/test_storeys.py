@@ -53,6 +53,7 @@ WINGS = [
         [
             {
                 "schedules",
+                "curves",
                 "team",
                 "interrupts",
                 "judging",

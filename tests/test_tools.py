@@ -189,6 +189,10 @@ def test_verbose_tells_of_each_of_the_first_weights_that_are_tried(table, capsys
 def test_a_trial_that_is_out_of_time_and_one_of_encoded_columns_are_told_of():
     history = History(validation_losses=[3.0, 2.0], ended_by="max_time")
     assert telling.words_of_end(history) == "out of time after 2 epochs"
+    history = History(validation_losses=[3.0, 2.0, 4.0], ended_by="risen")
+    assert telling.words_of_end(history) == (
+        "ended after 3 epochs: validation loss 4, the least 2 in epoch 2"
+    )
     assert (
         telling.words_of_beginning([(range(7), range(3))], 9) == "7 samples, 3 held out; 9 epochs"
     )

@@ -184,8 +184,8 @@ def test_calls_become_shorter_the_less_time_is_left(left, share):
     """A machine may become slower within a call."""
     loop = SimpleNamespace(
         headcount=SimpleNamespace(pace=1000.0, seconds_of_call=lambda most: most),
-        settings=SimpleNamespace(max_iter=1000), history=SimpleNamespace(losses=[]),
-        steps_per_epoch=10,
+        settings=SimpleNamespace(max_iter=1000, ends_above=None),
+        history=SimpleNamespace(losses=[]), steps_per_epoch=10,
     )  # fmt: skip
     assert Calls.share(loop, left, one_epoch=False) == share
 

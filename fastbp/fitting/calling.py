@@ -6,6 +6,7 @@ from copy import copy
 import numpy as np
 
 from fastbp.entries import entries_of
+from fastbp.fitting import curves
 from fastbp.fitting.divergence import some_samples
 from fastbp.fitting.headcount import Headcount
 from fastbp.fitting.history import History
@@ -103,7 +104,10 @@ class Calls:
             seconds = min(seconds, max(PART_OF_REST * seconds_left, LAST_SECONDS))
         steps = max(1, int(self.headcount.pace * self.headcount.seconds_of_call(seconds)))
         epochs = max(1, steps // self.steps_per_epoch)
-        epochs = min(epochs, self.settings.max_iter - len(self.history.losses))
+        done, n = len(self.history.losses), self.settings.max_iter
+        epochs = min(epochs, n - done)
+        if self.settings.ends_above is not None:
+            epochs = min(epochs, curves.until_next_look(done, n))
         if one_epoch:
             epochs = 1
         return min(steps, epochs * self.steps_per_epoch), epochs

@@ -79,11 +79,13 @@ class Attempts:
         is_left = history.restarts < RESTARTS
         return is_left and history.losses[0] > loss_with_left(EXPLODED, settings)
 
-    def may_be_in_vain(self):
-        """Whether this one is over, with a step that nobody asked for: hinges that a first long
-        one has moved off the data never come back. (Or training was too short.)"""
+    def may_be_in_vain(self, has_risen):
+        """Whether this one is over, as a pilot is whose curve `has_risen`, with a step that nobody
+        asked for: hinges that a first long one has moved off the data never come back. (Or training
+        was too short.)"""
         settings = self.settings
-        return len(self.history.losses) >= settings.max_iter and settings.finds_step
+        is_over = has_risen or len(self.history.losses) >= settings.max_iter
+        return is_over and settings.finds_step
 
     def is_vain(self, loss):
         """Whether one that ends so has learnt nothing."""

@@ -11,8 +11,8 @@ class History:
     validation_losses: list = field(default_factory=list)
     validation_scores: list = field(default_factory=list)
     seconds: float = 0.0
-    #: Why training ended: "max_iter", "stalled", "callback", "max_time", "interrupted"; lbfgs also
-    #: by "max_fun" or "line search".
+    #: Why training ended: "max_iter", "stalled", "callback", "max_time", "interrupted"; a pilot
+    #: also by "risen", lbfgs by "max_fun" or "line search".
     ended_by: str = "max_iter"
     kernel: str = ""  # the one that trained
     restarts: int = 0  # after it had diverged

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from fastbp.fitting import curves
 from fastbp.fitting.calling import Calls
 from fastbp.fitting.divergence import (
     HOPELESS,
@@ -100,7 +101,7 @@ class _Loop:
         )
         self.history, self.training = self.calls.history, self.calls.training
         self.attempts = Attempts(self.history, settings, optimizer.eta)
-        self.patience = self.training.recipe["patience"]
+        self.patience, self.has_risen = self.training.recipe["patience"], False
         # What changes in an epoch, and how it was before: one that is cut off returns to it.
         # (Of the kernels' own record, the same memory, NumPy reads fields by lines of Python.)
         average, self.state = optimizer.average, optimizer.state[0]
@@ -137,6 +138,7 @@ class _Loop:
                     history.ended_by = "max_time"
                     return
                 done = calls.end_first_epoch()
+            self.has_risen = bool(done) and self.is_risen()
             if done and self.leads_nowhere(done):
                 self.begin_again(observer)
             elif done:
@@ -163,7 +165,7 @@ class _Loop:
             return True
         if len(losses) == done and self.attempts.has_exploded():
             return True
-        if len(losses) < settings.max_iter and not self.is_over():
+        if len(losses) < settings.max_iter and not (self.is_over() or self.has_risen):
             return False
         # The last loss is that before the last step.
         is_planned = not settings.is_partial and settings.init != "glorot"
@@ -193,6 +195,12 @@ class _Loop:
         limit = self.settings.max_time
         return limit is not None and self.history.seconds >= limit
 
+    def is_risen(self):
+        """Whether this is a pilot whose curve has risen."""
+        losses, settings = self.history.validation_losses, self.settings
+        perfect, n = settings.ends_above, settings.max_iter
+        return perfect is not None and curves.has_risen(losses, n, perfect)
+
     def judge_epoch(self):
         """What `epoch.end_epoch` does with its own figures, with the score of the epoch."""
         if not np.isfinite(self.training.theta).all():  # a diverged training, which ends here
@@ -216,7 +224,9 @@ class _Loop:
         attempts = self.attempts
         if self.has_diverged(done):
             is_left = attempts.is_left_after_diverging()
-        elif attempts.may_be_in_vain() and attempts.is_vain(loss := self.calls.last_loss()):
+        elif attempts.may_be_in_vain(self.has_risen) and attempts.is_vain(
+            loss := self.calls.last_loss()
+        ):
             copies = [array.copy() for array in self.arrays()]
             is_left = attempts.note(loss, self.optimizer.eta, copies)
         else:
@@ -256,7 +266,9 @@ class _Loop:
                 return "stalled"
             optimizer.eta /= ADAPTIVE_DIVISOR
             self.state["stalled"] = 0
-        return "max_time" if self.is_over() else None
+        if self.is_over():
+            return "max_time"
+        return "risen" if self.has_risen else None
 
     def note_whole_epoch(self):
         """Here begins an epoch."""

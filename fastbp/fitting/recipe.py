@@ -324,35 +324,3 @@ def column_scale(coefs, intercepts, activations, X, random_state, column_of=None
     if not worth.max() > 0:
         return None
     return np.sqrt(np.maximum(worth / worth.max(), 1e-4))
-
-
-def smooth(losses):
-    """A moving average over a twentieth of the curve; the last value is no greater than it was."""
-    width = max(1, len(losses) // 20)
-    padded = np.pad(losses, (width // 2, width - 1 - width // 2), mode="edge")
-    curve = np.convolve(padded, np.full(width, 1 / width), "valid")
-    curve[-1] = min(curve[-1], losses[-1])
-    return curve
-
-
-def chosen_epochs(losses, planned, by_cosine=True):
-    """How long to train on all rows, by the losses on the rows held out of a pilot.
-
-    Parameters
-    ----------
-    losses : array of shape (n_pilot_epochs,)
-        After each epoch.
-    planned : int
-        Epochs of the fit, if there is nothing against it.
-    by_cosine : bool
-        The step size followed a cosine to 0, in half of the planned epochs; else it was as in the
-        fit, for as many.
-    """
-    n, best = len(losses), int(np.argmin(smooth(losses))) + 1
-    if best >= 0.9 * n:
-        return planned
-    if not by_cosine:
-        return best
-    # As much step size in all as the pilot had up to there: a cosine's mean is a half.
-    way = np.sum((1 + np.cos(np.pi * np.arange(best) / n)) / 2)
-    return max(5, round(2 * way))

@@ -39,8 +39,10 @@ def settings_of(params, *, is_partial=False):
         the estimator, for scorers; `constant_loss`, that of the best constant prediction,
         `perfect_loss`, that of y itself, `one_row`, the largest part that a single row has in the
         variance of y, `for_clean`, the rows in a step of a clean table, and for how many times as
-        long as planned it is trained on, `drawn_in`, the bounds that y was clipped to, `y_dtype`,
-        the least precision of predictions, and `seen`, what the scaling is of.
+        long as planned it is trained on, `ends_above`, the loss of y itself on the rows held out of
+        a pilot, which ends when its curve has risen above that, `drawn_in`, the bounds that y was
+        clipped to, `y_dtype`, the least precision of predictions, and `seen`, what the scaling is
+        of.
 
     Raises
     ------
@@ -58,6 +60,7 @@ def settings_of(params, *, is_partial=False):
         seen=None,
         model=None,
         for_clean=(None, 1),
+        ends_above=None,
     )
     settings.hidden = hidden_widths(settings.hidden_layer_sizes)
     settings.activations = activation_names(settings.activation, len(settings.hidden))

@@ -48,14 +48,14 @@ def of_trials(make):
     """Decorates the method of `trials.Search` that makes a trial."""
 
     @wraps(make)
-    def make_and_tell(search, plan, most_parts=2):
+    def make_and_tell(search, plan, most_parts=2, **how):
         if (tell := _listening.tell) is None:
-            return make(search, plan, most_parts)
+            return make(search, plan, most_parts, **how)
         _listening.number += 1
         encoded = "encoded " if search.task.encoding else ""
         name, start = f"{encoded}trial {_listening.number}", time.perf_counter()
         tell(f"{name}: {words_of_beginning(search.parts[:most_parts], plan.max_iter)}")
-        made = make(search, plan, most_parts)
+        made = make(search, plan, most_parts, **how)
         tell(f"{name}: {words_of_end(made.history)}  {time.perf_counter() - start:.1f} s")
         return made
 
@@ -75,8 +75,9 @@ def words_of_end(history):
     if history.ended_by == "max_time":
         return f"out of time after {len(losses)} epochs"
     least = min(losses)
+    early = f"ended after {len(losses)} epochs: " if history.ended_by == "risen" else ""
     return (
-        f"validation loss {losses[-1]:.4g}, the least {least:.4g} in epoch "
+        f"{early}validation loss {losses[-1]:.4g}, the least {least:.4g} in epoch "
         f"{losses.index(least) + 1}"
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from fastbp import parameters
 from fastbp.blas import one_thread_in_blas
-from fastbp.fitting import recipe, telling
+from fastbp.fitting import curves, recipe, telling
 from fastbp.fitting.history import History
 from fastbp.fitting.plan import aligned, weights_at
 from fastbp.fitting.schedules import SCHEDULES
@@ -109,7 +109,11 @@ class Search:
         return min(rivals, key=lambda trial: trial.loss)
 
     def has_hardly_begun(self, pilot):
-        """Whether a network knows its own rows hardly better than those held out."""
+        """Whether a network knows its own rows hardly better than those held out. Where it has
+        ended before, since it was worse and worse for these, it had begun. (Noise that is learnt by
+        heart slowly needs no pilots of ever more epochs.)"""
+        if pilot.history.ended_by == "risen":
+            return False
         left = pilot.history.last_loss - self.task.settings.perfect_loss
         return left > recipe.BY_HEART * pilot.loss
 
@@ -145,14 +149,15 @@ class Search:
         return other if other.loss < best.loss else best
 
     @telling.of_trials
-    def trial(self, plan, most_parts=2):
-        """Train for as long as planned, and see how that ends."""
+    def trial(self, plan, most_parts=2, *, ends_when_risen=False):
+        """Train for as long as planned, or until the curve has risen, and see how that ends."""
         task, losses, scores, thetas = self.task, [], [], []
         for train, rest in self.parts[:most_parts]:
             theta = aligned(task.start(plan), task.samples.X.dtype)
             history, optimizer = task.try_out(
                 plan, theta, new_seed(task.random_state), train, rest,
                 n_iter_no_change=np.inf, max_time=self.seconds,
+                ends_above=self.perfect_loss(rest) if ends_when_risen else None,
             )  # fmt: skip
             losses.append(history.validation_losses)
             scores.append(history.validation_scores)
@@ -182,12 +187,16 @@ class Search:
         n = plan.max_iter
         if self.is_planned:
             n = max(10, round(recipe.PILOT_LENGTH * n))
-        trial = self.trial(plan._replace(max_iter=n), len(self.parts))
+        # Of several the mean curve is read, to which each belongs to its end: cut off by itself,
+        # 25 of 95 say another length.
+        is_alone = self.is_planned and len(self.parts) == 1
+        plan_of_pilot = plan._replace(max_iter=n)
+        trial = self.trial(plan_of_pilot, len(self.parts), ends_when_risen=is_alone)
         if trial.history.ended_by == "max_time":
             return trial._replace(plan=plan)
         losses = np.array(trial.history.validation_losses)
-        epochs = recipe.chosen_epochs(losses, plan.max_iter, self.is_planned)
-        least = trial.loss + (recipe.smooth(losses).min() - losses[-1])
+        epochs = curves.chosen_epochs(losses, n, plan.max_iter, self.is_planned)
+        least = trial.loss + (curves.smooth(losses, n).min() - losses[-1])
         return trial._replace(plan=plan._replace(max_iter=epochs), loss=least)
 
     def perfect_loss(self, rows):
