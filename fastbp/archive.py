@@ -42,11 +42,19 @@ def write(path, arrays):
     """
     if hasattr(path, "write"):
         whole = io.BytesIO()  # streams say that they can be gone back in, and some can't
-        np.savez(whole, **arrays)
+        _savez(whole, arrays)
         path.write(whole.getbuffer())
     else:
         with paths.replacing(path) as file:  # np.savez would add .npz to the name it is given
-            np.savez(file, **arrays)
+            _savez(file, arrays)
+
+
+def _savez(file, arrays):
+    """As NumPy's. Interrupted where an array ends, it can't close the archive, and says that."""
+    try:
+        np.savez(file, **arrays)
+    except ValueError as error:
+        raise error.__context__ or error from None
 
 
 # ------------------------------------------------------------------------------- reading

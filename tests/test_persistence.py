@@ -663,6 +663,34 @@ def beside(request, monkeypatch):
         pytest.skip("needs files without a name")
 
 
+@pytest.mark.parametrize("to_stream", [True, False])
+def test_ctrl_c_where_an_array_ends_is_no_error_of_zipfile(to_stream, tmp_path, monkeypatch, table):
+    path, model = tmp_path / "model.npz", founding(2).partial_fit(*table)
+    model.save(path)
+    before = path.read_bytes()
+
+    def interrupted(file, **arrays):
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise ValueError(
+                "Can't close the ZIP file while there is an open writing handle on it."
+            )
+
+    monkeypatch.setattr(np, "savez", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.save(io.BytesIO() if to_stream else path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == [path.name]
+
+    def refused(file, **arrays):
+        raise ValueError("these arrays can't be written")
+
+    monkeypatch.setattr(np, "savez", refused)
+    with pytest.raises(ValueError, match="can't be written"):
+        model.save(path)
+
+
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()], ids=repr)
 def test_a_save_that_fails_leaves_what_there_was(error, saved, monkeypatch, beside):
     model, path = saved
