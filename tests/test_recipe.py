@@ -269,6 +269,7 @@ def test_the_pilots_of_waves_and_those_of_several_parts_go_on_to_their_end(monke
     _, pilots = pilots_of(monkeypatch, *wave(40), activation="softplus")
     assert len(pilots) > 1 and {how for how, *_ in pilots} == {"max_iter"}
     y = np.random.default_rng(1).normal(size=150)
+    monkeypatch.setattr(curves, "RISE", 1e-9)  # each by itself would have ended early
     _, pilots = pilots_of(monkeypatch, smooth(150)[0], y)
     assert {how for how, *_ in pilots} == {"max_iter"}
 
@@ -301,7 +302,7 @@ def test_refit_trains_on_all_rows_for_as_long_as_the_pilot_says():
     model = BackpropRegressor((64, 64), **RECIPE, standardize=False).fit(X, y)  # pilots alone
     assert model.n_iter_ == model.max_iter_ < 400
     assert model.t_ == 300 * model.n_iter_
-    assert model.n_iter_ < len(model.validation_loss_curve_) < 200  # it was seen to be too long
+    assert len(model.validation_loss_curve_) == 200
     assert model.best_validation_score_ is None  # no weights of the pilot were kept
     plain = model.set_params(early_stopping=False, max_iter=model.n_iter_).fit(X, y)
     assert plain.t_ == 300 * plain.n_iter_

@@ -79,7 +79,7 @@ class Attempts:
         is_left = history.restarts < RESTARTS
         return is_left and history.losses[0] > loss_with_left(EXPLODED, settings)
 
-    def may_be_in_vain(self, has_risen):
+    def may_be_in_vain(self, has_risen=False):
         """Whether this one is over, as a pilot is whose curve `has_risen`, with a step that nobody
         asked for: hinges that a first long one has moved off the data never come back. (Or training
         was too short.)"""
