@@ -281,6 +281,23 @@ def test_a_pilot_that_ended_early_may_have_learnt_nothing(has_risen):
     assert attempts.may_be_in_vain(has_risen) == has_risen
 
 
+def test_nobody_goes_on_from_a_pilot_that_ended_early(monkeypatch):
+    """As when smaller steps have learnt nothing either, and it was the best."""
+    begun, begin_again = [], loop._Loop.begin_again
+
+    def noting(training, observer):
+        begun.append(training.history.restarts)
+        begin_again(training, observer)
+
+    monkeypatch.setattr(loop._Loop, "begin_again", noting)
+    monkeypatch.setattr(divergence, "NOTHING", -100.0)  # all have learnt nothing
+    X, y = smooth(300)
+    y = y + np.random.default_rng(1).normal(0, 1, 300)
+    _, ((how, length, _), *_) = pilots_of(monkeypatch, X, y)
+    assert begun[:5] in ([0, 1, 2, 3], [0, 1, 2, 3, 0])  # the next 0 is another training's
+    assert how == "risen" and length < 200
+
+
 def test_noise_whose_pilot_ended_early_has_been_learnt_by_heart():
     search = SimpleNamespace(task=SimpleNamespace(settings=SimpleNamespace(perfect_loss=0.0)))
     for how, expected in (("max_iter", True), ("risen", False)):

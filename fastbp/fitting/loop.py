@@ -103,7 +103,6 @@ class _Loop:
         self.attempts = Attempts(self.history, settings, optimizer.eta)
         self.patience, self.has_risen = self.training.recipe["patience"], False
         # What changes in an epoch, and how it was before: one that is cut off returns to it.
-        # (Of the kernels' own record, the same memory, NumPy reads fields by lines of Python.)
         average, self.state = optimizer.average, optimizer.state[0]
         self.predicting = average if average.size else theta
         self.changing = theta, self.best_theta, average, optimizer.memory, optimizer.state
@@ -246,6 +245,8 @@ class _Loop:
             self.optimizer.eta = best.eta
             for array, then in zip(self.arrays(), best.what, strict=True):
                 array[...] = then
+            # It was over, too: nobody is to go on from where a pilot's curve had risen.
+            self.has_risen = len(self.history.losses) < self.settings.max_iter
 
     def begin_again(self, observer):
         """Train from the beginning, with a smaller step."""

@@ -68,8 +68,8 @@ class Training(NamedTuple):
     """The network, how it is trained, and what changes meanwhile."""
 
     net: np.ndarray  # (n_layers,) LAYER
-    recipe: np.record  # RECIPE
-    state: np.record  # STATE
+    recipe: np.void  # RECIPE
+    state: np.void  # STATE
     theta: np.ndarray  # (n_parameters,)
     average: np.ndarray  # of θ after each step, (n_parameters,), or empty: none is taken
     best_theta: np.ndarray  # out: what was best on held-out samples; empty without any
