@@ -8,6 +8,7 @@ import io
 import math
 import os
 import struct
+import sys
 import zipfile
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext, suppress
@@ -51,10 +52,12 @@ def write(path, arrays):
 
 def _savez(file, arrays):
     """As NumPy's. Interrupted where an array ends, it can't close the archive, and says that."""
+    before = sys.exc_info()[1]  # of who saves what there is after an error
     try:
         np.savez(file, **arrays)
     except ValueError as error:
-        raise error.__context__ or error from None
+        cause = error.__context__
+        raise error if cause is before else cause from None
 
 
 # ------------------------------------------------------------------------------- reading
