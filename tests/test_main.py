@@ -2,7 +2,6 @@
 
 import io
 import json
-import multiprocessing
 import os
 import re
 import signal
@@ -807,7 +806,10 @@ def test_the_kernel_is_prepared_that_training_uses(params, monkeypatch):
 
 
 @pytest.mark.parametrize("size", [progress.LARGE, progress.LARGE + 1])
-def test_beside_a_large_table_it_is_another_process_that_compiles(size, tmp_path, monkeypatch):
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_beside_a_large_table_it_is_another_process_that_compiles(
+    size, is_kept, tmp_path, monkeypatch
+):
     """What LLVM takes for it stays for as long as the process lives."""
     path, called = tmp_path / "process", []
 
@@ -816,9 +818,12 @@ def test_beside_a_large_table_it_is_another_process_that_compiles(size, tmp_path
         cache._announce("train")
 
     monkeypatch.setattr(progress, "by_another_process", lambda call: path.write_text("made"))
+    folder = tmp_path / "kernels" if is_kept else path / "below a file"
+    monkeypatch.setattr(cache, "FOLDERS", [folder])
+    path.touch()
     prepare_kernels(call, beside=size)
     assert called == [True]
-    assert path.exists() is (size > progress.LARGE)
+    assert path.read_text() == ("made" if size > progress.LARGE and is_kept else "")
 
 
 def test_a_call_is_made_by_another_process(tmp_path):
@@ -827,40 +832,79 @@ def test_a_call_is_made_by_another_process(tmp_path):
     assert path.read_text() == "made"
 
 
-def test_where_there_can_be_no_other_process_there_is_none(monkeypatch, tmp_path):
-    def refused(process):
-        raise BlockingIOError("no more processes")
+@pytest.mark.parametrize("why", ["no more processes", "frozen", "embedded"])
+def test_where_there_can_be_no_other_process_there_is_none(why, monkeypatch, tmp_path):
+    path = tmp_path / "file"
+    if why == "frozen":
+        monkeypatch.setattr(sys, "frozen", True, raising=False)
+    elif why == "embedded":
+        monkeypatch.setattr(sys, "executable", None)
+    else:
+        monkeypatch.setattr(sys, "executable", str(tmp_path))  # a folder
+    progress.by_another_process(partial(path.write_text, "made"))
+    assert not path.exists()
 
-    monkeypatch.setattr(multiprocessing.context.SpawnProcess, "start", refused)
-    progress.by_another_process(partial((tmp_path / "file").write_text, "made"))
-    assert not (tmp_path / "file").exists()
 
-
-def test_a_process_that_compiles_ends_with_who_waits_for_it(tmp_path):
+def test_another_process_runs_no_lines_of_the_program(tmp_path):
+    """There, it would train once more."""
     program = """
-        import os, pathlib, threading, time
+        from functools import partial
+        from pathlib import Path
         from fastbp.app import progress
 
-        path = pathlib.Path("alive")
-
-        def write_for_ever():
-            while True:
-                path.write_text("alive")
-                time.sleep(0.01)
-
-        def leave():
-            while not path.exists():
-                time.sleep(0.01)
-            os._exit(0)
-
-        if __name__ == "__main__":
-            threading.Thread(target=leave).start()
-            progress.by_another_process(write_for_ever)
+        print("begun")
+        progress.by_another_process(partial(Path("file").write_text, "made"))
     """
-    path = tmp_path / "alive"
     (tmp_path / "program.py").write_text(textwrap.dedent(program))
     environment = os.environ | {"PYTHONPATH": str(Path(fastbp.__file__).parents[1])}
-    subprocess.run([sys.executable, "program.py"], cwd=tmp_path, check=True, env=environment)
+    run = partial(subprocess.run, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    ended = run([sys.executable, "program.py"])
+    assert (ended.stdout, ended.stderr) == ("begun\n", "")
+    assert (tmp_path / "file").read_text() == "made"
+
+
+FOR_EVER = """
+    import pathlib, time
+
+    path = pathlib.Path("alive")
+
+    def write():
+        while True:
+            path.write_text("alive")
+            time.sleep(0.01)
+"""
+
+WAITS = """
+    import os, signal, sys, threading, time
+    import for_ever
+    from fastbp.app import progress
+
+    def leave():
+        while not for_ever.path.exists():
+            time.sleep(0.01)
+        if sys.argv[1] == "left":
+            os._exit(0)
+        os.killpg(0, signal.SIGINT)
+
+    threading.Thread(target=leave).start()
+    progress.prepare_kernels(lambda: progress.by_another_process(for_ever.write))
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [("left", ""), ("interrupted", "fastbp: interrupted\n")],
+)
+def test_a_process_that_compiles_ends_with_who_waits_for_it(how, told, tmp_path):
+    path = tmp_path / "alive"
+    for name, program in (("for_ever", FOR_EVER), ("program", WAITS)):
+        (tmp_path / f"{name}.py").write_text(textwrap.dedent(program))
+    environment = os.environ | {"PYTHONPATH": str(Path(fastbp.__file__).parents[1])}
+    ended = subprocess.run(
+        [sys.executable, "program.py", how],
+        cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert ended.stderr == told
     path.unlink(missing_ok=True)
     time.sleep(0.2)
     path.unlink(missing_ok=True)

@@ -1,8 +1,9 @@
 """How far a command is, on standard error: what people see who wait, and nobody else reads."""
 
-import multiprocessing
 import os
+import pickle
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -16,7 +17,7 @@ from sklearn.base import clone
 from sklearn.callback import ProgressBar
 
 from fastbp.fitting import telling
-from fastbp.kernels.machine.cache import announced
+from fastbp.kernels.machine.cache import announced, is_kept
 
 #: Seconds between two lines of progress where there is no bar.
 PULSE = 5.0
@@ -26,6 +27,12 @@ SLOW = 1.0
 
 #: Bytes of a table beside which kernels are compiled in another process.
 LARGE = 2**24
+
+#: What another process does: it has the modules that this one has.
+MAKES_A_CALL = (
+    "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
+    "pickle.load(sys.stdin.buffer)()"
+)
 
 
 def is_watched():
@@ -43,16 +50,18 @@ def prepare_kernels(*calls, beside=0):
 
     Beside a table of so many bytes, if that is large, it is another process that compiles them, and
     this one loads what that has kept: LLVM gives back nothing of the 50 MB that it takes for it.
+    Where nothing can be kept, this one would compile them as well.
     """
     once = "(compiled on first use, then kept on disk)"
     if is_watched():
         say(f"Preparing the kernels {once} ... ", end="")
     start, seconds = time.perf_counter(), None
+    is_elsewhere = beside > LARGE and is_kept()
     try:
         with ctrl_c_ends_the_process():
             for call in calls:
                 elsewhere = partial(by_another_process, call)
-                with announced(elsewhere) if beside > LARGE else nullcontext():
+                with announced(elsewhere) if is_elsewhere else nullcontext():
                     call()
         seconds = time.perf_counter() - start
     finally:
@@ -63,19 +72,33 @@ def prepare_kernels(*calls, beside=0):
 
 
 def by_another_process(call):
-    """Make a call in a process of its own, which ends with this one; if that fails, nothing does:
-    whoever calls makes the call as well."""
-    process = multiprocessing.get_context("spawn").Process(target=_beside_its_parent, args=(call,))
+    """Make a call in a process of its own, which ends with this one, and hears no Ctrl-C; if that
+    fails, nothing does: whoever calls makes the call as well.
+
+    One of multiprocessing's would begin with the lines of the user's program.
+    """
+    if not sys.executable or getattr(sys, "frozen", False):  # it is none of Python's
+        return
+    given = pickle.dumps(sys.path) + pickle.dumps(partial(_beside_its_parent, call))
+    nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    command = [sys.executable, "-c", MAKES_A_CALL]
     try:
-        process.start()
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, start_new_session=True, **nowhere
+        ) as process:
+            process.stdin.write(given)
+            process.stdin.flush()
+            process.wait()
     except OSError:  # there may be no more processes
         return
-    process.join()
 
 
 def _beside_its_parent(call):
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=lambda: os._exit(parent.join() or 1), daemon=True).start()
+    def end_with_it():
+        os.read(0, 1)  # nothing comes, until it is gone
+        os._exit(1)
+
+    threading.Thread(target=end_with_it, daemon=True).start()
     call()
 
 

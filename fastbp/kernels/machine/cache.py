@@ -22,6 +22,7 @@ import threading
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from uuid import uuid4
 
 import llvmlite
@@ -138,6 +139,16 @@ def _remove_other_versions(folder):
 DIGEST = None if numba.config.DISABLE_JIT else source_digest()
 
 FOLDERS = cache_folders(DIGEST)
+
+
+def is_kept():
+    """Whether there is a folder where what is compiled can be kept."""
+    for folder in FOLDERS:
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=folder):
+                return True
+    return False
 
 
 # ------------------------------------------------------------------------------ who is told
