@@ -12,6 +12,7 @@ import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import numba
@@ -24,6 +25,7 @@ from numba.core.registry import cpu_target
 
 import fastbp
 from fastbp.fitting import calling, observer
+from fastbp.fitting.interrupts import CtrlC
 from fastbp.kernels.machine import cache
 from fastbp.kernels.machine import compile as compilation
 from fastbp.kernels.machine.vectors import INTERPRETED
@@ -469,6 +471,31 @@ def test_ctrl_c_waits_for_a_first_compilation(context, ctrl_c_is_heard, tmp_path
     assert reached == [True]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert kernel(1) == 2
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+def test_what_a_fit_hears_of_ctrl_c_waits_too(presses, ctrl_c_is_heard):
+    """It raises at the second, which would leave a first compilation half done."""
+    reached = []
+    with pytest.raises(KeyboardInterrupt) if presses == 2 else nullcontext(), CtrlC() as asked:
+        hears = signal.getsignal(signal.SIGINT)
+        with compilation.ctrl_c_waits():
+            for _ in range(presses):
+                signal.raise_signal(signal.SIGINT)
+            reached.append(asked.pressed)
+        reached.append(asked.pressed)
+        assert signal.getsignal(signal.SIGINT) == hears
+    assert reached == [False, True][: 3 - presses]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_whoever_else_hears_ctrl_c_hears_it_at_once(ctrl_c_is_heard):
+    heard = []
+    signal.signal(signal.SIGINT, lambda *call: heard.append(call))
+    with compilation.ctrl_c_waits():
+        signal.raise_signal(signal.SIGINT)
+        assert len(heard) == 1
+    assert len(heard) == 1
 
 
 #: One step and a prediction; where from, and where kernels would be kept.

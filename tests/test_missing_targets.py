@@ -219,12 +219,13 @@ def test_equal_weights_of_all_outputs_are_weights_of_samples_to_the_last_bit(sol
 
 def test_without_hidden_layers_each_output_is_a_regression_on_its_own_rows(holed):
     X, Y = holed
-    model = BackpropRegressor((), solver="lbfgs", early_stopping=False, tol=1e-9, **OMIT).fit(X, Y)
+    params = {"solver": "lbfgs", "early_stopping": False, "tol": 1e-9, "random_state": 0} | OMIT
+    model = BackpropRegressor((), **params).fit(X, Y)
     for k in range(2):
         there = ~np.isnan(Y[:, k])
         A = np.column_stack([X[there], np.ones(there.sum())])
         solution = np.linalg.lstsq(A, Y[there, k], rcond=None)[0]
-        assert_allclose(model.coefs_[0][:, k], solution[:-1], rtol=1e-4, atol=1e-4)
+        assert_allclose(model.coefs_[0][:, k], solution[:-1], rtol=1e-3, atol=1e-3)
         assert_allclose(model.intercepts_[0][k], solution[-1], rtol=1e-4)
 
 

@@ -62,6 +62,8 @@ class CtrlC:
             signal.default_int_handler(number, frame)
         self.pressed = True
 
+    _press.may_wait = True  # for the end of a compilation, which the second would break
+
 
 def is_pressed_here():
     """Whether whoever is asked in this thread knows of Ctrl-C."""
