@@ -21,7 +21,7 @@ class CtrlC:
     """
 
     def __init__(self):
-        self.pressed = False
+        self.pressed = self.pressed_again = self.is_waiting = False
         self.ours = self.outermost = False
 
     def __enter__(self):
@@ -32,7 +32,7 @@ class CtrlC:
         try:
             here.asked, self.outermost = self, True
             if self.ours:
-                signal.signal(signal.SIGINT, self._press)
+                signal.signal(signal.SIGINT, self)
         except BaseException:  # it was pressed a moment ago
             here.asked = None
             raise
@@ -56,13 +56,26 @@ class CtrlC:
         finally:
             here.asked = before
 
-    def _press(self, number, frame):
-        if self.pressed:
-            self._end()  # this very exception may keep the block from being left in order
-            signal.default_int_handler(number, frame)
-        self.pressed = True
+    @contextmanager
+    def waits(self):
+        """Within the ``with`` block a second Ctrl-C raises nothing; afterwards it does."""
+        before, self.is_waiting = self.is_waiting, True
+        try:
+            yield
+        finally:
+            self.is_waiting = before
+        if self.pressed_again and not before:
+            self._raise()
 
-    _press.may_wait = True  # for the end of a compilation, which the second would break
+    def __call__(self, *signal_and_frame):
+        """The handler of the signal."""
+        self.pressed, self.pressed_again = True, self.pressed
+        if self.pressed_again and not self.is_waiting:
+            self._raise(*signal_and_frame)
+
+    def _raise(self, number=signal.SIGINT, frame=None):
+        self._end()  # this very exception may keep the block from being left in order
+        signal.default_int_handler(number, frame)
 
 
 def is_pressed_here():

@@ -284,25 +284,25 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def ctrl_c_waits():
-    """Within the ``with`` block Ctrl-C raises nothing; afterwards it does what it would have done.
+    """Within the ``with`` block Ctrl-C raises nothing; afterwards it does.
 
-    It waits for handlers that say of themselves that they `may_wait`, besides Python's own: one
-    that only notes the first Ctrl-C raises at the second. Nothing is changed where anybody else
-    handles the signal, and outside of the main thread.
+    A handler that raises only now and then, as at the second Ctrl-C, has a context of its own for
+    that, `waits`. Nothing is changed where anybody else handles the signal, and outside of the main
+    thread.
     """
     pressed, handler = [], signal.getsignal(signal.SIGINT)
     is_main = threading.current_thread() is threading.main_thread()
-    may_wait = handler is signal.default_int_handler or getattr(handler, "may_wait", False)
-    if not is_main or not may_wait:
-        yield
+    if not is_main or handler is not signal.default_int_handler:
+        with handler.waits() if is_main and hasattr(handler, "waits") else nullcontext():
+            yield
         return
     signal.signal(signal.SIGINT, lambda *call: pressed.append(call))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
-    for call in pressed:
-        handler(*call)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if pressed:
+        signal.default_int_handler(*pressed[0])
 
 
 def uninterrupted(kernel, context=nullcontext):
