@@ -37,9 +37,6 @@ ROUNDINGS, ROUNDING, NEARLY_ALL = 4, 1e-6, (0.005, 0.995)
 #: Values that an encoding is measured on, at most: columns together.
 VALUES_LOOKED_AT = 500_000
 
-#: Values of encoded columns that a kernel predicts with in one call.
-VALUES_IN_A_CALL = 2**22
-
 
 class Encoding(NamedTuple):
     """The columns that a network sees: those of the table, then encoded ones."""
@@ -243,6 +240,8 @@ def checked(encoding, n_columns):
     columns = encoding.bin_of, encoding.wave_of
     if any(j.dtype.kind not in "iu" or ((j < 0) | (j >= n_features)).any() for j in columns):
         raise ValueError(f"The encoding is of other columns than the table's {n_features}.")
+    if any((j[1:] < j[:-1]).any() for j in columns):  # kernels go through them column by column
+        raise ValueError("The encoding is not in the order of the table's columns.")
     arrays = [
         array.astype(np.uint32 if name.endswith("_of") else np.float64)
         for name, array in zip(Encoding._fields[1:], arrays, strict=True)

@@ -1,6 +1,7 @@
 """`warm_up`: the kernels compiled ahead."""
 
 import numpy as np
+from sklearn.base import clone
 
 from fastbp import encodings
 from fastbp.estimator import BackpropRegressor
@@ -34,7 +35,9 @@ def warm_up(dtype="float32"):
         prepare(kernel, model._settings(), dtype)
     X = np.zeros((2, 1))
     model.partial_fit(X, X[:, 0]).loss_gradient(X, X[:, 0])
-    encoding = encodings.measure(encodings.NAMES, X, np.random.RandomState(0))
+    X = np.arange(3.0)[:, None]
+    encoded = clone(model).set_params(encoding="periodic").partial_fit(X, X[:, 0])
     for given in (np.float32, np.float64):
         model.predict(X.astype(given))
-        encodings.converted(X, np.dtype(given), encoding)
+        encoded.predict(X.astype(given))
+        encodings.converted(X, np.dtype(given), encoded._learnt.encoding)

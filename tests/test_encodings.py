@@ -18,6 +18,7 @@ from fastbp import (
     encodings,
     scaling,
 )
+from fastbp.fitting import learnt
 from fastbp.kernels.formulas.elementary import sine_and_cosine
 from fastbp.kernels.machine.compile import from_python, njit
 
@@ -266,9 +267,12 @@ def test_a_model_without_encoding_sees_the_columns_of_x(table):
 def test_rows_are_predicted_a_few_at_a_time(mixed, monkeypatch):
     X, y = mixed
     model = quick().fit(X, y)
-    at_once = model.predict(X)
-    monkeypatch.setattr(encodings, "VALUES_IN_A_CALL", 1000)
-    assert_allclose(model.predict(X), at_once, rtol=1e-5)
+    for given in (np.float32(X), sparse.csr_array(X)):  # which are copied
+        monkeypatch.undo()
+        at_once = model.set_params(dtype="float64").predict(given)
+        monkeypatch.setattr(learnt, "VALUES_COPIED", 100)
+        assert model._learnt.rows_at_a_time(10**6, given) == 20
+        assert_allclose(model.predict(given), at_once, rtol=1e-5)
 
 
 def test_measured_are_the_rows_that_are_trained_on(mixed):
@@ -321,6 +325,8 @@ def test_files_and_pickles_keep_it(kind, mixed, tmp_path):
         lambda _, arrays: arrays.update(encoding_mean=np.zeros(4)),
         lambda _, arrays: arrays.update(encoding_bin_of=arrays["encoding_bin_of"] + np.uint32(3)),
         lambda _, arrays: arrays.update(encoding_wave_of=-arrays["encoding_frequency"]),
+        lambda _, arrays: arrays.update(encoding_bin_of=arrays["encoding_bin_of"][::-1]),
+        lambda _, arrays: arrays.update(encoding_wave_of=arrays["encoding_wave_of"][::-1]),
     ],
 )
 def test_a_file_without_a_whole_encoding_is_refused(change, mixed, tmp_path):

@@ -79,6 +79,7 @@ X, y = np.tile(X, (15, 1)), np.tile(y, (15, 1))
 model = fastbp.BackpropRegressor(20, dtype=dtype, max_iter=50, random_state=0)
 model.fit(X, y)  # trials, too
 model.set_params(encoding="periodic").fit(X, y).predict(X)
+model.predict(np.float32(X))
 model.loss_gradient(X, y)  # in float64 for any precision of training
 assert all(before) and [list(kernel.signatures) for kernel in entries] == before
 """

@@ -93,12 +93,12 @@ def predict(learnt, X, n_threads):
     -------
     ndarray of shape (n_members, n_rows, n_outputs)
     """
-    columns = encoding = precise = None
+    columns = of = None
     y = np.empty((len(learnt), X.shape[0], learnt[0].n_outputs), precision(learnt, X))
     for member, of_member in zip(learnt, y, strict=True):
-        seen = member.encoding, member.inner_precision(X)
-        if columns is None or seen[1] != precise or not encodings.are_the_same(seen[0], encoding):
-            columns, (encoding, precise) = member.columns(X), seen
+        kind = member.inner_precision(X), member.goes_by_entries(X)
+        if kind != of:
+            columns, of = member.columns(X), kind
         predictions_of(member, member.model_for(X), X, columns, of_member, n_threads)
     return y
 

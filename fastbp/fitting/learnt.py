@@ -12,7 +12,11 @@ from fastbp.entries import FEW_COLUMNS
 from fastbp.kernels.formulas.losses import LINKS, LOSSES
 from fastbp.kernels.formulas.losses import TABLE as LOSS_TABLE
 from fastbp.kernels.formulas.network import network, without_inputs
+from fastbp.kernels.training.encoding import NOTHING, laid_out
 from fastbp.kernels.training.records import Model
+
+#: Values of a table that are copied for one call of a kernel that predicts.
+VALUES_COPIED = 2**22
 
 
 class Packed:
@@ -146,15 +150,12 @@ class Learnt(NamedTuple):
         return self.precision(X) if self.linear is None else np.dtype(np.float64)
 
     def columns(self, X):
-        """Rows of X as kernels predict with them: with all that the network sees."""
-        n_features = self.n_columns if self.encoding is None else self.encoding.low.size
-        if X.shape[1] != n_features:
-            raise ValueError(f"X has {X.shape[1]} features, the weights are for {n_features}.")
+        """Rows of X as kernels predict with them."""
+        if X.shape[1] != self.n_features:
+            raise ValueError(f"X has {X.shape[1]} features, the weights are for {self.n_features}.")
         if self.goes_by_entries(X):
             return converting.entries_of(X, np.dtype(np.float64))
-        if self.encoding is None:
-            return converting.converted(X, self.inner_precision(X))
-        return encodings.converted(X, self.inner_precision(X), self.encoding)
+        return converting.converted(X, self.inner_precision(X))
 
     def add_linear(self, X, y):
         """y ← y + Aᵀx for rows of X, row by row alike: BLAS would add up in other orders, and in
@@ -173,12 +174,12 @@ class Learnt(NamedTuple):
 
     def rows_at_a_time(self, most, X):
         """How many rows of X to predict at a time, at most: what `columns` makes is made for it."""
-        values, is_copied = self.n_columns, self.inner_precision(X) != X.dtype
+        values, is_copied = self.n_features, self.inner_precision(X) != X.dtype
         if self.goes_by_entries(X):
             values = -(-X.nnz // X.shape[0])  # of a row that is like the others
-        elif self.encoding is None and not (is_copied or sparse.issparse(X)):
+        elif not (is_copied or sparse.issparse(X)):
             return most
-        return min(most, max(1, encodings.VALUES_IN_A_CALL // max(values, 1)))
+        return min(most, max(1, VALUES_COPIED // max(values, 1)))
 
     def goes_by_entries(self, X):
         """Whether X is predicted from by its entries: by columns alone, so that what is predicted
@@ -208,14 +209,15 @@ class Learnt(NamedTuple):
         net, units = self.network(), self.units()
         theta = self.theta(units, self.dtype)
         units = units or scaling.no_scaling(self.n_columns, self.n_outputs)
-        model = self._model(net, theta, units)
+        encoded = NOTHING if self.encoding is None else laid_out(self.encoding)
+        model = self._model(net, theta, units, encoded)
         if packed is not None:
             packed.model = model
         return model
 
-    def _model(self, net, theta, units):
+    def _model(self, net, theta, units, encoded=NOTHING):
         limit = parameters.limit_of(theta, net["width"].tolist())
-        return Model(net, theta, LOSSES[self.loss], self.rising, *units, limit)
+        return Model(net, theta, LOSSES[self.loss], self.rising, *units, limit, *encoded)
 
     def units(self):
         """The scaling, if it is one of these columns, or None."""

@@ -36,14 +36,12 @@ def predictions(model, X, y, n_threads):
     y : ndarray of shape (n_rows, n_outputs)
     n_threads : int or None
     """
-    ends = X.shape[1], y.shape[1]
-    if ends != (model.net["width"][0], model.net["width"][-1]):  # kernels believe it
-        raise ValueError(f"The weights are not of {ends[0]} columns and {ends[1]} outputs.")
-    n_rows, kernel, rows, nobody = max(len(X), 1), predict, (X,), (X[:0],)
-    if isinstance(X, Entries):
-        model, kernel = for_entries(model, X), predict_sparse
-        entries = X.rows._replace(data=converting.within(X.rows.data, model.limit))
-        rows, nobody = (row_numbers(len(X)), entries), (row_numbers(0), entries)
+    _, n_bins, n_waves = model.sizes
+    n_columns = X.shape[1] + n_bins + 2 * n_waves
+    if (n_columns, y.shape[1]) != (model.net["width"][0], model.net["width"][-1]):
+        # Kernels believe it.
+        raise ValueError(f"The weights are not of {n_columns} columns and {y.shape[1]} outputs.")
+    n_rows, kernel = max(len(X), 1), predict
     tile, flops, room_of_thread = tiles_of_rows(
         model.net.tobytes(), model.net.dtype, n_rows, model.theta.itemsize
     )
@@ -52,6 +50,13 @@ def predictions(model, X, y, n_threads):
         pieces = min(pieces, max(1, int(flops / CALL_FLOPS)))
     team = team_for(flops, pieces, n_threads, flops)
     room = aligned_zeros((team.n_threads, *room_of_thread), model.theta.dtype)
+    if isinstance(X, Entries):
+        model, kernel = for_entries(model, X), predict_sparse
+        entries = X.rows._replace(data=converting.within(X.rows.data, model.limit))
+        rows, nobody = (row_numbers(len(X)), entries), (row_numbers(0), entries)
+    else:
+        values = np.empty((team.n_threads, tile)) if n_columns > X.shape[1] else None
+        rows, nobody = (values, X), (values, X[:0])
     if team.n_threads > 1 or team.listens:  # compiled before they wait for it
         Team(1).run(kernel, model, tile, room, *nobody, y[:0])
     run_heard(team, kernel, model, tile, room, *rows, y)

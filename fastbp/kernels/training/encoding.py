@@ -3,8 +3,12 @@
 import numpy as np
 
 from fastbp.kernels.formulas.elementary import sine_and_cosine
-from fastbp.kernels.machine.compile import entry, njit
-from fastbp.kernels.machine.views import vector
+from fastbp.kernels.machine.compile import entry, inline, njit
+from fastbp.kernels.machine.functions import clamped
+from fastbp.kernels.machine.views import least, vector
+
+#: As `laid_out` gives it, of a network that sees the table's columns alone.
+NOTHING = (0, 0, 0), np.empty(0), np.empty(0, np.int64)
 
 
 def laid_out(encoding):
@@ -62,26 +66,81 @@ def encode_row(sizes, numbers, places, x, columns):
         Of which the first n_features are not touched.
     """
     n_features, n_bins, n_waves = sizes
-    low, high = vector(numbers, 0, n_features), vector(numbers, n_features, n_features)
-    mean, at = vector(numbers, 2 * n_features, n_features), 4 * n_features
-    scale, edge = vector(numbers, at - n_features, n_features), vector(numbers, at, n_bins)
-    width, centre = vector(numbers, at + n_bins, n_bins), vector(numbers, at + 2 * n_bins, n_bins)
-    at += 3 * n_bins
-    frequency, size = vector(numbers, at, n_waves), numbers[at + n_waves]
+    of_bins, of_waves, size = 4 * n_features, 4 * n_features + 3 * n_bins, numbers[-1]
     for j in range(n_features):
-        x[j] = min(max(x[j], low[j]), high[j])
+        x[j] = clamped(x[j], numbers[j], numbers[n_features + j])
     bins = vector(columns, n_features, n_bins)
     for t in range(n_bins):
-        part = (x[places[t]] - edge[t]) / width[t]
-        bins[t] = size * (min(max(part, 0.0), 1.0) - centre[t])
+        at = of_bins + t
+        edge, width, centre = numbers[at], numbers[at + n_bins], numbers[at + 2 * n_bins]
+        bins[t] = size * less_mean(x[places[t]], edge, width, centre)
     for j in range(n_features):
-        x[j] = (x[j] - mean[j]) / scale[j]
+        x[j] = (x[j] - numbers[2 * n_features + j]) / numbers[3 * n_features + j]
     at = n_features + n_bins
     sines, cosines = vector(columns, at, n_waves), vector(columns, at + n_waves, n_waves)
     for t in range(n_waves):
-        turns = frequency[t] * x[places[n_bins + t]]
-        sines[t] = turns - np.rint(turns)  # before it is rounded: whole turns change nothing
+        sines[t] = part_of_turn(numbers[of_waves + t], x[places[n_bins + t]])
     make_waves(sines, cosines, sines.dtype.type(size))
+
+
+@njit
+def encode_tile(model, X, start, stop, x, T):
+    """The encoded columns of some samples, side by side, standardised: those rows of T that come
+    behind the table's columns.
+
+    Parameters
+    ----------
+    model : Model
+    X : array of shape (n_rows, n_features)
+        In the table's units.
+    start, stop : int
+        Its rows.
+    x : array of shape (n,), float64
+        To work in.
+    T : array of shape (n_columns, n)
+        With samples that pad it.
+    """
+    n_features, n_bins, n_waves = model.sizes
+    numbers, places, n, bin, wave = model.numbers, model.places, x.size, 0, 0
+    of_bins, of_waves, size = 4 * n_features, 4 * n_features + 3 * n_bins, numbers[-1]
+    for j in range(n_features):  # bins and waves are in the order of theirs
+        low, high = numbers[j], numbers[n_features + j]
+        for i in range(n):
+            x[i] = clamped(np.float64(X[least(start + i, stop - 1), j]), low, high)
+        while bin < n_bins and places[bin] == j:
+            at, row = of_bins + bin, vector(T, (n_features + bin) * n, n)
+            edge, width, centre = numbers[at], numbers[at + n_bins], numbers[at + 2 * n_bins]
+            for i in range(n):
+                row[i] = size * less_mean(x[i], edge, width, centre)
+            bin += 1
+        mean, scale = numbers[2 * n_features + j], numbers[3 * n_features + j]
+        for i in range(n):
+            x[i] = (x[i] - mean) / scale
+        while wave < n_waves and places[n_bins + wave] == j:
+            frequency, at = numbers[of_waves + wave], n_features + n_bins + wave
+            sines, cosines = vector(T, at * n, n), vector(T, (at + n_waves) * n, n)
+            for i in range(n):
+                sines[i] = part_of_turn(frequency, x[i])
+            make_waves(sines, cosines, sines.dtype.type(size))
+            wave += 1
+    for c in range(n_features, T.shape[0]):
+        center, factor = model.X_mean[c], 1 / model.X_scale[c]
+        if center != 0 or factor != 1 or model.limit < 1:  # of few columns
+            most, row = T.dtype.type(model.limit), vector(T, c * n, n)
+            for i in range(n):
+                row[i] = clamped(row.dtype.type((row[i] - center) * factor), -most, most)
+
+
+@inline
+def less_mean(x, edge, width, centre):
+    """How far x is through a bin, less the mean of that."""
+    return clamped((x - edge) / width, 0.0, 1.0) - centre
+
+
+@inline
+def part_of_turn(frequency, z):
+    """The turns of a wave, before they are rounded: whole ones change nothing."""
+    return frequency * z - np.rint(frequency * z)
 
 
 @njit

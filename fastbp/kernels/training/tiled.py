@@ -36,6 +36,7 @@ from fastbp.kernels.products.blocks import LINE
 from fastbp.kernels.products.gradients import outer, sums
 from fastbp.kernels.products.products import back, outputs
 from fastbp.kernels.products.tiles import RESUMED, ZERO
+from fastbp.kernels.training.encoding import encode_tile
 from fastbp.kernels.training.epoch import (
     BLOCK,
     part_in_loss,
@@ -287,16 +288,22 @@ def loss_gradient(threads, training, samples):
 
 
 @entry
-def predict(threads, model, tile, room, X, prediction):
-    """prediction ← ŷ for every row of X, both in raw units and any precision."""
+def predict(threads, model, tile, room, values, X, prediction):
+    """prediction ← ŷ for every row of X, both in raw units and any precision.
+
+    The `values`, (n_threads, tile) in float64, are for encoding. Where nothing is encoded they are
+    None, and nothing of that is compiled.
+    """
     net, piece = model.net, threads.thread
     while piece * tile < X.shape[0] and not is_called_off(threads.barrier):
         start, stop = piece * tile, least(piece * tile + tile, X.shape[0])
         n = padded(stop - start)
         O = part_of(room[threads.thread], O_PART, n)
-        gather_standardized(
-            X, model.X_mean, model.X_scale, model.limit, start, stop, units(O, net, 0)
-        )
+        columns = matrix(O, 0, X.shape[1], n)
+        gather_standardized(X, model.X_mean, model.X_scale, model.limit, start, stop, columns)
+        if values is not None:
+            x = vector(values, threads.thread * tile, n)
+            encode_tile(model, X, start, stop, x, units(O, net, 0))
         scratch = vector(room[threads.thread], 2 * room.shape[2], room.shape[2])
         forward(outputs, keep_all, model.theta, net, O, NO_MASKS, start, scratch)
         write_predictions(model, units(O, net, net.size - 1), start, stop, prediction)

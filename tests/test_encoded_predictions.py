@@ -1,0 +1,68 @@
+"""Predictions with an `encoding`: the kernel encodes a tile of rows, side by side."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from test_encodings import BOTH, KINDS, mixed, quick, textbook  # noqa: F401
+
+from fastbp import BackpropEnsembleRegressor
+from fastbp.fitting import plan
+from fastbp.kernels.machine.vectors import LANES
+
+
+@pytest.fixture(params=["float32", "float64"])
+def model(request, mixed):  # noqa: F811
+    """Of two outputs, encoded columns being in units of their own."""
+    X, y = mixed
+    model = quick(dtype=request.param, standardize=True).fit(X, np.column_stack([y, -3 * X[:, 1]]))
+    learnt = model._learnt
+    units = learnt.scaling._replace(
+        X_mean=learnt.scaling.X_mean + 0.01, X_scale=learnt.scaling.X_scale * 3.0
+    )
+    model._learnt = learnt._replace(scaling=units, packed=None)
+    return model
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, LANES - 1, LANES + 1, 300])
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("given", [np.float32, np.float64, int])
+def test_any_rows_are_the_textbooks(n, n_threads, given, model, mixed):  # noqa: F811
+    X = np.vstack([mixed[0], mixed[0] - 1000, mixed[0] + 1e4])[7 : 7 + 3 * n : 3].astype(given)
+    if not n:
+        with pytest.raises(ValueError, match="0 sample"):
+            model.predict(X)
+        return
+    got = model.set_params(n_threads=n_threads).predict(X)
+    with np.errstate(over="ignore"):
+        expected = textbook(model.encode(X), model)
+    exact = got.dtype == np.float64 and model.dtype == "float64"
+    assert_allclose(got, expected, rtol=1e-9 if exact else 3e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_a_row_is_predicted_as_among_others(kind, mixed, monkeypatch):  # noqa: F811
+    """In any tile, and for any number of threads."""
+    X = np.tile(mixed[0], (20, 1))
+    model = quick(kind).fit(*mixed)
+    together = model.set_params(n_threads=3).predict(X)
+    assert_array_equal(model.set_params(n_threads=1).predict(X), together)
+    assert_array_equal(np.concatenate([model.predict(x[None]) for x in X[:300]]), together[:300])
+    monkeypatch.setattr(plan, "LISTENS_FLOPS", 0)
+    assert_array_equal(model.predict(X), together)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sums_of_encoded_columns_stay_within_all_numbers(dtype, mixed):  # noqa: F811
+    X, y = mixed
+    model = quick(dtype=dtype, standardize=False).fit(X.astype(dtype), y.astype(dtype))
+    model.coefs_[0][:] = np.finfo(dtype).max / 2
+    assert np.isfinite(model.predict(X.astype(dtype))).all()
+
+
+def test_members_may_see_rows_in_other_precisions(mixed):  # noqa: F811
+    X, y = (np.float32(a) for a in mixed)
+    members = [quick(BOTH, dtype=dtype, random_state=i).fit(X, y.astype(dtype))
+               for i, dtype in enumerate(["float32", "float64"])]  # fmt: skip
+    model = BackpropEnsembleRegressor(quick(), n_estimators=2, random_state=0).fit(X, y)
+    model.estimators_ = members
+    assert_allclose(model.predict(X), np.mean([m.predict(X) for m in members], axis=0), rtol=1e-5)
