@@ -1,8 +1,9 @@
 """In the place of scikit-learn's MLPRegressor: lbfgs, and calls of `predict` with few rows.
 
 Each line is a ratio in one process, the median of interleaved repetitions: how many times longer
-MLPRegressor takes. Besides the time on the wall that of the processor, in this thread alone, which
-says more on a busy machine; there BLAS has one thread, as lbfgs here always has.
+MLPRegressor takes. With an `encoding` it is given the encoded columns: of X alone its network would
+be 33 times narrower. Besides the time on the wall that of the processor, in this thread alone,
+which says more on a busy machine; there BLAS has one thread, as lbfgs here always has.
 """
 
 import time
@@ -72,8 +73,30 @@ def predict():
             print(f"8-{'-'.join(map(str, hidden))}-1, {n} rows".ljust(38), both(*calls, 300))
 
 
+def predict_encoded():
+    """Both of the same network; MLPRegressor's first layer is given what ours makes of X."""
+    for dtype in (np.float32, np.float64):
+        for d in (8, 50):
+            X = np.random.default_rng(0).standard_normal((10_000, d)).astype(dtype)
+            given = {"encoding": ("piecewise_linear", "periodic"), "dtype": None, "max_iter": 2}
+            given |= {"early_stopping": False, "linear_part": None, "random_state": 0}
+            ours = BackpropRegressor(**given).fit(X[:2000], X[:2000, 0])
+            alone = BackpropRegressor(**given, n_threads=1).fit(X[:2000], X[:2000, 0])
+            columns = np.ascontiguousarray(ours.encode(X), dtype)
+            mlp = MLPRegressor(hidden_layer_sizes=(128, 128), activation="logistic", max_iter=1)
+            mlp.fit(columns[:2000], X[:2000, 0])
+            for n in (1, 100, 1000, 10_000):
+                calls = (
+                    lambda model=model, A=A, n=n: model.predict(A[:n])
+                    for model, A in ((mlp, columns), (ours, X), (alone, X))
+                )
+                name = f"encoded, {d} columns, {n:,} rows, {np.dtype(dtype)}"
+                print(name.ljust(38), both(*calls, 300 if n < 1000 else 15))
+
+
 if __name__ == "__main__":
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         lbfgs()
         predict()
+        predict_encoded()
