@@ -125,7 +125,7 @@ def encode_tile(model, X, start, stop, x, T):
             wave += 1
     for c in range(n_features, T.shape[0]):
         center, factor = model.X_mean[c], 1 / model.X_scale[c]
-        if center != 0 or factor != 1 or model.limit < 1:  # of few columns
+        if center != 0 or factor != 1:  # of few columns
             most, row = T.dtype.type(model.limit), vector(T, c * n, n)
             for i in range(n):
                 row[i] = clamped(row.dtype.type((row[i] - center) * factor), -most, most)
