@@ -1,10 +1,12 @@
 """Threads: the same bits for any number, and no harm to whoever else has threads or forks."""
 
+import _thread
 import itertools
 import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -152,6 +154,59 @@ def test_an_exception_of_a_signals_handler_while_others_work_calls_them_off(no_t
         Team(2, listens=True).run(until_called_off, stop=stop)
 
 
+@pytest.fixture
+def one_begins_late(monkeypatch, no_thread_is_left):
+    """The first helper; it may when the test is over, which doesn't wait for that."""
+    starting, may_begin = itertools.chain([True], itertools.repeat(False)), threading.Event()
+
+    def start(function, arguments):
+        def run():
+            if is_late:
+                may_begin.wait(60)
+            function(*arguments)
+
+        is_late = next(starting)
+        return _thread.start_new_thread(run, ())
+
+    monkeypatch.setattr(team, "start_new_thread", start)
+    begun = time.monotonic()
+    yield
+    assert time.monotonic() - begun < 30
+    may_begin.set()
+
+
+@pytest.mark.parametrize("listens", [False, True])
+def test_whoever_begins_late_is_not_waited_for(listens, one_begins_late):
+    """On a busy machine that may take longer than all the work: whoever is free does it."""
+    done = []
+
+    def kernel(threads):
+        done.append(threads.thread)
+        return threads.thread
+
+    assert Team(3, listens=listens).run(kernel, meets=False) == 0
+    assert sorted(done) == [0, 1, 2]
+
+
+def test_a_prediction_does_not_wait_for_who_begins_late(alone, one_begins_late):
+    X = np.random.default_rng(0).normal(size=(1300, 9))
+    model = founding(**BUSY | {"max_iter": 1}, n_threads=1).fit(X, X[:, 0])
+    expected = model.predict(X)
+    assert_array_equal(model.set_params(n_threads=2).predict(X), expected)
+
+
+def test_a_failure_of_threads_that_do_not_meet_is_the_callers(no_thread_is_left):
+    def kernel(threads):
+        if threads.thread == 1:
+            raise IndexError
+        while not threads.barrier[CALLED_OFF]:
+            time.sleep(0.001)
+
+    for listens in (False, True):
+        with pytest.raises(IndexError):
+            Team(3, listens=listens).run(kernel, meets=False)
+
+
 def failing_in_helpers(kernel):
     def fail(threads, *arguments):
         if threads.thread == 1:
@@ -205,9 +260,10 @@ def test_kernels_are_compiled_before_threads_start(monkeypatch):
     assert calls == [1, 2, 2]
 
 
+@pytest.mark.parametrize("meets", [False, True])
 @pytest.mark.parametrize("listens", [False, True])
 def test_signals_at_any_line_of_a_call_leave_no_thread_and_no_other_error(
-    listens, no_thread_is_left
+    listens, meets, no_thread_is_left
 ):
     """A handler that raises is called between any two lines: here, before each in turn."""
     modules = {team.__file__}
@@ -233,7 +289,7 @@ def test_signals_at_any_line_of_a_call_leave_no_thread_and_no_other_error(
         return False
 
     n = 0
-    while at(n, lambda: Team(3, listens=listens).run(count)):
+    while at(n, lambda: Team(3, listens=listens).run(count, meets=meets)):
         n += 1
     assert n > 15
     team.running.clear()  # no handler is called right before a team is taken out of it
@@ -272,9 +328,9 @@ def test_a_fit_whose_threads_change_from_call_to_call_gives_the_same_bits(monkey
         for n in itertools.count():
             yield 1 + n % most, 0.0
 
-    def counted(self, kernel, *arguments, stop=None):
+    def counted(self, kernel, *arguments, **how):
         found.add(self.n_threads)
-        return run(self, kernel, *arguments, stop=stop)
+        return run(self, kernel, *arguments, **how)
 
     run = Team.run
     monkeypatch.setattr(Team, "run", counted)

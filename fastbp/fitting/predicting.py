@@ -86,9 +86,10 @@ def for_entries(model, X):
 
 
 def run_heard(team, kernel, *arguments):
-    """Run a kernel that Ctrl-C ends, of the fit, too, in whose callback this may be."""
+    """Run a kernel whose threads don't meet, and that Ctrl-C ends, of the fit, too, in whose
+    callback this may be."""
     try:
-        return team.run(kernel, *arguments, stop=is_pressed_here)
+        return team.run(kernel, *arguments, stop=is_pressed_here, meets=False)
     except CalledOff:
         raise KeyboardInterrupt from None
 

@@ -67,11 +67,11 @@ class Helpers:
             self.ended.append(call)
             self.bell.put(None)
 
-    def wait(self, stop=None):
-        """Until all have ended; they are asked to as soon as ``stop()`` says so, or at an exception
-        of a signal's handler, which is raised then."""
+    def wait(self, stop=None, is_done=lambda: False):
+        """Until all have ended, or all is done; they are asked to end as soon as ``stop()`` says
+        so, or at an exception of a signal's handler, which is raised then."""
         interruption = None
-        while len(self.ended) < len(self.started):
+        while len(self.ended) < len(self.started) and not is_done():
             try:
                 if not self._rings() and stop is not None and stop():
                     self.give_up()
@@ -113,10 +113,14 @@ class Team:
             raise ValueError(f"n_threads must be at least 1, got {n_threads}.")
         self.shares, self.listens = shares, listens
 
-    def run(self, kernel, *arguments, stop=None):
-        """``kernel(threads, *arguments)`` in every thread.
+    def run(self, kernel, *arguments, stop=None, meets=True):
+        """``kernel(threads, *arguments)`` for every thread.
 
-        Returns what it returns in the first, which is the calling one unless that listens.
+        Returns what it returns for the first, which is the calling one unless that listens.
+
+        Where threads don't meet in the kernel, at a barrier, whoever is free takes the place of one
+        that has not begun: on a busy machine that may take the system as long as the whole call. It
+        finds nothing to do, after the call's end too.
 
         Raises
         ------
@@ -127,11 +131,11 @@ class Team:
             running.add(self)
             if self.n_threads == 1 and not self.listens:
                 return kernel(Threads(0, 1, new_barrier()), *arguments)
-            return self._run(kernel, arguments, stop)
+            return self._run(kernel, arguments, stop, meets)
         finally:
             running.discard(self)
 
-    def _run(self, kernel, arguments, stop):
+    def _run(self, kernel, arguments, stop, meets):
         n_threads, barrier, results = self.n_threads, new_barrier(), {}
         n_processors, n_teams = processors(), len(running)
         if self.shares:
@@ -141,21 +145,29 @@ class Team:
         def share(thread):
             results[thread] = kernel(Threads(thread, n_threads, barrier), *arguments)
 
+        numbers = iter(range(n_threads))  # each of which is taken once
+
+        def share_what_is_left():
+            for thread in numbers:
+                share(thread)
+
         helpers, is_off = Helpers(partial(call_off, barrier)), False
         try:
             first = 0 if self.listens else 1
             # The first thread last: before it nobody gets beyond a barrier, if threads run out.
             calls = [partial(share, thread) for thread in reversed(range(first, n_threads))]
+            if not meets:
+                calls = [share_what_is_left] * len(calls)
             if not helpers.start(calls):
                 is_off = True
                 call_off(barrier)
             elif not self.listens:
-                share(0)
+                share(0) if meets else share_what_is_left()
         except BaseException:
             call_off(barrier)
             raise
         finally:
-            helpers.wait(stop)
+            helpers.wait(stop, lambda: not meets and len(results) == n_threads)
         if is_off:  # the work is done without: the system gives no more threads
             self.n_threads, self.listens = 1, False
             return kernel(Threads(0, 1, new_barrier()), *arguments)
