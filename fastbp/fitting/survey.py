@@ -181,7 +181,7 @@ def measured(A, weight=None, apart=None, bounds=None, n_threads=None):
     arguments = weight, frozen(apart), low, high, room, moments
     Team(1).run(measure, source, 0, *arguments)  # compiled before they wait for it
     try:
-        team.run(measure, source, n, *arguments, stop=is_pressed_here)
+        team.run(measure, source, n, *arguments, stop=is_pressed_here, meets=False)
     except CalledOff:
         raise KeyboardInterrupt from None
     n_rows = n - len(apart) if weight.size == 0 else np.count_nonzero(weight)

@@ -256,7 +256,7 @@ class Windows:
             for job in jobs:
                 fill(threads, *job)
 
-        team.run(fill_all)
+        team.run(fill_all, meets=False)
         if len(self.room) > 2:
             weight = self.room[2]
             weight[weight < measuring.LEAST_WEIGHT] = 0.0
