@@ -826,6 +826,17 @@ def test_beside_a_large_table_it_is_another_process_that_compiles(
     assert path.read_text() == ("made" if size > progress.LARGE and is_kept else "")
 
 
+@pytest.mark.parametrize("is_watched", [True, False])
+def test_kernels_are_said_to_be_kept_where_they_can_be(is_watched, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "is_watched", lambda: is_watched)
+    monkeypatch.setattr(progress, "SLOW", -1.0)
+    (tmp_path / "file").touch()
+    for folder, said in ((tmp_path, "then kept on disk"), (tmp_path / "file" / "x", "no folder")):
+        monkeypatch.setattr(cache, "FOLDERS", [folder])
+        prepare_kernels(lambda: None)
+        assert said in capsys.readouterr().err
+
+
 def test_a_call_is_made_by_another_process(tmp_path):
     path = tmp_path / "file"
     progress.by_another_process(partial(path.write_text, "made"))

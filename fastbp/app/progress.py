@@ -52,11 +52,14 @@ def prepare_kernels(*calls, beside=0):
     this one loads what that has kept: LLVM gives back nothing of the 50 MB that it takes for it.
     Where nothing can be kept, this one would compile them as well.
     """
-    once = "(compiled on first use, then kept on disk)"
+    is_once = is_kept()
+    once = (
+        "compiled on first use, then kept on disk" if is_once else "there is no folder to keep them"
+    )
     if is_watched():
-        say(f"Preparing the kernels {once} ... ", end="")
+        say(f"Preparing the kernels ({once}) ... ", end="")
     start, seconds = time.perf_counter(), None
-    is_elsewhere = beside > LARGE and is_kept()
+    is_elsewhere = beside > LARGE and is_once
     try:
         with ctrl_c_ends_the_process():
             for call in calls:
@@ -68,7 +71,7 @@ def prepare_kernels(*calls, beside=0):
         if is_watched():
             say("" if seconds is None else f"{seconds:.1f} s")
     if not is_watched() and seconds > SLOW:
-        say(f"The kernels were prepared in {seconds:.1f} s {once}.")
+        say(f"The kernels were prepared in {seconds:.1f} s ({once}).")
 
 
 def by_another_process(call):
