@@ -188,6 +188,22 @@ def test_whoever_begins_late_is_not_waited_for(listens, one_begins_late):
     assert sorted(done) == [0, 1, 2]
 
 
+@pytest.mark.parametrize("listens", [False, True])
+def test_whoever_has_begun_is_waited_for(listens, no_thread_is_left):
+    has_begun, ended = threading.Event(), []
+
+    def kernel(threads):
+        if threads.thread == 1:
+            has_begun.set()
+            time.sleep(0.2)
+        else:
+            has_begun.wait(60)
+        ended.append(threads.thread)
+
+    Team(2, listens=listens).run(kernel, meets=False)
+    assert sorted(ended) == [0, 1]
+
+
 def test_a_prediction_does_not_wait_for_who_begins_late(alone, one_begins_late):
     X = np.random.default_rng(0).normal(size=(1300, 9))
     model = founding(**BUSY | {"max_iter": 1}, n_threads=1).fit(X, X[:, 0])
