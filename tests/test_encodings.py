@@ -250,9 +250,12 @@ def test_prediction_is_the_textbooks_pass_on_the_columns(kind, dtype, standardiz
     assert_allclose(model.predict(X), expected, rtol=tolerance, atol=tolerance)
 
 
-def test_in_a_compiled_loop_rows_are_encoded_too(mixed):
+@pytest.mark.parametrize("has_line", [False, True])
+def test_in_a_compiled_loop_rows_are_encoded_too(has_line, mixed):
     X, y = mixed
     model = quick(BOTH, dtype="float64").fit(X, y)
+    if has_line:
+        model._learnt = model._learnt._replace(linear=np.arange(5.0)[:, None])
     f = model.as_njit()
     far = np.vstack([X[:20], X[:20] - 99])
     assert_allclose([f(x)[0] for x in far], model.predict(far), rtol=1e-10, atol=1e-10)

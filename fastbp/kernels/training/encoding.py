@@ -66,7 +66,8 @@ def encode_row(sizes, numbers, places, x, columns):
         Of which the first n_features are not touched.
     """
     n_features, n_bins, n_waves = sizes
-    of_bins, of_waves, size = 4 * n_features, 4 * n_features + 3 * n_bins, numbers[-1]
+    of_bins, of_waves = 4 * n_features, 4 * n_features + 3 * n_bins
+    size = numbers[of_waves + n_waves]  # others' numbers may come behind it
     for j in range(n_features):
         x[j] = clamped(x[j], numbers[j], numbers[n_features + j])
     bins = vector(columns, n_features, n_bins)
@@ -102,7 +103,8 @@ def encode_tile(model, X, start, stop, x, T):
     """
     n_features, n_bins, n_waves = model.sizes
     numbers, places, n, bin, wave = model.numbers, model.places, x.size, 0, 0
-    of_bins, of_waves, size = 4 * n_features, 4 * n_features + 3 * n_bins, numbers[-1]
+    of_bins, of_waves = 4 * n_features, 4 * n_features + 3 * n_bins
+    size = numbers[of_waves + n_waves]
     for j in range(n_features):  # bins and waves are in the order of theirs
         low, high = numbers[j], numbers[n_features + j]
         for i in range(n):
