@@ -18,8 +18,7 @@ def converted(A, dtype, mean=None, scale=None, bounds=None):
     The result is a view of `A` where `A` is all of that already. Otherwise it is the one
     working copy of a fit: a conversion for every sample of every epoch costs more.
     """
-    as_is = isinstance(A, np.ndarray) and A.dtype == dtype and A.flags.c_contiguous
-    if mean is None and as_is and A.flags.aligned:
+    if mean is None and is_as_taken(A, dtype):
         out = A.view()
     else:
         size = min(CHUNK, max(1, A.shape[0]))
@@ -40,6 +39,12 @@ def converted(A, dtype, mean=None, scale=None, bounds=None):
         check_finite(out)
     out.flags.writeable = False
     return out
+
+
+def is_as_taken(A, dtype):
+    """Whether kernels take A itself, and no copy."""
+    is_of_dtype = isinstance(A, np.ndarray) and A.dtype == dtype
+    return is_of_dtype and A.flags.c_contiguous and A.flags.aligned
 
 
 def entries_of(A, dtype, mean=None, scale=None):

@@ -270,7 +270,7 @@ def test_a_model_without_encoding_sees_the_columns_of_x(table):
 def test_rows_are_predicted_a_few_at_a_time(mixed, monkeypatch):
     X, y = mixed
     model = quick().fit(X, y)
-    for given in (np.float32(X), sparse.csr_array(X)):  # which are copied
+    for given in (np.float32(X), np.asfortranarray(X), sparse.csr_array(X)):  # which are copied
         monkeypatch.undo()
         at_once = model.set_params(dtype="float64").predict(given)
         monkeypatch.setattr(learnt, "VALUES_COPIED", 100)

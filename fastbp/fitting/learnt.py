@@ -174,10 +174,10 @@ class Learnt(NamedTuple):
 
     def rows_at_a_time(self, most, X):
         """How many rows of X to predict at a time, at most: what `columns` makes is made for it."""
-        values, is_copied = self.n_features, self.inner_precision(X) != X.dtype
+        values = self.n_features
         if self.goes_by_entries(X):
             values = -(-X.nnz // X.shape[0])  # of a row that is like the others
-        elif not (is_copied or sparse.issparse(X)):
+        elif converting.is_as_taken(X, self.inner_precision(X)):
             return most
         return min(most, max(1, VALUES_COPIED // max(values, 1)))
 
