@@ -66,21 +66,24 @@ def encode_row(sizes, numbers, places, x, columns):
         Of which the first n_features are not touched.
     """
     n_features, n_bins, n_waves = sizes
-    of_bins, of_waves = 4 * n_features, 4 * n_features + 3 * n_bins
-    size = numbers[of_waves + n_waves]  # others' numbers may come behind it
+    low, high = vector(numbers, 0, n_features), vector(numbers, n_features, n_features)
+    mean, at = vector(numbers, 2 * n_features, n_features), 4 * n_features
+    scale, edge = vector(numbers, at - n_features, n_features), vector(numbers, at, n_bins)
+    width, centre = vector(numbers, at + n_bins, n_bins), vector(numbers, at + 2 * n_bins, n_bins)
+    at += 3 * n_bins
+    # Others' numbers may come behind the size.
+    frequency, size = vector(numbers, at, n_waves), numbers[at + n_waves]
     for j in range(n_features):
-        x[j] = clamped(x[j], numbers[j], numbers[n_features + j])
+        x[j] = clamped(x[j], low[j], high[j])
     bins = vector(columns, n_features, n_bins)
     for t in range(n_bins):
-        at = of_bins + t
-        edge, width, centre = numbers[at], numbers[at + n_bins], numbers[at + 2 * n_bins]
-        bins[t] = size * less_mean(x[places[t]], edge, width, centre)
+        bins[t] = size * less_mean(x[places[t]], edge[t], width[t], centre[t])
     for j in range(n_features):
-        x[j] = (x[j] - numbers[2 * n_features + j]) / numbers[3 * n_features + j]
+        x[j] = (x[j] - mean[j]) / scale[j]
     at = n_features + n_bins
     sines, cosines = vector(columns, at, n_waves), vector(columns, at + n_waves, n_waves)
     for t in range(n_waves):
-        sines[t] = part_of_turn(numbers[of_waves + t], x[places[n_bins + t]])
+        sines[t] = part_of_turn(frequency[t], x[places[n_bins + t]])
     make_waves(sines, cosines, sines.dtype.type(size))
 
 
