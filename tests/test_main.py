@@ -866,10 +866,12 @@ def test_another_process_runs_no_lines_of_the_program(tmp_path):
         print("begun")
         progress.by_another_process(partial(Path("file").write_text, "made"))
     """
-    (tmp_path / "program.py").write_text(textwrap.dedent(program))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "program.py").write_text(textwrap.dedent(program))
+    (tmp_path / "struct.py").write_text("raise SystemExit('nobody imports it')")
     environment = os.environ | {"PYTHONPATH": str(Path(fastbp.__file__).parents[1])}
     run = partial(subprocess.run, capture_output=True, text=True, cwd=tmp_path, env=environment)
-    ended = run([sys.executable, "program.py"])
+    ended = run([sys.executable, "bin/program.py"])
     assert (ended.stdout, ended.stderr) == ("begun\n", "")
     assert (tmp_path / "file").read_text() == "made"
 

@@ -84,7 +84,7 @@ def by_another_process(call):
         return
     given = pickle.dumps(sys.path) + pickle.dumps(partial(_beside_its_parent, call))
     nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    command = [sys.executable, "-c", MAKES_A_CALL]
+    command = [sys.executable, "-P", "-c", MAKES_A_CALL]  # a struct.py may lie in this folder
     try:
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, start_new_session=True, **nowhere
