@@ -2,8 +2,9 @@
 
 Each line is a ratio in one process, the median of interleaved repetitions: how many times longer
 MLPRegressor takes. With an `encoding` it is given the encoded columns: of X alone its network would
-be 33 times narrower. Besides the time on the wall that of the processor, in this thread alone,
-which says more on a busy machine; there BLAS has one thread, as lbfgs here always has.
+be 33 times narrower. Besides the time on the wall that of the processor, of either in one thread,
+which says more on a busy machine; there BLAS has one thread, as lbfgs here always has. (It is the
+whole process's: in a long call a thread computes and this one listens to Ctrl-C.)
 """
 
 import time
@@ -44,7 +45,7 @@ def ratio(theirs, ours, clock, repetitions):
 def both(theirs, ours, ours_alone, repetitions):
     wall = ratio(theirs, ours, time.perf_counter, repetitions)
     with threadpool_limits(1, user_api="blas"):
-        alone = ratio(theirs, ours_alone, time.thread_time, repetitions)
+        alone = ratio(theirs, ours_alone, time.process_time, repetitions)
     return f"{wall:6.1f} {alone:12.1f}"
 
 
