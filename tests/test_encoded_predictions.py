@@ -53,6 +53,17 @@ def test_a_row_is_predicted_as_among_others(kind, mixed, monkeypatch):  # noqa: 
     assert_array_equal(model.predict(X), together)
 
 
+def test_encoded_columns_in_tiny_units_stay_within_all_numbers(mixed):  # noqa: F811
+    """Times weights that are 0 in these units, infinities would be NaN."""
+    X, y = mixed
+    model = quick(dtype="float32", standardize=True).fit(X, y)
+    learnt = model._learnt
+    X_scale = learnt.scaling.X_scale.copy()
+    X_scale[X.shape[1] :] = 1e-50
+    model._learnt = learnt._replace(scaling=learnt.scaling._replace(X_scale=X_scale), packed=None)
+    assert np.isfinite(model.predict(X)).all()
+
+
 def test_members_may_see_rows_in_other_ways(mixed):  # noqa: F811
     """One by its entries, the other encoded."""
     random = np.random.default_rng(0)

@@ -13,8 +13,9 @@ class CtrlC:
 
     An exception could come at any moment: within a compilation, which it would leave half
     done, or when weights are ahead of what is noted about them. Whoever presses Ctrl-C twice
-    gets the exception. Nothing is changed where somebody else handles the signal, and outside
-    of the main thread, which hears no signals: there, `heard_here` is who waits for the thread.
+    gets the exception, after a compilation if there is one. Nothing is changed where somebody
+    else handles the signal, and outside of the main thread, which hears no signals: there,
+    `heard_here` is who waits for the thread.
 
     Of blocks within one another, a fit in a callback of a fit, it is the outermost that is asked:
     Ctrl-C ends them all.

@@ -16,7 +16,7 @@ from fastbp.fitting.predicting import predictions
 from fastbp.fitting.team import CalledOff
 from fastbp.kernels.formulas.losses import LOSSES
 from fastbp.kernels.formulas.network import is_by_entries, n_parameters
-from fastbp.kernels.training.encoding import NOTHING
+from fastbp.kernels.training.encoding import NOT_ENCODED
 from fastbp.kernels.training.records import Model
 
 #: SciPy's status when it ends; `LIMIT` is either of two, and any other a line search that failed.
@@ -100,7 +100,9 @@ class Score:
     def r2(self, theta):
         X, y, weight, spread = self.held_out[1:]
         units = scaling.no_scaling(X.shape[1], y.shape[1])
-        model = Model(self.net, theta, LOSSES[self.settings.loss], False, *units, np.inf, *NOTHING)
+        model = Model(
+            self.net, theta, LOSSES[self.settings.loss], False, *units, np.inf, *NOT_ENCODED
+        )
         prediction = np.empty(y.shape)
         predictions(model, X, prediction, self.settings.n_threads)
         squares, weight = (prediction - y) ** 2, weights_at(weight, len(y), slice(None))

@@ -12,7 +12,7 @@ from fastbp.entries import FEW_COLUMNS
 from fastbp.kernels.formulas.losses import LINKS, LOSSES
 from fastbp.kernels.formulas.losses import TABLE as LOSS_TABLE
 from fastbp.kernels.formulas.network import network, without_inputs
-from fastbp.kernels.training.encoding import NOTHING, laid_out
+from fastbp.kernels.training.encoding import NOT_ENCODED, laid_out
 from fastbp.kernels.training.records import Model
 
 #: Values of a table that are copied for one call of a kernel that predicts.
@@ -209,13 +209,13 @@ class Learnt(NamedTuple):
         net, units = self.network(), self.units()
         theta = self.theta(units, self.dtype)
         units = units or scaling.no_scaling(self.n_columns, self.n_outputs)
-        encoded = NOTHING if self.encoding is None else laid_out(self.encoding)
+        encoded = NOT_ENCODED if self.encoding is None else laid_out(self.encoding)
         model = self._model(net, theta, units, encoded)
         if packed is not None:
             packed.model = model
         return model
 
-    def _model(self, net, theta, units, encoded=NOTHING):
+    def _model(self, net, theta, units, encoded=NOT_ENCODED):
         limit = parameters.limit_of(theta, net["width"].tolist())
         return Model(net, theta, LOSSES[self.loss], self.rising, *units, limit, *encoded)
 

@@ -41,7 +41,9 @@ def predictions(model, X, y, n_threads):
     if (n_columns, y.shape[1]) != (model.net["width"][0], model.net["width"][-1]):
         # Kernels believe it.
         raise ValueError(f"The weights are not of {n_columns} columns and {y.shape[1]} outputs.")
-    n_rows, kernel = max(len(X), 1), predict
+    n_rows, kernel, is_sparse = max(len(X), 1), predict, isinstance(X, Entries)
+    if is_sparse:
+        model, kernel = for_entries(model, X), predict_sparse
     tile, flops, room_of_thread = tiles_of_rows(
         model.net.tobytes(), model.net.dtype, n_rows, model.theta.itemsize
     )
@@ -50,11 +52,10 @@ def predictions(model, X, y, n_threads):
         pieces = min(pieces, max(1, int(flops / CALL_FLOPS)))
     team = team_for(flops, pieces, n_threads, flops)
     room = aligned_zeros((team.n_threads, *room_of_thread), model.theta.dtype)
-    if isinstance(X, Entries):
-        model, kernel = for_entries(model, X), predict_sparse
+    if is_sparse:
         entries = X.rows._replace(data=converting.within(X.rows.data, model.limit))
         rows, nobody = (row_numbers(len(X)), entries), (row_numbers(0), entries)
-    else:
+    else:  # a column at a time of each tile is encoded
         values = np.empty((team.n_threads, tile)) if n_columns > X.shape[1] else None
         rows, nobody = (values, X), (values, X[:0])
     if team.n_threads > 1 or team.listens:  # compiled before they wait for it

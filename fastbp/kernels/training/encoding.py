@@ -8,7 +8,7 @@ from fastbp.kernels.machine.functions import clamped
 from fastbp.kernels.machine.views import least, vector
 
 #: As `laid_out` gives it, of a network that sees the table's columns alone.
-NOTHING = (0, 0, 0), np.empty(0), np.empty(0, np.int64)
+NOT_ENCODED = (0, 0, 0), np.empty(0), np.empty(0, np.int64)
 
 
 def laid_out(encoding):
@@ -83,7 +83,7 @@ def encode_row(sizes, numbers, places, x, columns):
     at = n_features + n_bins
     sines, cosines = vector(columns, at, n_waves), vector(columns, at + n_waves, n_waves)
     for t in range(n_waves):
-        sines[t] = part_of_turn(frequency[t], x[places[n_bins + t]])
+        sines[t] = turns_of(frequency[t], x[places[n_bins + t]])
     make_waves(sines, cosines, sines.dtype.type(size))
 
 
@@ -102,7 +102,7 @@ def encode_tile(model, X, start, stop, x, T):
     x : array of shape (n,), float64
         To work in.
     T : array of shape (n_columns, n)
-        With samples that pad it.
+        The last sample again pads it.
     """
     n_features, n_bins, n_waves = model.sizes
     numbers, places, n, bin, wave = model.numbers, model.places, x.size, 0, 0
@@ -125,7 +125,7 @@ def encode_tile(model, X, start, stop, x, T):
             frequency, at = numbers[of_waves + wave], n_features + n_bins + wave
             sines, cosines = vector(T, at * n, n), vector(T, (at + n_waves) * n, n)
             for i in range(n):
-                sines[i] = part_of_turn(frequency, x[i])
+                sines[i] = turns_of(frequency, x[i])
             make_waves(sines, cosines, sines.dtype.type(size))
             wave += 1
     for c in range(n_features, T.shape[0]):
@@ -143,8 +143,8 @@ def less_mean(x, edge, width, centre):
 
 
 @inline
-def part_of_turn(frequency, z):
-    """The turns of a wave, before they are rounded: whole ones change nothing."""
+def turns_of(frequency, z):
+    """How far a wave has turned, less whole turns, which change nothing: before it is rounded."""
     return frequency * z - np.rint(frequency * z)
 
 

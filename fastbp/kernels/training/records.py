@@ -183,8 +183,9 @@ class Model(NamedTuple):
     y_mean: np.ndarray  # (n_outputs,)
     y_scale: np.ndarray
     limit: float  # of standardised columns: what lies beyond counts as that, see `limit_of`
-    sizes: tuple  # what the network sees besides the table's columns, as the others: see
-    numbers: np.ndarray  # `encoding.laid_out`
+    # What it sees besides the table's columns, as `encoding.laid_out` gives it:
+    sizes: tuple
+    numbers: np.ndarray
     places: np.ndarray
 
 
