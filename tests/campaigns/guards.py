@@ -36,12 +36,13 @@ def around_kernels(at_end):
     """
     run = team.Team.run
 
-    def run_guarded(self, kernel, *arguments, stop=None):
+    def run_guarded(self, kernel, *arguments, **how):
         copies = {}
 
         def each(value):
             if isinstance(value, tuple):
-                return type(value)(*map(each, value))
+                parts = map(each, value)
+                return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
             if not isinstance(value, np.ndarray) or not value.flags.c_contiguous:
                 return value
             if id(value) not in copies:
@@ -49,7 +50,7 @@ def around_kernels(at_end):
             return copies[id(value)][1]
 
         try:
-            return run(self, kernel, *map(each, arguments), stop=stop)
+            return run(self, kernel, *map(each, arguments), **how)
         finally:
             for value, copy in copies.values():
                 if value.flags.writeable:
