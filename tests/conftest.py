@@ -9,7 +9,6 @@ from functools import cache
 import compiled  # noqa: F401
 import numpy as np
 import pytest
-from beside import Beside
 from founding import founding
 from scipy import sparse
 
@@ -43,8 +42,18 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "beside: waits for a process that runs beside other tests")
-    config.pluginmanager.register(Beside(), "beside")
+    config.addinivalue_line("markers", "begins: takes long, and nothing that others compile")
+    config.addinivalue_line("markers", "ends: takes long, and less when others have compiled")
+
+
+def pytest_collection_modifyitems(items):
+    """Of two processes that part the tests neither waits long for the other's last ones."""
+    items.sort(key=when)
+
+
+def when(item):
+    """A test's place among the others."""
+    return bool(item.get_closest_marker("ends")) - bool(item.get_closest_marker("begins"))
 
 
 @pytest.fixture(autouse=True)

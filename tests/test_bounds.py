@@ -4,15 +4,14 @@ With NUMBA_BOUNDSCHECK=1 any of the tests can be run so; here are a part of them
 minute, and those that only such a process can run: that the check sees what it should.
 """
 
-import sys
 import threading
 
 import numba
 import numpy as np
 import pytest
-from beside import beside, passed, tests_of
 from conftest import TRAINING
 from founding import founding
+from processes import passed, said_by, tests_of
 
 from fastbp.kernels.formulas.network import biases, network, units
 from fastbp.kernels.machine import runs, views
@@ -22,13 +21,10 @@ from fastbp.kernels.machine.vectors import INTERPRETED, Numbers
 checked = pytest.mark.skipif(not CHECKED, reason="needs NUMBA_BOUNDSCHECK=1")
 
 #: All kernels, wide and slim networks, batches of every edge; weights that are packed; σ′ that is
-#: kept; prediction, gradient and `as_njit`. ("sparse" only with ``--campaigns``: it takes long to
-#: compile.)
-FEWER = "" if "--campaigns" in sys.argv else " and not sparse"
+#: kept; prediction, gradient and `as_njit`.
 SELECTION = {
-    "test_bounds.py": "not that_is_checked" + FEWER,
-    "test_every_kernel.py": "float32 and (variation or (silu and half_squared_error and adam))"
-    + FEWER,
+    "test_bounds.py": "not that_is_checked",
+    "test_every_kernel.py": "float32 and (variation or (silu and half_squared_error and adam))",
     "test_large.py": "float32 and (bits or (references and silu))",
     "test_encoded_predictions.py": "textbooks and float32-float32 and 300",
     "test_surrogate.py": "is_predict and float32 and (hidden0 or hidden4)",
@@ -37,8 +33,12 @@ SELECTION = {
 
 
 @pytest.mark.skipif(CHECKED or INTERPRETED, reason="starts another process that is checked")
-@beside(*tests_of(SELECTION), NUMBA_BOUNDSCHECK="1")
-def test_nothing_reaches_out_in_a_process_that_is_checked(said):
+@pytest.mark.begins
+def test_nothing_reaches_out_in_a_process_that_is_checked(request):
+    selection = SELECTION
+    if not request.config.getoption("--campaigns"):  # that kernel takes long to compile
+        selection = {file: f"({part}) and not sparse" for file, part in SELECTION.items()}
+    said = said_by(*tests_of(selection), NUMBA_BOUNDSCHECK="1")
     assert "skipped" not in said
     assert passed(said) >= 200
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from beside import beside
 from campaigns import caches, ctrl_c, guards, runner
 from numpy.testing import assert_array_equal
+from processes import said_by
 
 from fastbp.kernels.machine.vectors import INTERPRETED
 
@@ -28,9 +28,9 @@ TRIALS = {"fits": 2500, "files": 3000, "saves": 300, "ctrl_c": 400, "caches": 30
 A_FEW = "-m", "campaigns", runner.ALL, "--trials=16", "--seed=0"
 
 
-@beside(*A_FEW)
-def test_a_few_trials_of_each_campaign_find_nothing(said):
-    assert "16 trials, 0 faults" in said
+@pytest.mark.ends
+def test_a_few_trials_of_each_campaign_find_nothing():
+    assert "16 trials, 0 faults" in said_by(*A_FEW)
 
 
 @pytest.fixture

@@ -35,10 +35,13 @@ distributed = pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
 delayed = pytest.importorskip("dask").delayed
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::ResourceWarning", "ignore::DeprecationWarning",
-    "ignore:Creating scratch directories is taking a surprisingly long time",
-)  # fmt: skip
+pytestmark = [
+    pytest.mark.ends,
+    pytest.mark.filterwarnings(
+        "ignore::ResourceWarning", "ignore::DeprecationWarning",
+        "ignore:Creating scratch directories is taking a surprisingly long time",
+    ),
+]  # fmt: skip
 
 NAMES = ["a", "b", "c"]
 

@@ -510,6 +510,7 @@ print(fastbp.__file__, len(FOLDERS), np.isfinite(model.predict(X)).all())
 """
 
 
+@pytest.mark.begins
 def test_a_read_only_installation_without_a_home_fits_and_predicts(tmp_path):
     """Where it may write nothing it compiles anew, without a warning."""
     site = tmp_path / "site"

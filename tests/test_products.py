@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 import reference
-from beside import beside, passed, tests_of
 from numpy.testing import assert_allclose, assert_array_equal
+from processes import passed, said_by, tests_of
 
 from fastbp.kernels.formulas.activations import ACTIVATIONS, KEPT, TABLE
 from fastbp.kernels.machine.compile import from_python
@@ -153,14 +153,12 @@ PROCESSORS = {
 }
 
 
-#: Run beside the others: compiling takes long.
 THESE = tests_of({"test_products.py": "numpys or begin"})
 
 
 @pytest.mark.skipif("NUMBA_CPU_NAME" in os.environ, reason="compiles for another already")
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=beside(*THESE, **PROCESSORS[name])) for name in PROCESSORS]
-)
-def test_products_are_right_when_compiled_for_another_processor(name, said):
+@pytest.mark.begins
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_products_are_right_when_compiled_for_another_processor(name):
     n_gathered, n_back = 40, 24 * len(OF_EACH_KIND)
-    assert passed(said) == 4 * len(EDGES) + n_gathered + n_back
+    assert passed(said_by(*THESE, **PROCESSORS[name])) == 4 * len(EDGES) + n_gathered + n_back

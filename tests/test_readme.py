@@ -35,7 +35,7 @@ def test_the_two_commands_are_one_line_each_and_come_first():
     first, second, *_ = blocks("sh")
     assert first.count("\n") == second.count("\n") == 1
     assert first.rstrip().endswith("python -m fastbp")
-    assert second.rstrip().endswith("python -m pytest")
+    assert second.rstrip().endswith("python -m pytest -n 2 --dist worksteal")
 
 
 def test_a_table_with_text_and_holes_is_trained_on_as_shown(monkeypatch, tmp_path, capsys):

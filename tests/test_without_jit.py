@@ -1,6 +1,7 @@
 """The kernels are also plain Python: the oracles hold with the compiler switched off."""
 
-from beside import beside, passed, tests_of
+import pytest
+from processes import passed, said_by, tests_of
 
 #: A part that takes seconds without a compiler.
 SELECTION = {
@@ -13,6 +14,6 @@ SELECTION = {
 }
 
 
-@beside(*tests_of(SELECTION), NUMBA_DISABLE_JIT="1")
-def test_the_oracles_hold_without_a_compiler(said):
-    assert passed(said) >= 30
+@pytest.mark.begins
+def test_the_oracles_hold_without_a_compiler():
+    assert passed(said_by(*tests_of(SELECTION), NUMBA_DISABLE_JIT="1")) >= 30
