@@ -386,6 +386,31 @@ def test_of_a_compilation_the_code_alone_is_kept(monkeypatch):
 
 
 @needs_compiler
+def test_kernels_that_are_compiled_alike_have_the_same_flags_and_others_their_own(monkeypatch):
+    """Numba looks up what calls mean by flags, and changes those of a kernel that inlines."""
+    monkeypatch.setattr(compilation, "FOLDERS", [])
+    monkeypatch.setattr(compilation._Flags, "shared", [])
+
+    @compilation.inline
+    def half(x):
+        return x / 2
+
+    @compilation.njit
+    def quarter(x):
+        return half(half(x))
+
+    @compilation.njit
+    def eighth(x):
+        return half(quarter(x))
+
+    assert compilation.entry(lambda x: quarter(eighth(x)))(64.0) == 2
+    entry, other, *more = compilation._Flags.shared
+    assert not more and entry != other
+    assert entry.enable_ssa and other.enable_ssa
+    assert other.no_cpython_wrapper and not entry.no_cpython_wrapper
+
+
+@needs_compiler
 @pytest.mark.parametrize("often", [(700, 10, 10), (0, 10, 10)])
 def test_after_compilations_in_threads_all_is_as_before(often, monkeypatch):
     level, before, seen = numba.config.OPT, gc.get_threshold(), []

@@ -23,12 +23,13 @@ import gc
 import os
 import threading
 from contextlib import contextmanager, nullcontext
+from typing import ClassVar
 
 import numba
 from llvmlite import ir
 from llvmlite.binding import Linkage
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler import CompilerBase, DefaultPassBuilder, Flags
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager
 
@@ -164,13 +165,37 @@ NEEDLESS = {
 }
 
 
+class _Shared(Flags):
+    """The flags of kernels that are compiled alike: no two of these are equal.
+
+    At each call whose types it finds, Numba asks whether it has found them before with the same
+    flags. All flags have one hash, and are compared value by value. (A twentieth of the first
+    compilation.)
+    """
+
+    __eq__, __hash__ = object.__eq__, object.__hash__
+
+
+class _Flags(Flags):
+    """The flags of one kernel, whose copy is what Numba asks for."""
+
+    shared: ClassVar = []
+
+    def copy(self):
+        for shared in self.shared:
+            if shared.values() == self.values():
+                return shared
+        self.shared.append(_Shared(self))
+        return self.shared[-1]
+
+
 def _compiler_into(library_class):
     """Numba's compiler, with a library of that class for what it compiles."""
 
     class _Compiler(CompilerBase):
-        def __init__(self, typingctx, targetctx, library, *arguments):
+        def __init__(self, typingctx, targetctx, library, args, result, flags, locals):
             library = library_class(targetctx.codegen(), library_class.__name__)
-            super().__init__(typingctx, targetctx, library, *arguments)
+            super().__init__(typingctx, targetctx, library, args, result, _Flags(flags), locals)
 
         def compile_extra(self, function):
             """Without what it was made from, which Numba would keep for as long as the code."""
