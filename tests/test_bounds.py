@@ -26,7 +26,7 @@ SELECTION = {
     "test_bounds.py": "not that_is_checked",
     "test_every_kernel.py": "float32 and (variation or (silu and half_squared_error and adam))",
     "test_large.py": "float32 and (bits or (references and silu))",
-    "test_encoded_predictions.py": "textbooks and float32-float32 and 300",
+    "test_encoded_predictions.py": "textbooks and float32-float32",
     "test_surrogate.py": "is_predict and float32 and (hidden0 or hidden4)",
     "test_gradients.py": "in_float32 and silu",
 }

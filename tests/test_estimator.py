@@ -613,3 +613,18 @@ def test_without_descriptions_a_class_is_as_it_is():
     """Python leaves them out with -OO."""
     Bare = type("Bare", (), {})
     assert estimator.documented(Bare) is Bare
+
+
+@pytest.mark.parametrize("given", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("hidden", [(), (2,), (50,), (130, 15)], ids=str)
+@pytest.mark.parametrize("params", [{}, {"loss": "poisson", "activation": "relu"}], ids=str)
+def test_few_rows_are_predicted_as_among_others_to_the_bit(params, hidden, dtype, given, table):
+    X, y = table
+    Y = np.column_stack([y, y**2, 500 - y])
+    kept = {"dtype": dtype, "encoding": None, "linear_part": None, "early_stopping": False}
+    model = BackpropRegressor(hidden, max_iter=2, random_state=0, **kept, **params).fit(X, Y)
+    X = X.astype(given)
+    together = model.predict(X)
+    for n in (1, 2, 3, 4, 5):
+        assert_array_equal(model.predict(X[-n:]), together[-n:])

@@ -10,7 +10,7 @@ from processes import passed, said_by, tests_of
 
 from fastbp.kernels.formulas.activations import ACTIVATIONS, KEPT, TABLE
 from fastbp.kernels.machine.compile import from_python
-from fastbp.kernels.machine.vectors import LANES
+from fastbp.kernels.machine.vectors import INTERPRETED, LANES
 from fastbp.kernels.products import gradients, products
 from fastbp.kernels.products.blocks import LONG
 from fastbp.kernels.products.products import errors, outputs
@@ -19,6 +19,7 @@ from fastbp.kernels.training import samples
 
 gather = from_python(samples.gather)
 outer, sums, back = map(from_python, (gradients.outer, gradients.sums, products.back))
+outputs_of_one = from_python(products.outputs_of_one)
 
 PRECISIONS = {"float32": 2e-6, "float64": 4e-15}
 
@@ -91,6 +92,29 @@ def test_products_end_with_every_activation(n_in, n_out, n, name, dtype):
     assert_products(name, n_in, n_out, n, dtype)
 
 
+#: Of each kind, where it is compiled for another processor, which takes long: by the output, with a
+#: corner, by slopes that are kept.
+OF_EACH_KIND = ("logistic", "relu", "silu")
+IN_USE = OF_EACH_KIND if "NUMBA_CPU_NAME" in os.environ else ACTIVATIONS
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("name", IN_USE)
+def test_products_of_one_sample_are_numpys_and_those_among_others_to_the_bit(name, dtype):
+    value, code = reference.ACTIVATIONS[name][0], ACTIVATIONS[name]
+    for n_in, n_out in [*LAYERS, (3, 15), (5, 63), (5, 64), (5, 65), (2, 127), (700, 128)]:
+        W, b, O_before, O, scratch = matrices(dtype, n_in, n_out, LANES)
+        outputs(code, W, b, O_before, O, O, scratch)
+        for i in (0, LANES - 1):
+            x, alone = O_before[:, i : i + 1].copy(), np.full((n_out, 1), np.nan, dtype)
+            outputs_of_one(code, W, b, x, alone, alone, scratch)
+            exact = [a.astype(np.float64) for a in (W, b, x)]
+            expected = value(exact[0].T @ exact[2] + exact[1][:, None])
+            assert_sums(alone, n_in + 1, expected, dtype)
+            if not INTERPRETED:  # NumPy sums in another order
+                assert_array_equal(alone[:, 0], O[:, i])
+
+
 @pytest.mark.parametrize("dtype", PRECISIONS)
 @pytest.mark.parametrize(("n_in", "n_out", "n"), EDGES)
 def test_gradients_begin_or_are_added_to_what_is_there(n_in, n_out, n, dtype):
@@ -105,12 +129,6 @@ def test_gradients_begin_or_are_added_to_what_is_there(n_in, n_out, n, dtype):
     assert_sums(W, n, exact[2] @ exact[3].T, dtype)
     sums(D, b, scratch, ZERO)
     assert_sums(b, n, exact[3].sum(axis=1), dtype)
-
-
-#: One of each kind, where it is compiled for another processor, which takes long: by the output,
-#: with a corner, by slopes that are kept.
-OF_EACH_KIND = ("logistic", "relu", "silu")
-IN_USE = OF_EACH_KIND if "NUMBA_CPU_NAME" in os.environ else ACTIVATIONS
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS)
@@ -160,5 +178,5 @@ THESE = tests_of({"test_products.py": "numpys or begin"})
 @pytest.mark.begins
 @pytest.mark.parametrize("name", PROCESSORS)
 def test_products_are_right_when_compiled_for_another_processor(name):
-    n_gathered, n_back = 40, 24 * len(OF_EACH_KIND)
+    n_gathered, n_back = 40, (24 + 2) * len(OF_EACH_KIND)
     assert passed(said_by(*THESE, **PROCESSORS[name])) == 4 * len(EDGES) + n_gathered + n_back

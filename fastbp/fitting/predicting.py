@@ -55,8 +55,9 @@ def predictions(model, X, y, n_threads):
     if is_sparse:
         entries = X.rows._replace(data=converting.within(X.rows.data, model.limit))
         rows, nobody = (row_numbers(len(X)), entries), (row_numbers(0), entries)
-    else:  # a column at a time of each tile is encoded
-        values = np.empty((team.n_threads, tile)) if n_columns > X.shape[1] else None
+    else:  # a column at a time of each tile is encoded, or the columns of a row
+        size = max(tile, X.shape[1])
+        values = np.empty((team.n_threads, size)) if n_columns > X.shape[1] else None
         rows, nobody = (values, X), (values, X[:0])
     if team.n_threads > 1 or team.listens:  # compiled before they wait for it
         Team(1).run(kernel, model, tile, room, *nobody, y[:0])

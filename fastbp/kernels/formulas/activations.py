@@ -221,6 +221,9 @@ ACTIVATIONS = {name: code for code, name in enumerate(TABLE)}
 #: The code of a σ′ that was kept from the way forward.
 KEPT = len(TABLE)
 
+#: σ(z) of those that end sums, else z, by the code.
+ended = by_code([row.value if row.ends_sums else identity for row in TABLE.values()])
+
 #: σ(z), and σ′ of what the row says, by the code.
 activation = by_code([row.value for row in TABLE.values()])
 derivative = by_code([row.derivative for row in TABLE.values()])

@@ -10,10 +10,10 @@ its sum runs, and is stored once, with what follows on the sum done to it (`tile
 
 import numpy as np
 
-from fastbp.kernels.formulas.activations import KEPT, activate, activation, derivative
+from fastbp.kernels.formulas.activations import KEPT, activate, activation, derivative, ended
 from fastbp.kernels.machine.compile import inline, njit
 from fastbp.kernels.machine.vectors import INTERPRETED, LANES, lanes
-from fastbp.kernels.machine.views import vector
+from fastbp.kernels.machine.views import greatest, vector
 from fastbp.kernels.products.blocks import (
     DEPTH,
     LINE,
@@ -27,11 +27,14 @@ from fastbp.kernels.products.gradients import outer, sums
 from fastbp.kernels.products.tiles import (
     AS_IS,
     BIAS,
+    RESUMED,
     VECTORS,
     ZERO,
     back_1,
     back_4,
     end_of,
+    tile_1x1,
+    tile_1x4,
 )
 
 #: Numbers of room for PACKED rows of W, and for each sample to turn over what a tile needs of D.
@@ -47,6 +50,33 @@ def outputs(kind, W, b, O_before, O, kept, scratch):
     else:
         multiply(w, one, W.shape[1], O_before, O, begin, b, end, O, np.int64(0), O.shape[0])
     activate(kind, vector(O, 0, O.size), vector(kept, 0, kept.size))
+
+
+@njit
+def outputs_of_one(kind, W, b, O_before, O, kept, scratch):
+    """As `outputs`, of a single sample, and to the same bits: in the lanes there are units."""
+    x, w, o = vector(O_before, 0, O_before.size), vector(W, 0, W.size), vector(O, 0, O.size)
+    terms, width, wide = W.shape[0], W.shape[1], 2 * VECTORS * lanes(W)
+    zero, one, begin, end = np.int64(0), np.int64(1), np.int64(RESUMED), end_of(kind)
+    size = wide if width >= wide else lanes(W)
+    for k in range(width):
+        o[k] = b[k]
+    if width < size:
+        for j in range(terms):
+            for k in range(width):
+                o[k] += x[j] * W[j, k]
+        for k in range(width):
+            o[k] = ended(kind, o[k])
+    k = width if width >= size else zero
+    while k > 0:
+        k = greatest(k - size, zero)
+        for i in range(k, k + size):  # some are computed twice, to the same result
+            o[i] = b[i]
+        if size == wide:
+            tile_1x4(x, zero, zero, one, w, k, width, o, k, zero, terms, begin, b, zero, end, o)
+        else:
+            tile_1x1(x, zero, zero, one, w, k, width, o, k, zero, terms, begin, b, zero, end, o)
+    activate(kind, o, vector(kept, 0, kept.size))
 
 
 @inline
@@ -110,6 +140,8 @@ if INTERPRETED:
         activate(kind, O.reshape(-1), kept.reshape(-1))
         if end_of(kind) != AS_IS:
             O[:] = np.reshape([activation(kind, z) for z in O.flat], O.shape)
+
+    outputs_of_one = outputs
 
     def errors(kind, W, D, kept, D_before, scratch):
         slopes = kept if kind == KEPT else [derivative(kind, o) for o in kept.flat]

@@ -128,11 +128,29 @@ def encode_tile(model, X, start, stop, x, T):
                 sines[i] = turns_of(frequency, x[i])
             make_waves(sines, cosines, sines.dtype.type(size))
             wave += 1
-    for c in range(n_features, T.shape[0]):
+    standardize_encoded(model, T)
+
+
+@njit
+def encode_one(model, X, i, x, T):
+    """As `encode_tile`, of a single sample, side by side with nobody: its columns are, in `x` and T,
+    (n_columns, 1)."""
+    n_features = model.sizes[0]
+    for j in range(n_features):
+        x[j] = X[i, j]
+    of_features, columns = vector(x, 0, n_features), vector(T, 0, T.size)
+    encode_row(model.sizes, model.numbers, model.places, of_features, columns)
+    standardize_encoded(model, T)
+
+
+@njit
+def standardize_encoded(model, T):
+    """In place, those rows of T that come behind the table's columns."""
+    for c in range(model.sizes[0], T.shape[0]):
         center, factor = model.X_mean[c], 1 / model.X_scale[c]
         if center != 0 or factor != 1:  # of few columns
-            most, row = T.dtype.type(model.limit), vector(T, c * n, n)
-            for i in range(n):
+            most, row = T.dtype.type(model.limit), vector(T, c * T.shape[1], T.shape[1])
+            for i in range(row.size):
                 row[i] = clamped(row.dtype.type((row[i] - center) * factor), -most, most)
 
 

@@ -34,9 +34,9 @@ from fastbp.kernels.machine.vectors import LANES, padded
 from fastbp.kernels.machine.views import least, matrix, part_of, vector
 from fastbp.kernels.products.blocks import LINE
 from fastbp.kernels.products.gradients import outer, sums
-from fastbp.kernels.products.products import back, outputs
+from fastbp.kernels.products.products import back, outputs, outputs_of_one
 from fastbp.kernels.products.tiles import RESUMED, ZERO
-from fastbp.kernels.training.encoding import encode_tile
+from fastbp.kernels.training.encoding import encode_one, encode_tile
 from fastbp.kernels.training.epoch import (
     BLOCK,
     part_in_loss,
@@ -68,6 +68,9 @@ PARTS_BYTES, MOST_PARTS = 8 * 2**20, 64
 #: Bytes of weights that no longer stay in a core's cache: they should serve four times as many
 #: samples each time they are read.
 WEIGHTS_BYTES = 2**20
+
+#: Up to how many rows are predicted one by one: a vector of them would be idle in most lanes.
+FEW_ROWS = max(LANES // 5, 1)
 
 #: Floating-point operations of a step from which on a second thread is worth its barriers.
 THREADS_FLOPS = 1e6
@@ -291,22 +294,33 @@ def loss_gradient(threads, training, samples):
 def predict(threads, model, tile, room, values, X, prediction):
     """prediction ← ŷ for every row of X, both in raw units and any precision.
 
-    The `values`, (n_threads, tile) in float64, are for encoding. Where nothing is encoded they are
-    None, and nothing of that is compiled.
+    The `values`, float64, a row for each thread, are for encoding: of a tile's samples, and of a
+    sample's columns. Where nothing is encoded they are None, and nothing of that is compiled.
     """
     net, piece = model.net, threads.thread
     while piece * tile < X.shape[0] and not is_called_off(threads.barrier):
         start, stop = piece * tile, least(piece * tile + tile, X.shape[0])
-        n = padded(stop - start)
-        O = part_of(room[threads.thread], O_PART, n)
-        columns = matrix(O, 0, X.shape[1], n)
-        gather_standardized(X, model.X_mean, model.X_scale, model.limit, start, stop, columns)
-        if values is not None:
-            x = vector(values, threads.thread * tile, n)
-            encode_tile(model, X, start, stop, x, units(O, net, 0))
-        scratch = vector(room[threads.thread], 2 * room.shape[2], room.shape[2])
-        forward(outputs, keep_all, model.theta, net, O, NO_MASKS, start, scratch)
-        write_predictions(model, units(O, net, net.size - 1), start, stop, prediction)
+        few = stop - start <= FEW_ROWS
+        while start < stop:
+            end, n = stop, padded(stop - start)
+            if few:
+                end, n = start + 1, np.int64(1)
+            O = part_of(room[threads.thread], O_PART, n)
+            columns = matrix(O, 0, X.shape[1], n)
+            gather_standardized(X, model.X_mean, model.X_scale, model.limit, start, end, columns)
+            if values is not None:
+                x = vector(values, threads.thread * values.shape[1], values.shape[1])
+                if few:
+                    encode_one(model, X, start, x, units(O, net, 0))
+                else:
+                    encode_tile(model, X, start, end, vector(x, 0, n), units(O, net, 0))
+            scratch = vector(room[threads.thread], 2 * room.shape[2], room.shape[2])
+            if few:
+                forward(outputs_of_one, keep_all, model.theta, net, O, NO_MASKS, start, scratch)
+            else:
+                forward(outputs, keep_all, model.theta, net, O, NO_MASKS, start, scratch)
+            write_predictions(model, units(O, net, net.size - 1), start, end, prediction)
+            start = end
         piece = next_piece(threads.barrier, piece, threads.n)
 
 
