@@ -41,6 +41,15 @@ def test_any_rows_are_the_textbooks(n, n_threads, given, model, mixed):  # noqa:
     assert_allclose(got, expected, rtol=1e-9 if exact else 3e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("dtype", ["float32-float32", "float64-float64"])
+def test_a_row_of_more_columns_than_a_tile_has_samples_is_the_textbooks(dtype):
+    X = np.random.default_rng(0).normal(size=(60, 12 * LANES))
+    X = X.astype(dtype[:7])
+    model = quick(dtype=dtype[:7]).fit(X, X[:, 0])
+    expected = textbook(model.encode(X[:1]), model).ravel()
+    assert_allclose(model.predict(X[:1]), expected, rtol=3e-4, atol=1e-3)
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_a_row_is_predicted_as_among_others(kind, mixed, monkeypatch):  # noqa: F811
     """In any tile, and for any number of threads."""

@@ -133,8 +133,7 @@ def encode_tile(model, X, start, stop, x, T):
 
 @njit
 def encode_one(model, X, i, x, T):
-    """As `encode_tile`, of a single sample, side by side with nobody: its columns are, in `x` and T,
-    (n_columns, 1)."""
+    """As `encode_tile`, of a single sample; `x` has room for its columns."""
     n_features = model.sizes[0]
     for j in range(n_features):
         x[j] = X[i, j]
