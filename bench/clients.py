@@ -229,7 +229,7 @@ def emlearn(make):
     import emlearn
 
     X, y = table()
-    model = make(activation="relu").fit(X, y)
+    model = make(activation="relu", **alone(make)).fit(X, y)
     converted = emlearn.convert(sklearn_model(model), method="loadable", return_type="regressor")
     said = np.array(converted.predict(X)).ravel()
     np.testing.assert_allclose(said, model.predict(X), rtol=1e-3, atol=1e-3)

@@ -22,6 +22,7 @@ from founding import founding
 from llvmlite.binding import Linkage
 from numba.core.bytecode import FunctionIdentity
 from numba.core.registry import cpu_target
+from numpy.testing import assert_allclose
 
 import fastbp
 from fastbp.fitting import calling, observer
@@ -383,6 +384,26 @@ def test_of_a_compilation_the_code_alone_is_kept(monkeypatch):
     functions = whole.library._final_module.functions
     linkage = {f.linkage for f in functions if "kernel" in f.name}
     assert linkage == {Linkage.internal}
+
+
+@needs_compiler
+def test_kernels_compile_where_the_working_directory_is_gone(monkeypatch, tmp_path):
+    """A worker may outlive the job that has begun it; Numba looks for the file all the same."""
+    monkeypatch.setattr(compilation, "FOLDERS", [])
+    model = founding(3, dtype="float64").fit(np.eye(7), np.arange(7.0))
+    of_user = numba.njit(lambda A, i: A[i])
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    with monkeypatch.context() as there:
+        there.chdir(gone)
+        gone.rmdir()
+        with pytest.raises(FileNotFoundError):
+            os.getcwd()
+        assert compilation.entry(lambda A, i: A[i])(np.ones(3), 1) == 1
+        y = model.as_njit()(np.ones(7))
+        assert_allclose(y, model.predict(np.ones((1, 7))), rtol=1e-12)
+        with pytest.raises(FileNotFoundError):  # what is not ours is as it was
+            of_user(np.ones(3), 1)
 
 
 @needs_compiler

@@ -57,8 +57,9 @@ def predictions(model, X, y, n_threads):
         rows, nobody = (row_numbers(len(X)), entries), (row_numbers(0), entries)
     else:  # a column at a time of each tile is encoded, or the columns of a row
         size = max(tile, X.shape[1])
-        values = np.empty((team.n_threads, size)) if n_columns > X.shape[1] else None
-        rows, nobody = (values, X), (values, X[:0])
+        encodes = n_columns > X.shape[1]
+        encoding_room = np.empty((team.n_threads, size)) if encodes else None
+        rows, nobody = (encoding_room, X), (encoding_room, X[:0])
     if team.n_threads > 1 or team.listens:  # compiled before they wait for it
         Team(1).run(kernel, model, tile, room, *nobody, y[:0])
     run_heard(team, kernel, model, tile, room, *rows, y)

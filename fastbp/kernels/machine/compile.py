@@ -32,6 +32,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder, Flags
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager
+from numba.core.ir import Loc
 
 from fastbp.kernels.machine.cache import CHECKED as CHECKED  # for all other kernels
 from fastbp.kernels.machine.cache import FOLDERS, KernelCache
@@ -277,6 +278,26 @@ def inline(function):
 GARBAGE = 20_000, 10, 2**30
 
 
+def _path_of(loc, path_of=Loc._get_path):
+    """As Numba's, which is asked for in the midst of a compilation, to say nothing to anybody, and
+    fails where the working directory is gone, as it may be in a worker that outlives a job."""
+    try:
+        return path_of(loc)
+    except OSError:
+        return loc.filename
+
+
+@contextmanager
+def anywhere():
+    """Within the ``with`` block kernels compile where the working directory is gone, too."""
+    with global_compiler_lock:
+        path_of, Loc._get_path = Loc._get_path, _path_of
+        try:
+            yield
+        finally:
+            Loc._get_path = path_of
+
+
 @contextmanager
 def compiling():
     """Around the compilation of an entry: it takes a fifth less time.
@@ -339,7 +360,7 @@ def uninterrupted(kernel, context=nullcontext):
     compile_it = kernel.compile
 
     def compile_in_peace(signature):
-        with ctrl_c_waits(), context():
+        with ctrl_c_waits(), anywhere(), context():
             return compile_it(signature)
 
     kernel.compile = compile_in_peace

@@ -5,7 +5,7 @@ import numpy as np
 from fastbp.kernels.formulas.elementary import sine_and_cosine
 from fastbp.kernels.machine.compile import entry, inline, njit
 from fastbp.kernels.machine.functions import clamped
-from fastbp.kernels.machine.views import least, vector
+from fastbp.kernels.machine.views import least, matrix, vector
 
 #: As `laid_out` gives it, of a network that sees the table's columns alone.
 NOT_ENCODED = (0, 0, 0), np.empty(0), np.empty(0, np.int64)
@@ -66,25 +66,30 @@ def encode_row(sizes, numbers, places, x, columns):
         Of which the first n_features are not touched.
     """
     n_features, n_bins, n_waves = sizes
-    low, high = vector(numbers, 0, n_features), vector(numbers, n_features, n_features)
-    mean, at = vector(numbers, 2 * n_features, n_features), 4 * n_features
-    scale, edge = vector(numbers, at - n_features, n_features), vector(numbers, at, n_bins)
-    width, centre = vector(numbers, at + n_bins, n_bins), vector(numbers, at + 2 * n_bins, n_bins)
-    at += 3 * n_bins
-    # Others' numbers may come behind the size.
-    frequency, size = vector(numbers, at, n_waves), numbers[at + n_waves]
+    features, bins, waves, size = parts_of(sizes, numbers)
     for j in range(n_features):
-        x[j] = clamped(x[j], low[j], high[j])
-    bins = vector(columns, n_features, n_bins)
+        x[j] = clamped(x[j], features[0, j], features[1, j])
     for t in range(n_bins):
-        bins[t] = size * less_mean(x[places[t]], edge[t], width[t], centre[t])
+        value = less_mean(x[places[t]], bins[0, t], bins[1, t], bins[2, t])
+        columns[n_features + t] = size * value
     for j in range(n_features):
-        x[j] = (x[j] - mean[j]) / scale[j]
+        x[j] = (x[j] - features[2, j]) / features[3, j]
     at = n_features + n_bins
     sines, cosines = vector(columns, at, n_waves), vector(columns, at + n_waves, n_waves)
     for t in range(n_waves):
-        sines[t] = turns_of(frequency[t], x[places[n_bins + t]])
+        sines[t] = turns_of(waves[t], x[places[n_bins + t]])
     make_waves(sines, cosines, sines.dtype.type(size))
+
+
+@inline
+def parts_of(sizes, numbers):
+    """Of each feature the least, the greatest, the mean and the scale, as rows; of each bin where
+    it begins, its width and its mean; the frequencies of waves; and the size of what is encoded.
+    (Others' numbers may come behind it.)"""
+    n_features, n_bins, n_waves = sizes
+    features, bins = matrix(numbers, 0, 4, n_features), matrix(numbers, 4 * n_features, 3, n_bins)
+    at = features.size + bins.size
+    return features, bins, vector(numbers, at, n_waves), numbers[at + n_waves]
 
 
 @njit
@@ -105,40 +110,36 @@ def encode_tile(model, X, start, stop, x, T):
         The last sample again pads it.
     """
     n_features, n_bins, n_waves = model.sizes
-    numbers, places, n, bin, wave = model.numbers, model.places, x.size, 0, 0
-    of_bins, of_waves = 4 * n_features, 4 * n_features + 3 * n_bins
-    size = numbers[of_waves + n_waves]
+    features, bins, waves, size = parts_of(model.sizes, model.numbers)
+    places, n, t, w = model.places, x.size, 0, 0
     for j in range(n_features):  # bins and waves are in the order of theirs
-        low, high = numbers[j], numbers[n_features + j]
+        low, high, mean, scale = features[0, j], features[1, j], features[2, j], features[3, j]
         for i in range(n):
             x[i] = clamped(np.float64(X[least(start + i, stop - 1), j]), low, high)
-        while bin < n_bins and places[bin] == j:
-            at, row = of_bins + bin, vector(T, (n_features + bin) * n, n)
-            edge, width, centre = numbers[at], numbers[at + n_bins], numbers[at + 2 * n_bins]
+        while t < n_bins and places[t] == j:
+            edge, width, centre = bins[0, t], bins[1, t], bins[2, t]
+            row = vector(T, (n_features + t) * n, n)
             for i in range(n):
                 row[i] = size * less_mean(x[i], edge, width, centre)
-            bin += 1
-        mean, scale = numbers[2 * n_features + j], numbers[3 * n_features + j]
+            t += 1
         for i in range(n):
             x[i] = (x[i] - mean) / scale
-        while wave < n_waves and places[n_bins + wave] == j:
-            frequency, at = numbers[of_waves + wave], n_features + n_bins + wave
+        while w < n_waves and places[n_bins + w] == j:
+            frequency, at = waves[w], n_features + n_bins + w
             sines, cosines = vector(T, at * n, n), vector(T, (at + n_waves) * n, n)
             for i in range(n):
                 sines[i] = turns_of(frequency, x[i])
             make_waves(sines, cosines, sines.dtype.type(size))
-            wave += 1
+            w += 1
     standardize_encoded(model, T)
 
 
 @njit
 def encode_one(model, X, i, x, T):
-    """As `encode_tile`, of a single sample; `x` has room for its columns."""
-    n_features = model.sizes[0]
-    for j in range(n_features):
+    """As `encode_tile`, of a single sample; `x` is of (n_features,)."""
+    for j in range(x.size):
         x[j] = X[i, j]
-    of_features, columns = vector(x, 0, n_features), vector(T, 0, T.size)
-    encode_row(model.sizes, model.numbers, model.places, of_features, columns)
+    encode_row(model.sizes, model.numbers, model.places, x, vector(T, 0, T.size))
     standardize_encoded(model, T)
 
 

@@ -291,37 +291,49 @@ def loss_gradient(threads, training, samples):
 
 
 @entry
-def predict(threads, model, tile, room, values, X, prediction):
+def predict(threads, model, tile, room, encoding_room, X, prediction):
     """prediction ← ŷ for every row of X, both in raw units and any precision.
 
-    The `values`, float64, a row for each thread, are for encoding: of a tile's samples, and of a
-    sample's columns. Where nothing is encoded they are None, and nothing of that is compiled.
+    The `encoding_room`, float64, has a row for each thread: for a column of a tile, or for the
+    columns of a sample. Where nothing is encoded it is None, and nothing of that is compiled.
     """
-    net, piece = model.net, threads.thread
+    piece, thread = threads.thread, threads.thread
     while piece * tile < X.shape[0] and not is_called_off(threads.barrier):
         start, stop = piece * tile, least(piece * tile + tile, X.shape[0])
-        few = stop - start <= FEW_ROWS
-        while start < stop:
-            end, n = stop, padded(stop - start)
-            if few:
-                end, n = start + 1, np.int64(1)
-            O = part_of(room[threads.thread], O_PART, n)
-            columns = matrix(O, 0, X.shape[1], n)
-            gather_standardized(X, model.X_mean, model.X_scale, model.limit, start, end, columns)
-            if values is not None:
-                x = vector(values, threads.thread * values.shape[1], values.shape[1])
-                if few:
-                    encode_one(model, X, start, x, units(O, net, 0))
-                else:
-                    encode_tile(model, X, start, end, vector(x, 0, n), units(O, net, 0))
-            scratch = vector(room[threads.thread], 2 * room.shape[2], room.shape[2])
-            if few:
-                forward(outputs_of_one, keep_all, model.theta, net, O, NO_MASKS, start, scratch)
-            else:
-                forward(outputs, keep_all, model.theta, net, O, NO_MASKS, start, scratch)
-            write_predictions(model, units(O, net, net.size - 1), start, end, prediction)
-            start = end
+        if stop - start > FEW_ROWS:
+            predict_tile(model, thread, room, encoding_room, X, start, stop, prediction)
+        else:
+            for i in range(start, stop):
+                predict_one(model, thread, room, encoding_room, X, i, prediction)
         piece = next_piece(threads.barrier, piece, threads.n)
+
+
+@njit
+def predict_tile(model, thread, room, encoding_room, X, start, stop, prediction):
+    """ŷ for these rows of X, side by side."""
+    net, n, size = model.net, padded(stop - start), room.shape[2]
+    O, scratch = part_of(room[thread], O_PART, n), vector(room[thread], 2 * size, size)
+    columns = matrix(O, 0, X.shape[1], n)
+    gather_standardized(X, model.X_mean, model.X_scale, model.limit, start, stop, columns)
+    if encoding_room is not None:
+        x = vector(encoding_room, thread * encoding_room.shape[1], n)
+        encode_tile(model, X, start, stop, x, units(O, net, 0))
+    forward(outputs, keep_all, model.theta, net, O, NO_MASKS, start, scratch)
+    write_predictions(model, units(O, net, net.size - 1), start, stop, prediction)
+
+
+@njit
+def predict_one(model, thread, room, encoding_room, X, i, prediction):
+    """ŷ for row i of X."""
+    net, one = model.net, np.int64(1)
+    O, scratch = part_of(room[thread], O_PART, one), vector(room[thread], 0, 0)
+    columns = matrix(O, 0, X.shape[1], one)
+    gather_standardized(X, model.X_mean, model.X_scale, model.limit, i, i + one, columns)
+    if encoding_room is not None:
+        x = vector(encoding_room, thread * encoding_room.shape[1], X.shape[1])
+        encode_one(model, X, i, x, units(O, net, 0))
+    forward(outputs_of_one, keep_all, model.theta, net, O, NO_MASKS, i, scratch)
+    write_predictions(model, units(O, net, net.size - 1), i, i + one, prediction)
 
 
 @inline
