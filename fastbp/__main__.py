@@ -7,6 +7,7 @@ option is told in one line, with exit code 2.
 """
 
 import codecs
+import errno
 import os
 import signal
 import sys
@@ -64,7 +65,10 @@ def main(argv=None):
         return 141
     except OSError as error:
         told = error.strerror or str(error)
-        told = f"{error.filename}: {told}" if error.filename else told
+        if error.filename:
+            told = f"{error.filename}: {told}"
+        elif error.errno == errno.ENOENT:  # of the one file that has no name
+            told = "the working directory is gone"
         return _fail(f"fastbp: error: {told}", 2)
     except MemoryError:
         return _fail("fastbp: error: there is not enough memory", 2)

@@ -650,6 +650,22 @@ def files(tmp_path_factory):
     return folder
 
 
+@pytest.mark.parametrize(("arguments", "told"), [
+    ((), "the working directory is gone"),
+    (("train", "table.csv", "--target", "y"), "table.csv: No such file or directory"),
+], ids=["the main job", "a table"])  # fmt: skip
+def test_what_is_told_where_the_working_directory_is_gone(
+    arguments, told, tmp_path, monkeypatch, capsys
+):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    with monkeypatch.context() as there:
+        there.chdir(gone)
+        gone.rmdir()
+        assert main(list(arguments)) == 2
+    assert capsys.readouterr().err == f"fastbp: error: {told}\n"
+
+
 @pytest.mark.parametrize(("arguments", "told"), MISTAKES, ids=lambda value: str(value)[:60])
 def test_a_mistake_is_told_in_one_line_and_exits_2(
     arguments, told, files, tmp_path, capsys, monkeypatch
