@@ -12,6 +12,10 @@ from fastbp.fitting.settings import loss_with_left
 #: The part of a layer's units from which on it is their state that ended learning.
 MOST_UNITS = 0.5
 
+#: Deviations that a call's rows may lie from all before, in a stream. (A fifth of y's variance
+#: that is left unexplained becomes a half from there on, from 100 on all of it.)
+FAR = 10.0
+
 #: What to say of a training that ended unfinished, by what ended it.
 UNFINISHED = {
     "max_iter": "Stopped after max_iter={model.max_iter_} epochs, before the loss stopped "
@@ -40,6 +44,7 @@ def warn(model, fitted, table=None):
     warn_of_restarts(model, fitted)
     if fitted.settings.is_partial:
         warn_of_encoding(model, fitted)
+        warn_of_move(model, fitted)
     else:
         warn_of_end(model, fitted, table)
 
@@ -73,6 +78,23 @@ def warn_of_encoding(model, fitted):
             "here, in which no column has three values. Begin with more of them.",
             UserWarning,
         )
+
+
+def warn_of_move(model, fitted):
+    """Say that a stream has gone so far that its rows, and those before, hardly differ in the
+    units of both together."""
+    for distance, of in zip(fitted.settings.moved, ("X", "y"), strict=False):
+        column = int(np.argmax(distance))
+        if distance[column] > FAR:
+            names = getattr(model, "feature_names_in_", None) if of == "X" else None
+            name = column if names is None else repr(str(names[column]))
+            what = f"Column {name} of {of}" if of == "X" or len(distance) > 1 else of
+            say(
+                f"{what} lies {distance[column]:.3g} deviations from all that was trained on "
+                "before. In the units of both its rows hardly differ, and little is learnt of "
+                "them. Fit anew, or take off the columns of each call what moves.",
+                UserWarning,
+            )
 
 
 def warn_of_end(model, fitted, table):

@@ -55,6 +55,20 @@ class Seen(NamedTuple):
             of_y = np.zeros_like(mean), mean
         return Scaling(self.X_mean, X_scale, *of_y)
 
+    def distance_to(self, more):
+        """How far more rows lie from these, in the larger deviation of either: of each column of X
+        and of y. Of a column in which they are all equal, 0."""
+        distances = []
+        for mean, deviation, of_more, deviation_of_more in (
+            (self.X_mean, self.X_deviation, more.X_mean, more.X_deviation),
+            (self.y_mean, self.y_deviation, more.y_mean, more.y_deviation),
+        ):
+            varies = ~are_constant(of_more, deviation_of_more)
+            unit = np.where(varies, np.maximum(deviation, deviation_of_more), 1.0)
+            with np.errstate(over="ignore", under="ignore"):
+                distances.append(np.where(varies, np.abs(of_more - mean) / unit, 0.0))
+        return tuple(distances)
+
     def merged(self, more):
         """With more rows: as if all had been measured at once (Chan, Golub & LeVeque, 1979)."""
         weight = np.minimum(self.weight + more.weight, MOST_WEIGHT)

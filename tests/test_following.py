@@ -161,6 +161,7 @@ def test_a_column_that_begins_to_move_has_the_weights_of_a_standardised_one(stre
     assert_allclose(model.predict(X[:30])[:, 0], before[:, 0], rtol=1e-7)
 
 
+@pytest.mark.filterwarnings("ignore:Column 1 of y lies")
 def test_a_y_that_begins_to_move_has_the_weights_of_a_standardised_one(stream):
     X, y, _ = stream
     y[:30, 1] = 1e5
@@ -321,3 +322,65 @@ def test_the_average_of_a_stream_is_asked_for_by_its_decay(solver):
         BackpropRegressor(**params, **each, max_iter=3).fit(X, y) for each in (none, auto)
     )
     assert_array_equal(one.predict(X), other.predict(X))
+
+
+def call_of(jump=0.0, n=50, seed=1):
+    """X and y of a call of `partial_fit`, in which one column has moved."""
+    X = np.random.default_rng(seed).normal(size=(n, 3))
+    return X + np.array([0.0, jump, 0.0]), X[:, 0] - X[:, 1]
+
+
+def after_three_calls(**params):
+    model = BackpropRegressor((4,), **params)
+    for seed in range(3):
+        model.partial_fit(*call_of(seed=seed))
+    return model
+
+
+def test_a_stream_that_goes_far_away_is_told_of():
+    """Its rows hardly differ in the units of all."""
+    X, y = call_of(jump=50.0)
+    with pytest.warns(UserWarning, match=r"Column 1 of X lies [\d.]+ deviations from all"):
+        after_three_calls().partial_fit(X, y)
+    with pytest.warns(UserWarning, match=r"y lies [\d.]+ deviations from all"):
+        after_three_calls().partial_fit(X - [0, 50, 0], y + 100)
+
+
+def test_it_is_told_of_the_column_by_its_name():
+    pd = pytest.importorskip("pandas")
+    before, after = (pd.DataFrame(call_of(jump)[0], columns=["a", "b", "c"]) for jump in (0, 50))
+    model = BackpropRegressor((4,)).partial_fit(before, before["a"])
+    with pytest.warns(UserWarning, match=r"Column 'b' of X lies [\d.]+ deviations from all"):
+        model.partial_fit(after, after["a"])
+
+
+def test_it_is_told_of_a_table_in_windows_too(cut):
+    model = after_three_calls()
+    cut()
+    with pytest.warns(UserWarning, match="Column 1 of X lies"):
+        model.partial_fit(*call_of(jump=50.0, n=200))
+
+
+STAY = {
+    "near": lambda X, y: (X - [0, 45, 0], y),
+    "one row": lambda X, y: (X[:1], y[:1]),
+    "one of them is far": lambda X, y: (np.where(X[3] == X, 1e6, X - [0, 50, 0]), y),
+    "a column is constant": lambda X, y: (X * [1, 0, 1] + [0, 50, 0], y),
+}
+
+
+@pytest.mark.parametrize("case", STAY)
+def test_of_a_stream_that_may_be_where_it_was_nothing_is_told(case):
+    after_three_calls().partial_fit(*STAY[case](*call_of(jump=50.0)))
+
+
+def test_it_is_told_once_and_not_where_units_are_others():
+    X, y = call_of(jump=50.0)
+    model = after_three_calls()
+    with pytest.warns(UserWarning, match="lies"):
+        model.partial_fit(X, y)
+    model.partial_fit(X, y).partial_fit(X, y)
+    after_three_calls(standardize=False).partial_fit(X, y)
+    BackpropRegressor((4,)).partial_fit(X, y)
+    # Behind a logarithm y is but divided by its mean.
+    BackpropRegressor((4,), loss="poisson").partial_fit(X, 9 + y).partial_fit(X, 1000 + y)

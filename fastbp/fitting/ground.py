@@ -110,17 +110,21 @@ def scaling_for(table, rows, settings, before):
         y_weight = None if y_weight is None else y_weight * trained_on[:, None]
     bounds = outliers.bounds_of(X, rows if weight is None else np.flatnonzero(weight))
     seen = scaling.seen_of(X, y, weight, bounds, y_weight)
-    units, seen = units_since(seen, before, LOSSES[settings.loss].link, table.linear)
+    units, seen = units_since(settings, seen, before, table.linear)
     return units, bounds, seen
 
 
-def units_since(seen, before, link, line=None):
+def units_since(settings, seen, before, line=None):
     """The units for what has been seen of a table, and of all tables of a stream, which goes on
-    from what has been learnt `before`, beside a line or None; and what has been seen in all."""
+    from what has been learnt `before`, beside a line or None; and what has been seen in all. The
+    settings then say how far the table lies from all before."""
+    link = LOSSES[settings.loss].link
     if before is None:
         return seen.units(link).beside(line), seen
     if before.seen is None:  # in raw units, or of a file that doesn't say it
         return before.scaling, None
+    of_X, of_y = before.seen.distance_to(seen)
+    settings.moved = (of_X, of_y) if link == "identity" else (of_X,)  # else only y's size counts
     seen = before.seen.merged(seen)
     return following.units_of(seen, before, link).beside(line), seen
 

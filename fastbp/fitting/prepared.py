@@ -118,12 +118,11 @@ def prepared_in_windows(settings, table, held_out, before, random_state, first):
     X, y, bounds, y_bounds = survey.measured_table(table, apart, settings, before is None)
     units = None
     if settings.standardize:
-        link, since = LOSSES[settings.loss].link, before if settings.is_partial else None
-        of_y = y
+        since, of_y = before if settings.is_partial else None, y
         if whole.linear is not None:  # what has been seen is all of y
             of_y = survey.measured(whole.y, whole.sample_weight, apart, None, settings.n_threads)
         seen = survey.seen_of(X, of_y)
-        units, settings.seen = units_since(seen, since, link, whole.linear)
+        units, settings.seen = units_since(settings, seen, since, whole.linear)
     settings.alpha = alpha_for(settings, units, table.sample_weight)
     net, drawn = first
     resolve(settings, X.n_rows, n_parameters(net))

@@ -41,8 +41,8 @@ def settings_of(params, *, is_partial=False):
         variance of y, `for_clean`, the rows in a step of a clean table, and for how many times as
         long as planned it is trained on, `ends_above`, the loss of y itself on the rows held out of
         a pilot, which ends when its curve has risen above that, `drawn_in`, the bounds that y was
-        clipped to, `y_dtype`, the least precision of predictions, and `seen`, what the scaling is
-        of.
+        clipped to, `y_dtype`, the least precision of predictions, `seen`, what the scaling is of,
+        and `moved`, how far the table lies from all before it in a stream, see `Seen.distance_to`.
 
     Raises
     ------
@@ -58,6 +58,7 @@ def settings_of(params, *, is_partial=False):
         drawn_in=None,
         y_dtype=np.dtype(np.float64),
         seen=None,
+        moved=(),
         model=None,
         for_clean=(None, 1),
         ends_above=None,
