@@ -382,5 +382,7 @@ def test_it_is_told_once_and_not_where_units_are_others():
     model.partial_fit(X, y).partial_fit(X, y)
     after_three_calls(standardize=False).partial_fit(X, y)
     BackpropRegressor((4,)).partial_fit(X, y)
+    # That it lies far from narrow ones before is no matter of the new rows.
+    BackpropRegressor((4,)).partial_fit(X / 1e3, y).partial_fit(X - [0, 45, 0], y)
     # Behind a logarithm y is but divided by its mean.
     BackpropRegressor((4,), loss="poisson").partial_fit(X, 9 + y).partial_fit(X, 1000 + y)
