@@ -211,7 +211,7 @@ def record_of(place, digest, name, arguments):
 
 
 def expression(selection):
-    """pytest's arguments for some tests of some files, as `beside.tests_of` takes them."""
+    """pytest's arguments for some tests of some files, as `processes.tests_of` takes them."""
     parts = (f"({file.removesuffix('.py')} and ({part}))" for file, part in selection.items())
     return [*(f"tests/{file}" for file in selection), "-k", " or ".join(parts)]
 
