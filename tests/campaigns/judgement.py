@@ -14,7 +14,7 @@ WARNINGS = {
         "Stopped after", "Trained for all of", "Training diverged", "The fit learnt nothing",
         "Interrupted",
     ),
-    UserWarning: ("Got `batch_size`", "One row holds"),
+    UserWarning: ("Got `batch_size`", "One row holds", "Column ", "y lies"),
     DataConversionWarning: ("A column-vector y was passed",),
 }  # fmt: skip
 
