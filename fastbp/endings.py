@@ -16,6 +16,9 @@ MOST_UNITS = 0.5
 #: that is left unexplained becomes a half from there on, from 100 on all of it.)
 FAR = 10.0
 
+#: Of how many rows, before and now, deviations are believed: of two or three they may be anything.
+FEWEST_ROWS = 10
+
 #: What to say of a training that ended unfinished, by what ended it.
 UNFINISHED = {
     "max_iter": "Stopped after max_iter={model.max_iter_} epochs, before the loss stopped "
@@ -83,6 +86,8 @@ def warn_of_encoding(model, fitted):
 def warn_of_move(model, fitted):
     """Say that a stream has gone so far that its rows, and those before, hardly differ in the
     units of both together."""
+    if min(fitted.n_samples, model.t_ - fitted.n_samples) < FEWEST_ROWS:
+        return
     for distance, of in zip(fitted.settings.moved, ("X", "y"), strict=False):
         column = int(np.argmax(distance))
         if distance[column] > FAR:

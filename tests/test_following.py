@@ -374,6 +374,14 @@ def test_of_a_stream_that_may_be_where_it_was_nothing_is_told(case):
     after_three_calls().partial_fit(*STAY[case](*call_of(jump=50.0)))
 
 
+def test_of_a_stream_of_few_rows_a_call_nothing_is_told():
+    """The deviations of two rows may be next to nothing."""
+    X = np.random.default_rng(0).normal(size=(12, 200))
+    model = BackpropRegressor((2,))
+    for rows in np.split(X, [1, 3, 5, 7, 9]):
+        model.partial_fit(rows, rows[:, 0])
+
+
 def test_it_is_told_once_and_not_where_units_are_others():
     X, y = call_of(jump=50.0)
     model = after_three_calls()
