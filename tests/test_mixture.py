@@ -171,6 +171,39 @@ def test_a_short_trial_says_whether_more_is_promising(first, plain, n_rows, mixe
     assert mixture.is_promising(first * unit, plain * unit, unit, n_rows, mixes) is expected
 
 
+@pytest.mark.parametrize(
+    ("first", "plain", "expected"),
+    [
+        (0.149, 0.1, True),
+        (0.151, 0.1, False),  # too far
+        (0.04, 0.031, True),
+        (0.031, 0.04, True),
+        (0.04, 0.029, False),  # no noise
+        (0.029, 0.04, False),
+        (np.inf, 0.1, False),
+    ],
+)
+@pytest.mark.parametrize("unit", [1.0, 1e6])
+def test_columns_are_scaled_where_there_is_noise_and_the_plain_network_near(
+    first, plain, expected, unit
+):
+    assert mixture.may_be_scaled(first * unit, plain * unit, unit) == expected
+
+
+@pytest.mark.parametrize(
+    ("scaled", "expected"),
+    [
+        (0.96, (False, True)),
+        (0.98, (True, True)),
+        (1.14, (True, True)),
+        (1.16, (True, False)),
+        (np.inf, (True, False)),  # there was no time for it
+    ],
+)
+def test_short_trials_say_which_pilots_are_worth_it(scaled, expected):
+    assert mixture.worth_a_pilot(1e6, 1e6 * scaled) == expected
+
+
 @pytest.fixture
 def tried(monkeypatch):
     """The trials of encoded networks, and what to multiply their losses by."""
@@ -205,13 +238,84 @@ def test_a_pilot_that_is_worse_than_the_plain_one_is_not_followed(tried, monkeyp
     assert len(tried) == 2
 
 
+def edges_among(n_useless, n_rows=1000, seed=0):
+    """A table with sharp edges in some columns, noise, and columns that mean nothing."""
+    random = np.random.default_rng(seed)
+    X = random.normal(size=(n_rows, 3 + n_useless))
+    y = (X[:, 0] > 0.2) + (X[:, 1] > -0.3) * np.float64(X[:, 2] > 0)
+    return X, y + 0.2 * random.normal(size=n_rows)
+
+
+def test_encoded_columns_that_mean_nothing_are_scaled_down(tried):
+    tried, _ = tried
+    for n_useless, n_scaled in ((0, 0), (6, 2)):
+        tried.clear()
+        model = BackpropRegressor(random_state=0).fit(*edges_among(n_useless))
+        assert model.encoding_ == BOTH
+        assert sum(trial.trained.scale is not None for trial in tried) == n_scaled
+    of_table = model._learnt.encoding.column_of
+    scale = tried[-1].trained.scale
+    assert scale.shape == of_table.shape
+    for column in range(9):  # all that are made of it are worth the same
+        assert_array_equal(scale[of_table == column], scale[column])
+    assert scale[:3].min() > 2 * scale[3:9].max()
+
+
+def test_scaled_columns_leave_less_of_tables_with_edges_and_columns_that_mean_nothing(monkeypatch):
+    X, y = edges_among(12, 4000, seed=3)
+
+    def error():  # beside the noise
+        model = BackpropRegressor(random_state=0).fit(X[:1000], y[:1000])
+        return np.mean((model.predict(X[1000:]) - y[1000:]) ** 2) - 0.2**2
+
+    scaled = error()
+    monkeypatch.setattr(recipe, "NEXT_TO_NOTHING", 0.0)
+    assert scaled < 0.8 * error()
+
+
+@pytest.mark.parametrize(("ratio", "are_scaled"), [(0.5, [1]), (1.0, [0, 1]), (2.0, [0])])
+def test_the_pilots_are_those_that_short_trials_speak_for(ratio, are_scaled, tried, monkeypatch):
+    tried, _ = tried
+    short = trials.Search.short_trial
+
+    def given_ratio(search, scale=None):
+        made = short(search, scale)
+        return made._replace(loss=0.1 * (1.0 if scale is None else ratio))
+
+    monkeypatch.setattr(trials.Search, "short_trial", given_ratio)
+    monkeypatch.setattr(mixture, "is_promising", lambda *_: True)
+    monkeypatch.setattr(mixture, "may_be_scaled", lambda *_: True)
+    monkeypatch.setattr(recipe, "NEXT_TO_NOTHING", 2.0)
+    single(max_iter=60).fit(*with_steps())
+    assert [trial.trained.scale is not None for trial in tried] == [0, 1, *are_scaled]
+
+
+def test_ctrl_c_among_scaled_trials_leaves_the_plain_network(monkeypatch):
+    monkeypatch.setattr(mixture, "is_promising", lambda *_: True)
+    monkeypatch.setattr(mixture, "may_be_scaled", lambda *_: True)
+    short = trials.Search.short_trial
+
+    def interrupted(search, scale=None):
+        if scale is not None:
+            raise tasks.Interrupted(None, None, None, None, 0)
+        return short(search)
+
+    monkeypatch.setattr(trials.Search, "short_trial", interrupted)
+    monkeypatch.setattr(recipe, "NEXT_TO_NOTHING", 2.0)
+    X, y = with_steps()
+    with pytest.warns(ConvergenceWarning, match="Interrupted after 30 epochs"):
+        model = single(max_iter=60).fit(X, y)
+    assert model.encoding_ == ()
+    assert model.score(X, y) > 0.5
+
+
 def test_a_pilot_trains_for_no_longer_than_the_plain_network_will(tried, given):
     given(0.0, alone=0.0)
     tried, _ = tried
     X, y = smooth()
     model = single(max_iter=300).fit(X, y + np.random.default_rng(1).normal(size=300))
     assert model.max_iter_ < 200  # of noise
-    assert tried[1].trained.max_iter == round(recipe.PILOT_LENGTH * model.max_iter_)
+    assert tried[-1].trained.max_iter == round(recipe.PILOT_LENGTH * model.max_iter_)
 
 
 @pytest.mark.parametrize("is_promising", [True, False])
@@ -227,9 +331,9 @@ def test_the_time_of_trials_is_taken_off_that_of_the_fit(is_promising, tried, gi
     monkeypatch.setattr(solvers, "fit", counted)
     short = trials.Search.short_trial
 
-    def long_trial(search):
+    def long_trial(search, *scale):
         search.task.settings.max_time -= 400
-        return short(search)
+        return short(search, *scale)
 
     monkeypatch.setattr(trials.Search, "short_trial", long_trial)
     single(max_time=1000.0, max_iter=60).fit(*with_steps())

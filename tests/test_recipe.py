@@ -342,7 +342,6 @@ def test_useless_columns_do_little_harm(monkeypatch):
     X = np.column_stack([smooth(2500)[0], random.normal(3, 5, (2500, 60))])
     y = smooth(2500)[1] + random.normal(0, 0.1, 2500)
     fit = BackpropRegressor((64, 64), random_state=0).fit(X[:500], y[:500])
-    assert fit.weight_decay_ == recipe.STRONG_DECAY
     assert fit._learnt.scaling.X_scale[3:].min() > 10 * X[:500, 3:].std(axis=0).max()
     network = reference.Network(fit.coefs_, fit.intercepts_, ["logistic"] * 2)
     assert_allclose(fit.predict(X), reference.predict(network, X).ravel(), rtol=1e-3, atol=1e-3)
@@ -351,6 +350,58 @@ def test_useless_columns_do_little_harm(monkeypatch):
     assert plain.weight_decay_ == 0.003
     error, plain_error = (np.std(m.predict(X[500:]) - y[500:]) for m in (fit, plain))
     assert error < 0.7 * plain_error
+
+
+def test_of_few_rows_no_search_begins_with_what_the_pilot_tells_of_columns(monkeypatch):
+    asked = []
+    monkeypatch.setattr(trials.Search, "telling_scale_of", lambda *_: asked.append(1))
+    X, y = smooth(500)
+    y = y + np.random.default_rng(1).normal(0, 1, 500)
+    for n, times in ((499, 0), (500, 1)):
+        BackpropRegressor(20, random_state=0, encoding=None, max_iter=40).fit(X[:n], y[:n])
+        assert len(asked) == times
+
+
+def test_columns_are_scaled_by_networks_of_either_decay(monkeypatch):
+    """Strong decay keeps a network from what its columns could tell."""
+    X, y = smooth(2500)
+    random = np.random.default_rng(0)
+    y = y + (X[:, 0] > 0.3) * (X[:, 1] > 0) + random.normal(0, 0.1, 2500)
+    X = np.column_stack([X, random.normal(size=(2500, 12))])
+
+    def fit():
+        model = BackpropRegressor((64, 64), random_state=0, encoding=None, linear_part=None)
+        return model.fit(X[:500], y[:500])
+
+    either = fit()
+    assert either.weight_decay_ == 0.003
+    assert either._learnt.scaling.X_scale[3:].min() > 5
+    monkeypatch.setattr(recipe, "NEXT_TO_NOTHING", 0.0)
+    strong = fit()
+    assert strong.weight_decay_ == recipe.STRONG_DECAY
+    error, of_strong = (np.mean((m.predict(X[500:]) - y[500:]) ** 2) for m in (either, strong))
+    assert error - 0.1**2 < 0.8 * (of_strong - 0.1**2)
+
+
+@pytest.mark.parametrize(("loss", "begins"), [(0.91, [0.1]), (0.89, [0.1, 0.003])])
+def test_a_scaled_trial_begins_a_search_only_if_it_is_clearly_better(loss, begins, monkeypatch):
+    said, trial, first_trials = [], trials.Search.trial, trials.Search.first_trials
+
+    def given(search, plan, *rest, **how):
+        made = trial(search, plan, *rest, **how)
+        return made._replace(loss=1.0 if plan.scale is None else loss)
+
+    def noted(search, pilot):
+        said.append(first_trials(search, pilot._replace(loss=1.0)))
+        return said[0]
+
+    monkeypatch.setattr(recipe, "NEXT_TO_NOTHING", 2.0)  # any scale is telling
+    monkeypatch.setattr(trials.Search, "trial", given)
+    monkeypatch.setattr(trials.Search, "first_trials", noted)
+    monkeypatch.setattr(trials.Search, "has_hardly_begun", lambda *_: False)
+    BackpropRegressor(20, random_state=0, max_iter=40).fit(*smooth(500))
+    assert [made.plan.weight_decay for made in said[0]] == begins
+    assert [made.plan.scale is not None for made in said[0]] == [False, True][: len(begins)]
 
 
 @pytest.mark.parametrize("params", [{"weight_decay": 0.02}, {"max_iter": 60}])
@@ -678,7 +729,7 @@ def test_partial_fit_recovers_from_where_it_was(standard_table):
 
 def test_a_fit_that_learnt_nothing_says_so_and_what_to_do(table):
     X, y = table
-    alone = partial(BackpropRegressor, 9, random_state=0, linear_part=None)
+    alone = partial(BackpropRegressor, 9, random_state=1, linear_part=None)
     with pytest.warns(ConvergenceWarning, match="learnt nothing.*Leave learning_rate_init 'auto'"):
         alone(learning_rate_init=1e-9).fit(X, y)
     with pytest.warns(ConvergenceWarning, match="learnt nothing.*standardize=True"):

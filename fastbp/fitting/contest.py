@@ -27,11 +27,11 @@ def kinds_of(plain, search, found, encoded, mixes):
     """The plain network as its search has found it, the encoded one, or both, by rows that were
     held out of both; as `prepare`."""
     tried, share, other = trials.Search(encoded.task, search.parts), 0.0, None
-    plan, to_learn = encoded.task.plan, to_learn_of(plain.task.settings)
+    to_learn, n_rows = to_learn_of(plain.task.settings), len(plain.task.rows)
     try:
-        first, n_rows = tried.short_trial(), len(plain.task.rows)
-        if mixture.is_promising(first.loss, found.loss, to_learn, n_rows, mixes):
-            other = tried.pilot(plan.no_longer_than(found.plan))
+        firsts = first_trials(tried, found.loss, to_learn)
+        if mixture.is_promising(trials.least(firsts).loss, found.loss, to_learn, n_rows, mixes):
+            other = best_pilot(tried, firsts, encoded.task.plan.no_longer_than(found.plan))
             if mixes:
                 share = share_of_encoded(plain.task, found, encoded.task, other)
             else:
@@ -43,6 +43,24 @@ def kinds_of(plain, search, found, encoded, mixes):
     plain.task.settings.max_time = encoded.task.settings.max_time  # what is left of it
     kinds = (1 - share, plain, found), (share, encoded, other)
     return [(weight, kind.following(trial)) for weight, kind, trial in kinds if weight > 0]
+
+
+def first_trials(search, plain, to_learn):
+    """A short trial of encoded networks; and one with columns scaled by what they are worth, where
+    that may be better. `plain` is the loss of the plain network."""
+    first = search.short_trial()
+    if not mixture.may_be_scaled(first.loss, plain, to_learn):
+        return [first]
+    scale = search.telling_scale_of(first)
+    return [first] if scale is None else [first, search.short_trial(scale)]
+
+
+def best_pilot(search, firsts, plan):
+    """The best by this plan: with columns as they are, scaled, or both, as short trials say."""
+    if len(firsts) > 1:
+        are_worth_it = mixture.worth_a_pilot(*(trial.loss for trial in firsts))
+        firsts = [trial for trial, is_one in zip(firsts, are_worth_it, strict=True) if is_one]
+    return trials.least([search.pilot(plan._replace(scale=trial.plan.scale)) for trial in firsts])
 
 
 def share_of_encoded(plain, found, encoded, other):

@@ -56,6 +56,11 @@ class Trial(NamedTuple):
         return Interrupted(self.trained, self.thetas[-1], self.optimizer, history, train.size)
 
 
+def least(made):
+    """The trial that leaves the least."""
+    return min(made, key=lambda trial: trial.loss)
+
+
 class Search:
     """Finds how long to train, with which decay, and with which columns, by rows held out.
 
@@ -85,15 +90,39 @@ class Search:
             before, pilot = pilot, self.longer(pilot, 4, clean)
             if pilot is not before:
                 return pilot
-        first = self.trial(Plan(self.short_length, settings.search_decay))
-        if first.loss > recipe.TOO_FAR * pilot.loss:
+        firsts = self.first_trials(pilot)
+        if all(first.loss > recipe.TOO_FAR * pilot.loss for first in firsts):
             is_short = settings.solver == "sgd" and pilot.plan.max_iter == settings.max_iter
             return self.longer(pilot, 2, clean) if is_short else pilot
-        return self.of_columns(pilot, first, to_learn)
+        return self.following(pilot, firsts, to_learn)
 
-    def of_columns(self, pilot, first, to_learn):
-        """The best of trials in which units look at no column by itself, columns are scaled by what
-        they are worth, and training is short or as long as planned."""
+    def first_trials(self, pilot):
+        """A short trial with strong decay; and, if that is clearly better, one without, but with
+        columns scaled by what they are worth to the pilot."""
+        first = self.trial(Plan(self.short_length, self.task.settings.search_decay))
+        if len(self.task.rows) < recipe.ENOUGH_ROWS:
+            return [first]
+        scale = self.telling_scale_of(pilot)
+        if scale is None:
+            return [first]
+        scaled = self.trial(first.plan._replace(weight_decay=pilot.plan.weight_decay, scale=scale))
+        is_better = scaled.loss < recipe.CLEARLY * min(first.loss, pilot.loss)
+        return [first, scaled] if is_better else [first]
+
+    def following(self, pilot, firsts, to_learn):
+        """The best of the pilot, of what these short trials lead to, and of the better one of that
+        for as long as planned."""
+        best = least([self.of_columns(first) for first in firsts])
+        rivals = [pilot, best]
+        if min(pilot.loss, best.loss) < recipe.NOISY * to_learn and (
+            best is not firsts[0] or best.loss < pilot.loss
+        ):
+            rivals.append(self.pilot(best.plan._replace(max_iter=self.task.settings.max_iter)))
+        return least(rivals)
+
+    def of_columns(self, first):
+        """The best of short trials in which units look at no column by itself, and columns are
+        scaled by what they are worth."""
         best = self.better(first, first.plan._replace(looks=False))
         for _ in range(2):
             before, scale = best, self.scale_of(best)
@@ -101,12 +130,7 @@ class Search:
                 best = self.better(best, best.plan._replace(scale=scale))
             if best is before:
                 break
-        rivals = [pilot, best]
-        if min(pilot.loss, best.loss) < recipe.NOISY * to_learn and (
-            best is not first or best.loss < pilot.loss
-        ):
-            rivals.append(self.pilot(best.plan._replace(max_iter=self.task.settings.max_iter)))
-        return min(rivals, key=lambda trial: trial.loss)
+        return best
 
     def has_hardly_begun(self, pilot):
         """Whether a network knows its own rows hardly better than those held out. Where it has
@@ -178,9 +202,10 @@ class Search:
         steps = -(-len(self.parts[0][0]) // settings.batch_size)
         return recipe.short_length(settings.max_iter, steps)
 
-    def short_trial(self):
+    def short_trial(self, scale=None):
         """A first impression, by one part."""
-        return self.trial(self.task.plan._replace(max_iter=self.short_length), 1)
+        plan = self.task.plan._replace(max_iter=self.short_length, scale=scale)
+        return self.trial(plan, 1)
 
     def pilot(self, plan):
         """Train for half as long as planned, and see how long it does good."""
@@ -207,6 +232,11 @@ class Search:
         held_out = scored_on(self.task.samples, rows)
         y, weight = np.float64(held_out.y), np.float64(held_out.weight)
         return of_outputs(row.perfect_loss, y, weights_at(weight, len(y), slice(None)))
+
+    def telling_scale_of(self, trial):
+        """As `scale_of`; None, too, if all columns are worth something."""
+        scale = self.scale_of(trial)
+        return None if scale is None or scale.min() >= recipe.NEXT_TO_NOTHING else scale
 
     @one_thread_in_blas()
     def scale_of(self, trial):
