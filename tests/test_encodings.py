@@ -135,6 +135,16 @@ def test_columns_of_two_values_or_one_have_no_others(mixed):
     assert_array_equal(np.bincount(encoding.column_of), [1 + 16 + 16, 33, 1 + 5 + 16, 1, 1])
 
 
+@pytest.mark.parametrize(
+    ("n_rows", "n_features", "expected"),
+    [(4095, 4, 16), (4096, 4, 64), (50_000, 1, 64), (50_001, 1, 16), (4096, 5, 16)],
+)
+def test_few_columns_of_many_rows_have_finer_bins(n_rows, n_features, expected):
+    X = np.random.default_rng(0).normal(size=(n_rows, n_features))
+    encoding = encodings.measure(BOTH, X, np.random.RandomState(0))
+    assert np.bincount(encoding.bin_of).tolist() == [expected] * n_features
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_values_that_differ_by_rounding_are_one(dtype):
     """As tenths that were counted up and ones that were divided, and thirds that were summed."""
