@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor, outliers
-from fastbp.fitting import calling, curves, divergence, loop, recipe, survey, tasks, trials
+from fastbp.fitting import calling, curves, divergence, loop, recipe, solvers, survey, tasks, trials
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.kernels.formulas.activations import ACTIVATIONS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
@@ -519,6 +519,31 @@ def test_the_pilots_leave_the_fit_most_of_the_time():
     alone = model.n_iter_
     model.set_params(early_stopping=False).fit(X, y)
     assert alone > model.n_iter_ / 10
+
+
+def test_trials_leave_the_fit_half_of_the_time_however_many_there_are(monkeypatch):
+    """And a quarter, where encoded networks are tried, too; each takes what it may."""
+    left, try_out, fit = [], tasks.Task.try_out, solvers.fit
+
+    def slow(task, *arguments, **changes):
+        made = try_out(task, *arguments, **changes)
+        task.settings.max_time -= min(changes["max_time"], 2000.0)
+        return made
+
+    def counted(net, theta, samples, scored, settings, *rest, **more):
+        left.append(settings.max_time)
+        return fit(net, theta, samples, scored, settings, *rest, **more)
+
+    monkeypatch.setattr(tasks.Task, "try_out", slow)
+    monkeypatch.setattr(solvers, "fit", counted)
+    X, y = smooth(600)
+    y = y + np.random.default_rng(1).normal(0, 0.5, 600)
+    for encoding, part in ((None, 0.5), ("auto", 0.25)):
+        left.clear()
+        model = BackpropRegressor(9, max_iter=30, random_state=0, max_time=1e4, linear_part=None)
+        model.set_params(encoding=encoding).fit(X, y)
+        assert len(left) > 4
+        assert left[-1] > part * 1e4 - 10  # by our own clock
 
 
 @pytest.mark.parametrize("n", [100, 300])

@@ -73,8 +73,9 @@ class Search:
         settings = task.settings
         self.task, n_parts = task, recipe.n_pilots(len(task.rows), settings.hidden)
         self.parts = parts or parts_of(task, n_parts, task.random_state)
-        # A third of the time is theirs.
+        # A third of the time is that of one, half of it that of all.
         self.seconds = settings.max_time and settings.max_time / (3 * len(self.parts))
+        self.reserve = settings.max_time and settings.max_time / 2
         self.is_planned = SCHEDULES[settings.learning_rate].is_planned
 
     def run(self):
@@ -180,7 +181,7 @@ class Search:
             theta = aligned(task.start(plan), task.samples.X.dtype)
             history, optimizer = task.try_out(
                 plan, theta, new_seed(task.random_state), train, rest,
-                n_iter_no_change=np.inf, max_time=self.seconds,
+                n_iter_no_change=np.inf, max_time=self.seconds_left(),
                 ends_above=self.perfect_loss(rest) if ends_when_risen else None,
             )  # fmt: skip
             losses.append(history.validation_losses)
@@ -194,6 +195,12 @@ class Search:
         perfect = np.mean([self.perfect_loss(rest) for _, rest in self.parts[:most_parts]])
         loss, parts = history.validation_losses[-1] - perfect, self.parts[: len(thetas)]
         return Trial(plan, loss, history, plan, parts, thetas, optimizer)
+
+    def seconds_left(self):
+        """For the next training."""
+        if self.seconds is None:
+            return None
+        return max(min(self.seconds, self.task.settings.max_time - self.reserve), 1e-6)
 
     @property
     def short_length(self):
