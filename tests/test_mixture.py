@@ -290,6 +290,23 @@ def test_the_pilots_are_those_that_short_trials_speak_for(ratio, are_scaled, tri
     assert [trial.trained.scale is not None for trial in tried] == [0, 1, *are_scaled]
 
 
+def test_a_short_trial_that_its_pilot_is_worse_than_is_followed(monkeypatch):
+    """Of noise, say, whose pilot may be too short to come to an end."""
+    monkeypatch.setattr(trials.Search, "pilot", pilot_that_leaves(np.inf, trials.Search.pilot))
+    model = BackpropRegressor((12,), max_iter=80, random_state=0).fit(*with_steps())
+    assert (model.encoding_, model.max_iter_) == (BOTH, 20)
+
+
+def pilot_that_leaves(loss, pilot):
+    """Of encoded columns; the others' as it is."""
+
+    def made(search, plan):
+        made = pilot(search, plan)
+        return made._replace(loss=loss) if search.task.encoding else made
+
+    return made
+
+
 def test_ctrl_c_among_scaled_trials_leaves_the_plain_network(monkeypatch):
     monkeypatch.setattr(mixture, "is_promising", lambda *_: True)
     monkeypatch.setattr(mixture, "may_be_scaled", lambda *_: True)
@@ -315,7 +332,8 @@ def test_a_pilot_trains_for_no_longer_than_the_plain_network_will(tried, given):
     X, y = smooth()
     model = single(max_iter=300).fit(X, y + np.random.default_rng(1).normal(size=300))
     assert model.max_iter_ < 200  # of noise
-    assert tried[-1].trained.max_iter == round(recipe.PILOT_LENGTH * model.max_iter_)
+    epochs = round(recipe.PILOT_LENGTH * model.max_iter_), tried[0].trained.max_iter
+    assert tried[-1].trained.max_iter == max(epochs)
 
 
 @pytest.mark.parametrize("is_promising", [True, False])

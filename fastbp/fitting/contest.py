@@ -31,7 +31,7 @@ def kinds_of(plain, search, found, encoded, mixes):
     try:
         firsts = first_trials(tried, found.loss, to_learn)
         if mixture.is_promising(trials.least(firsts).loss, found.loss, to_learn, n_rows, mixes):
-            other = best_pilot(tried, firsts, encoded.task.plan.no_longer_than(found.plan))
+            other = best_trial(tried, firsts, found.plan.max_iter)
             if mixes:
                 share = share_of_encoded(plain.task, found, encoded.task, other)
             else:
@@ -55,12 +55,17 @@ def first_trials(search, plain, to_learn):
     return [first] if scale is None else [first, search.short_trial(scale)]
 
 
-def best_pilot(search, firsts, plan):
-    """The best by this plan: with columns as they are, scaled, or both, as short trials say."""
+def best_trial(search, firsts, most_epochs):
+    """The best of short trials and of pilots: with columns as they are, scaled, or both, as short
+    trials say. Pilots speak for no more epochs than plain networks are trained for, unless those
+    are so few that a short trial has as many."""
+    plan = search.task.plan.no_longer_than(max(most_epochs, 2 * firsts[0].plan.max_iter))
+    begun = firsts
     if len(firsts) > 1:
         are_worth_it = mixture.worth_a_pilot(*(trial.loss for trial in firsts))
-        firsts = [trial for trial, is_one in zip(firsts, are_worth_it, strict=True) if is_one]
-    return trials.least([search.pilot(plan._replace(scale=trial.plan.scale)) for trial in firsts])
+        begun = [trial for trial, is_one in zip(firsts, are_worth_it, strict=True) if is_one]
+    pilots = [search.pilot(plan._replace(scale=trial.plan.scale)) for trial in begun]
+    return trials.least(firsts + pilots)
 
 
 def share_of_encoded(plain, found, encoded, other):

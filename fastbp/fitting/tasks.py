@@ -29,8 +29,8 @@ class Plan(NamedTuple):
     looks: bool = True  # half of the first units look at one column each
     batch_size: int | None = None  # None: what the settings say
 
-    def no_longer_than(self, other):
-        return self._replace(max_iter=min(self.max_iter, other.max_iter))
+    def no_longer_than(self, epochs):
+        return self._replace(max_iter=min(self.max_iter, epochs))
 
     def put_into(self, settings):
         """Settings then say so; an alpha goes by the rows in a step, of which scikit-learn divides
