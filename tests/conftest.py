@@ -72,6 +72,18 @@ def table():
 
 
 @pytest.fixture
+def mixed():
+    """X (300, 5): normal, heavy-tailed, few values, two values, one value; and y."""
+    random = np.random.default_rng(0)
+    n = 300
+    X = np.column_stack([
+        random.normal(50, 3, n), np.exp(3 * random.normal(size=n)), random.integers(0, 6, n),
+        random.integers(0, 2, n), np.full(n, 7.0),
+    ])  # fmt: skip
+    return X, np.float64(X[:, 0] > 50) + X[:, 2] * X[:, 3]
+
+
+@pytest.fixture
 def standard_table(table):
     """The same with columns of mean 0 and variance 1, for fits with ``standardize=False``."""
     X, y = table

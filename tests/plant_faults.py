@@ -91,6 +91,7 @@ TESTS_OF = {
     "converting": "scaling",
     "divergence": "training",
     "encoding": "encodings",
+    "encodings": "encoded_fits",
     "epoch": "windows",
     "ground": "following",
     "history": "training",

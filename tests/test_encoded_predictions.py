@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from test_encodings import KINDS, mixed, quick, textbook  # noqa: F401
+from test_encodings import KINDS, quick, textbook
 
 from fastbp import BackpropEnsembleRegressor
 from fastbp.entries import FEW_COLUMNS
@@ -13,7 +13,7 @@ from fastbp.kernels.machine.vectors import LANES
 
 
 @pytest.fixture(params=["float32", "float64"])
-def model(request, mixed):  # noqa: F811
+def model(request, mixed):
     """Of two outputs, encoded columns being in units of their own."""
     X, y = mixed
     model = quick(dtype=request.param, standardize=True).fit(X, np.column_stack([y, -3 * X[:, 1]]))
@@ -28,7 +28,7 @@ def model(request, mixed):  # noqa: F811
 @pytest.mark.parametrize("n", [0, 1, 2, LANES - 1, LANES + 1, 300])
 @pytest.mark.parametrize("n_threads", [1, 3])
 @pytest.mark.parametrize("given", [np.float32, np.float64, int])
-def test_any_rows_are_the_textbooks(n, n_threads, given, model, mixed):  # noqa: F811
+def test_any_rows_are_the_textbooks(n, n_threads, given, model, mixed):
     X = np.vstack([mixed[0], mixed[0] - 15, mixed[0] + 15])[7 : 7 + 3 * n : 3].astype(given)
     if not n:
         with pytest.raises(ValueError, match="0 sample"):
@@ -51,7 +51,7 @@ def test_a_row_of_more_columns_than_a_tile_has_samples_is_the_textbooks(dtype):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_a_row_is_predicted_as_among_others(kind, mixed, monkeypatch):  # noqa: F811
+def test_a_row_is_predicted_as_among_others(kind, mixed, monkeypatch):
     """In any tile, and for any number of threads."""
     X = np.tile(mixed[0], (20, 1))
     model = quick(kind).fit(*mixed)
@@ -62,7 +62,7 @@ def test_a_row_is_predicted_as_among_others(kind, mixed, monkeypatch):  # noqa: 
     assert_array_equal(model.predict(X), together)
 
 
-def test_encoded_columns_in_tiny_units_stay_within_all_numbers(mixed):  # noqa: F811
+def test_encoded_columns_in_tiny_units_stay_within_all_numbers(mixed):
     """Times weights that are 0 in these units, infinities would be NaN."""
     X, y = mixed
     model = quick(dtype="float32", standardize=True).fit(X, y)
@@ -73,7 +73,7 @@ def test_encoded_columns_in_tiny_units_stay_within_all_numbers(mixed):  # noqa: 
     assert np.isfinite(model.predict(X)).all()
 
 
-def test_members_may_see_rows_in_other_ways(mixed):  # noqa: F811
+def test_members_may_see_rows_in_other_ways(mixed):
     """One by its entries, the other encoded."""
     random = np.random.default_rng(0)
     X = sparse.random_array((200, FEW_COLUMNS + 2), density=0.3, rng=random, format="csr")
