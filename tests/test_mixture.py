@@ -261,6 +261,15 @@ def test_encoded_columns_that_mean_nothing_are_scaled_down(tried):
     assert scale[:3].min() > 2 * scale[3:9].max()
 
 
+@pytest.mark.parametrize("given", [{"standardize": False}, {"init": "glorot"}, {"solver": "lbfgs"}])
+def test_columns_are_scaled_only_where_the_fit_has_units_of_its_own(given, tried):
+    tried, _ = tried
+    X, y = edges_among(6)
+    model = BackpropRegressor(random_state=0, **given).fit(X, y)
+    assert tried and all(trial.trained.scale is None for trial in tried)
+    assert model.score(X, y) > 0.8
+
+
 def test_scaled_columns_leave_less_of_tables_with_edges_and_columns_that_mean_nothing(monkeypatch):
     X, y = edges_among(12, 4000, seed=3)
 

@@ -241,8 +241,8 @@ class Search:
         return of_outputs(row.perfect_loss, y, weights_at(weight, len(y), slice(None)))
 
     def telling_scale_of(self, trial):
-        """As `scale_of`; None, too, if all columns are worth something."""
-        scale = self.scale_of(trial)
+        """As `scale_of`; None, too, if columns may not be scaled, or all are worth something."""
+        scale = self.scale_of(trial) if self.task.settings.searches else None
         return None if scale is None or scale.min() >= recipe.NEXT_TO_NOTHING else scale
 
     @one_thread_in_blas()
