@@ -404,6 +404,26 @@ def test_a_scaled_trial_begins_a_search_only_if_it_is_clearly_better(loss, begin
     assert [made.plan.scale is not None for made in said[0]] == [False, True][: len(begins)]
 
 
+@pytest.mark.parametrize(("scaled", "is_followed"), [(0.8, True), (1.3, False)])
+def test_a_search_goes_on_if_one_of_its_first_trials_is_near(scaled, is_followed, monkeypatch):
+    followed, pilot = [], trials.Search.pilot
+
+    def first_trials(search, pilot):
+        first = search.trial(pilot.plan, 1)
+        return [first._replace(loss=1.3), first._replace(loss=scaled)]
+
+    def following(search, pilot, firsts, to_learn):
+        followed.append(firsts)
+        return pilot
+
+    monkeypatch.setattr(trials.Search, "pilot", lambda *given: pilot(*given)._replace(loss=1.0))
+    monkeypatch.setattr(trials.Search, "first_trials", first_trials)
+    monkeypatch.setattr(trials.Search, "following", following)
+    monkeypatch.setattr(trials.Search, "has_hardly_begun", lambda *_: False)
+    BackpropRegressor(20, random_state=0, max_iter=20, encoding=None).fit(*smooth(200))
+    assert len(followed) == is_followed
+
+
 @pytest.mark.parametrize("params", [{"weight_decay": 0.02}, {"max_iter": 60}])
 def test_what_is_given_is_obeyed_by_all_trials(params, monkeypatch):
     tried, try_out = [], tasks.Task.try_out
