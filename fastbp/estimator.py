@@ -174,8 +174,8 @@ class BackpropRegressor(Learned, Common):
         of up to 16 bins between quantiles (64 of up to four columns with 4,096 to 50,000 rows).
         "periodic": sine and cosine of 8 random multiples of the standardised column. Columns of two
         values need none (those that differ by rounding are one). Measured at the first fit, on the
-        rows trained on, and kept from there on. With both there are some 33 columns for each: a
-        fit takes about twice as long, and as much more memory than X, all of it even if that is
+        rows trained on, and kept from there on. With both there are some 33 columns for each (81):
+        a fit takes about twice as long, and as much more memory than X, all of it even if that is
         sparse, as there are columns. "auto" is both where trials on the rows set aside by
         ``early_stopping="refit"`` say so, else none, which a short one mostly finds out;
         `encoding_` says which. It tries none on fewer than 500 rows, sparse ones, more than some 45

@@ -77,7 +77,7 @@ LIKELY = (
     "dropout",
 )
 
-#: The tests of modules that have none of their own name.
+#: The tests of modules that have none of their own name, or others beside these.
 TESTS_OF = {
     "attributes": "estimator",
     "begun": "rounds",

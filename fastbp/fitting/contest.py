@@ -29,7 +29,7 @@ def kinds_of(plain, search, found, encoded, mixes):
     tried, share, other = trials.Search(encoded.task, search.parts), 0.0, None
     to_learn, n_rows = to_learn_of(plain.task.settings), len(plain.task.rows)
     try:
-        firsts = first_trials(tried, found.loss, to_learn)
+        firsts = short_trials(tried, found.loss, to_learn)
         if mixture.is_promising(trials.least(firsts).loss, found.loss, to_learn, n_rows, mixes):
             other = best_trial(tried, firsts, found.plan.max_iter)
             if mixes:
@@ -45,7 +45,7 @@ def kinds_of(plain, search, found, encoded, mixes):
     return [(weight, kind.following(trial)) for weight, kind, trial in kinds if weight > 0]
 
 
-def first_trials(search, plain, to_learn):
+def short_trials(search, plain, to_learn):
     """A short trial of encoded networks; and one with columns scaled by what they are worth, where
     that may be better. `plain` is the loss of the plain network."""
     first = search.short_trial()
