@@ -15,7 +15,7 @@ import numpy as np
 from fastbp.kernels.formulas.activations import slopes_by_output
 from fastbp.kernels.machine.compile import inline, njit
 from fastbp.kernels.machine.counters import drawn, is_kept, share_of_kept
-from fastbp.kernels.machine.views import vector
+from fastbp.kernels.machine.views import least, vector
 
 #: The key of masks where nothing is left out: of what predicts and is scored.
 NO_MASKS = np.uint64(0)
@@ -43,7 +43,7 @@ def number_of(net, l, k):
 def drop(net, l, O, masks, place, room):
     """Leave units of layer l out of a tile, whose first sample has that place in the order."""
     if is_thinned(net, l, masks):
-        drop_rows(net, l, O, masks, place, np.int64(0), net[l].width)
+        drop_rows(net, l, O, masks, place, np.int64(0), net[l].width, room)
 
 
 @inline
@@ -52,19 +52,29 @@ def keep_all(net, l, O, masks, place, room):
 
 
 @njit
-def drop_rows(net, l, O, masks, place, first, stop):
-    """As `drop`, for the units of the layer from `first` to `stop`."""
-    n, real = O.shape[1], O.dtype.type
-    share, zero, one = share_of_kept(1 - net[l].dropout), real(0), real(1 / (1 - net[l].dropout))
+def drop_rows(net, l, O, masks, place, first, stop, room):
+    """As `drop`, for the units of the layer from `first` to `stop`; as many at a time as the room
+    has masks for. (Drawn where they are multiplied with, masks take twice as long: LLVM then makes
+    no vectors of their numbers.)"""
+    n = O.shape[1]
     o = vector(O, (net[l].units_at + first) * n, (stop - first) * n)
     kept = vector(O, (net[l].slopes_at + first) * n, (stop - first) * n)
     slopes_by_output(net[l].activation, o, kept)
-    for k in range(first, stop):
-        key, row = drawn(masks, number_of(net, l, k)), (k - first) * n
-        for i in range(n):
-            mask = one if is_kept(key, place + i, share) else zero
-            o[row + i] *= mask
-            kept[row + i] *= mask
+    at_a_time = room.size // n
+    for begin in range(first, stop, at_a_time):
+        end = least(begin + at_a_time, stop)
+        at, size = (begin - first) * n, (end - begin) * n
+        for k in range(begin, end):
+            write_mask(net, l, k, masks, place, n, room, (k - begin) * n)
+        thin(vector(o, at, size), room)
+        thin(vector(kept, at, size), room)
+
+
+@inline
+def thin(o, mask):
+    """o ← o ∘ mask, which may be longer."""
+    for i in range(o.size):
+        o[i] *= mask[i]
 
 
 @njit

@@ -220,7 +220,7 @@ def drop(net, l, O, masks, place, crew):
     """As `dropout.drop`; all of it is done when this returns."""
     if is_thinned(net, l, masks):
         first, stop = share(crew, net[l].width, ROWS)
-        drop_rows(net, l, O, masks, place, first, stop)
+        drop_rows(net, l, O, masks, place, first, stop, crew.own)
         meet(crew)
 
 
