@@ -76,6 +76,7 @@ class Learned:
         settings, pilot = fitted.settings, fitted.pilot
         self.max_iter_, self.batch_size_ = settings.max_iter, settings.batch_size
         self.weight_decay_ = settings.weight_decay
+        self.dropout_ = list(settings.dropout) or [0.0] * len(settings.hidden)
         self.learning_rate_init_ = settings.learning_rate_init / RESTART_DIVISOR**history.restarts
         self._optimizer = fitted.optimizer
         known = {name: value for name, value in vars(columns).items() if name in OF_COLUMNS}

@@ -43,8 +43,9 @@ SAVED = {
     "n_features_in_": is_count, "n_outputs_": is_count, "n_layers_": is_count,
     "n_iter_": is_count, "t_": is_count, "out_activation_": is_text, "kernel_": or_none(is_text),
     "max_iter_": is_count, "batch_size_": is_count, "learning_rate_init_": is_number,
-    "weight_decay_": is_number, "loss_": is_number, "best_loss_": or_none(is_number),
-    "loss_curve_": are_numbers, "validation_loss_curve_": or_none(are_numbers),
+    "weight_decay_": is_number, "dropout_": are_numbers, "loss_": is_number,
+    "best_loss_": or_none(is_number), "loss_curve_": are_numbers,
+    "validation_loss_curve_": or_none(are_numbers),
     "validation_scores_": or_none(are_numbers), "best_validation_score_": or_none(is_number),
 }  # fmt: skip
 
@@ -141,6 +142,9 @@ def restored(cls, fields, stored):
     activations, loss = tuple(fields.pop("activations")), fields.pop("loss")
     loss_parameter = fields.pop("loss_parameter")
     loss_parameter = tuple(loss_parameter) if np.ndim(loss_parameter) else float(loss_parameter)
+    if "dropout_" not in fields:  # of a version that had to be told
+        n_hidden = np.size(model.hidden_layer_sizes)
+        fields["dropout_"] = np.broadcast_to(model.dropout, n_hidden).tolist()
     restore_saved(model, SAVED, fields)
     np.broadcast_to(loss_parameter, model.n_outputs_)  # or an error
     names = encodings.names_of(fields.pop("encoding", None))

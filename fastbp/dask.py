@@ -24,7 +24,7 @@ from fastbp.workers.tasks import errors_in, predicted
 
 #: Parameters whose meaning is one machine's, and what they may be here.
 NOT_HERE = {
-    "dropout": (0.0,),
+    "dropout": ("auto", 0.0),
     "ema_decay": ("auto", None),
     "scoring": (None, "loss", "r2"),
     "missing_targets": ("raise",),

@@ -4,6 +4,7 @@ import pickle
 import warnings
 from copy import deepcopy
 
+import numba
 import numpy as np
 import pytest
 from founding import founding
@@ -12,6 +13,8 @@ from sklearn.base import clone
 from test_training import Watcher
 
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor
+from fastbp.kernels.formulas.dropout import drop_rows
+from fastbp.kernels.formulas.network import network, tile_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -41,6 +44,22 @@ def test_a_network_without_either_is_as_it_was(table):
     plain = founding(**PLAIN).fit(X, y)
     none = founding(**PLAIN, dropout=[0.0], ema_decay=0.0).fit(X, y)
     assert_array_equal(weights_of(none), weights_of(plain))
+
+
+@numba.njit
+def drop_first_layer(net, O, room):
+    drop_rows(net, 1, O, np.uint64(5), np.int64(16), np.int64(0), net[1].width, room)
+
+
+@pytest.mark.parametrize("n_at_a_time", [1, 3, 7])
+def test_masks_are_the_same_however_many_there_is_room_for(n_at_a_time):
+    net, n = network((3, 7, 1), ("tanh",), trained=True, dropout=(0.4,)), 8
+    O = np.random.default_rng(0).normal(size=(tile_rows(net), n))
+    expected = O.copy()
+    drop_first_layer(net, expected, np.empty(100 * n))
+    drop_first_layer(net, O, np.empty(n_at_a_time * n + 1))
+    assert_array_equal(O, expected)
+    assert 0 < np.mean(O[net["units_at"][1] :][:7] == 0) < 1
 
 
 # ---------------------------------------------------------------------------- the average

@@ -204,6 +204,23 @@ def test_short_trials_say_which_pilots_are_worth_it(scaled, expected):
     assert mixture.worth_a_pilot(1e6, 1e6 * scaled) == expected
 
 
+@pytest.mark.parametrize(
+    ("plain", "n_rows", "solver", "expected"),
+    [
+        (0.061, 2001, "adam", 0.03),
+        (0.059, 2001, "adam", 0.0),  # hardly any noise
+        (0.0, 2001, "adam", 0.0),
+        (0.061, 2000, "adam", 0.0),
+        (0.061, 2001, "sgd", 0.0),
+    ],
+)
+@pytest.mark.parametrize("unit", [1.0, 1e6])
+def test_encoded_networks_drop_units_where_there_are_many_rows_and_noise(
+    plain, n_rows, solver, expected, unit
+):
+    assert mixture.dropout(plain * unit, unit, n_rows, solver) == expected
+
+
 @pytest.fixture
 def tried(monkeypatch):
     """The trials of encoded networks, and what to multiply their losses by."""
@@ -259,6 +276,35 @@ def test_encoded_columns_that_mean_nothing_are_scaled_down(tried):
     for column in range(9):  # all that are made of it are worth the same
         assert_array_equal(scale[of_table == column], scale[column])
     assert scale[:3].min() > 2 * scale[3:9].max()
+
+
+def test_only_encoded_columns_that_nobody_has_asked_for_make_a_network_drop_units(
+    given, monkeypatch
+):
+    monkeypatch.setattr(recipe, "FEW_ROWS", 499)
+    X, y = edges_among(1, 500)
+    model = single(hidden_layer_sizes=(12, 8)).fit(X, y)
+    for share, rates in ((1.0, [0.03, 0.03]), (0.0, [0.0, 0.0])):
+        given(share, alone=share)
+        assert model.fit(X, y).dropout_ == rates
+    given(1.0)
+    assert model.fit(X, np.round(y)).dropout_ == [0.03, 0.03]
+    told = [({"dropout": 0.0}, [0.0, 0.0]), ({"dropout": [0.2, 0.1]}, [0.2, 0.1])]
+    told += [({"init": "glorot"}, [0.0, 0.0]), ({"solver": "lbfgs"}, [0.0, 0.0])]
+    for params, rates in told:
+        assert single(hidden_layer_sizes=(12, 8), **params).fit(X, y).dropout_ == rates
+    assert single(encoding=BOTH).fit(X, y).dropout_ == [0.0]
+    assert single().partial_fit(X, y).dropout_ == [0.0]
+
+
+def test_what_is_dropped_is_what_trains(given, monkeypatch):
+    given(1.0)
+    X, y = edges_among(1, 500)
+    monkeypatch.setattr(recipe, "FEW_ROWS", 499)
+    monkeypatch.setattr(mixture, "DROPOUT", {"adam": 0.5})
+    half = single().fit(X, y)
+    assert half.dropout_ == [0.5]
+    assert half.loss_ > 1.5 * single(dropout=0.0).fit(X, y).loss_
 
 
 @pytest.mark.parametrize("given", [{"standardize": False}, {"init": "glorot"}, {"solver": "lbfgs"}])
@@ -511,6 +557,16 @@ def test_members_have_the_encodings_that_their_networks_ask_for(given, table):
     model = ensemble(2, {"encoding": "auto"}).fit(*table)
     assert [each.encoding_ for each in model.estimators_] == [(), BOTH]
     assert [each.encoding for each in model.estimators_] == [None, BOTH]
+
+
+def test_members_drop_what_their_networks_do(given, monkeypatch):
+    given(0.3)
+    monkeypatch.setattr(recipe, "FEW_ROWS", 499)
+    X, y = edges_among(1, 500)
+    for dropout, expected in (("auto", [0.0, 0.03]), (0.25, [0.25, 0.25]), ([0.5], [[0.5], [0.5]])):
+        model = ensemble(2, {"dropout": dropout}).fit(X, y)
+        assert [each.dropout for each in model.estimators_] == expected
+        assert [each.dropout_ for each in model.estimators_] == [[np.max(e)] for e in expected]
 
 
 # -------------------------------------------------------------------------- the weights

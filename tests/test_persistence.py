@@ -60,6 +60,17 @@ def rewritten(path, change):
     return path
 
 
+@pytest.mark.parametrize(("dropout", "expected"), [(0.2, [0.2, 0.2]), ([0.0, 0.5], [0.0, 0.5])])
+def test_a_file_of_before_dropout_was_found_says_what_was_asked_for(
+    dropout, expected, table, tmp_path
+):
+    model = founding(**QUICK | {"hidden_layer_sizes": (4, 3)}, dropout=dropout).fit(*table)
+    path = tmp_path / "model.npz"
+    model.save(path)
+    loaded = BackpropRegressor.load(rewritten(path, lambda header, _: header.pop("dropout_")))
+    assert loaded.dropout_ == model.dropout_ == expected
+
+
 @pytest.mark.parametrize("n_outputs", [1, 2])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_loaded_model_predicts_the_same_bits(kind, n_outputs, table, tmp_path):
@@ -417,6 +428,7 @@ OF_STATES = (
         ("a curve", lambda header, _: header.update(loss_curve_=["a"])),
         ("a curve that is none", lambda header, _: header.update(loss_curve_=3)),
         ("a name", lambda header, _: header.update(kernel_=3)),
+        ("what is dropped", lambda header, _: header.update(dropout_=0.5)),
         ("a bad parameter", lambda header, _: header["params"].update(alpha=-1)),
         ("a weight of y", lambda _, arrays: arrays.update(seen_y_weight=np.ones(2))),
         ("a weight of y of 0", lambda _, arrays: arrays.update(seen_y_weight=np.zeros(1))),

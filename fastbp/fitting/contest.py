@@ -7,19 +7,24 @@ from fastbp import encodings
 from fastbp.fitting import mixture, tasks, trials
 from fastbp.fitting.ground import encoding_for
 from fastbp.fitting.prepared import prepared_on
-from fastbp.fitting.settings import to_learn_of
+from fastbp.fitting.settings import dropout_rates, to_learn_of
 
 
-def encoded_on(ground, n_in_use, settings, random_state):
-    """A network with encoded columns, as `prepared_on`; None if it is not for such a table, so many
-    rows of which have a weight."""
-    settings.encoding, (n_rows, n_features) = encodings.NAMES, ground.table.X.shape
+def encoded_on(ground, plain, found, settings, random_state):
+    """A network with encoded columns, as `prepared_on`; None if it is not for such a table. The
+    plain one is as its search has found it."""
+    n_in_use, (n_rows, n_features) = len(plain.task.rows), ground.table.X.shape
+    settings.encoding = encodings.NAMES
     is_too_much = sparse.issparse(ground.table.X) or n_features > mixture.MOST_COLUMNS
     if is_too_much or n_in_use < mixture.FEWEST_ROWS:
         return None
     encoding = encoding_for(ground, settings, None, random_state)
     if not mixture.may_be_tried(n_rows, n_features, encoding.n_columns):
         return None
+    if settings.finds_dropout:
+        to_learn = to_learn_of(plain.task.settings)
+        rate = mixture.dropout(found.loss, to_learn, n_in_use, settings.solver)
+        settings.dropout = dropout_rates(rate, len(settings.hidden))
     return prepared_on(ground, settings, encoding, None, random_state)
 
 

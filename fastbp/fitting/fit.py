@@ -123,7 +123,7 @@ def prepare(settings, table, held_out, before=None, *, mixes=True, whole=True, g
     is_copied = not isinstance(plain.samples, windows.Windows)
     if tries_encoding and is_copied and found.history.ended_by != "max_time":
         other_settings.max_time = settings.max_time  # what is left of it
-        encoded = encoded_on(ground, len(plain.task.rows), other_settings, other_state)
+        encoded = encoded_on(ground, plain, found, other_settings, other_state)
         if encoded is not None:
             return kinds_of(plain, search, found, encoded, mixes)
     return [(1.0, plain.following(found))]

@@ -65,7 +65,9 @@ def settings_of(params, *, is_partial=False):
     )
     settings.hidden = hidden_widths(settings.hidden_layer_sizes)
     settings.activations = activation_names(settings.activation, len(settings.hidden))
-    settings.dropout = dropout_rates(settings.dropout, len(settings.hidden))
+    finds_dropout = isinstance(settings.dropout, str)  # "auto": none, unless columns are encoded
+    rates = 0.0 if finds_dropout else settings.dropout
+    settings.dropout = dropout_rates(rates, len(settings.hidden))
     settings.tries_encoding = isinstance(settings.encoding, str) and settings.encoding == "auto"
     settings.encoding = encodings.names_of(None if settings.tries_encoding else settings.encoding)
     settings.loss_parameter = loss_parameter(settings.loss, settings.loss_parameter)
@@ -84,6 +86,7 @@ def settings_of(params, *, is_partial=False):
     settings.finds_length = settings.max_iter == "auto" and not is_partial
     settings.finds_step = settings.learning_rate_init == "auto" and not is_partial
     settings.searches = settings.init == "auto" and settings.standardize and not settings.full_batch
+    settings.finds_dropout = finds_dropout and settings.searches
     settings.search_decay = settings.weight_decay
     if settings.weight_decay == "auto":
         settings.weight_decay = recipe.WEIGHT_DECAY.get(settings.solver, 0.0)
