@@ -232,12 +232,12 @@ def test_nothing_that_is_done_with_a_wide_table_makes_it_dense(by_entries):
     random = np.random.default_rng(0)
     X = sparse.random_array((1000, 100_000), density=1e-4, format="csr", rng=random)
     y = X @ random.normal(size=100_000)
-    few = {"max_iter": 1, "dtype": "float32"}
+    few = {"max_iter": 1, "dtype": "float32", "n_threads": 2}  # each has room of its own
     several = [
         quick(**few, early_stopping=True),
         quick(**few, solver="sgd", learning_rate="constant"),
         quick(**few, early_stopping="refit"),
-        quick(max_iter=1, solver="lbfgs", hidden_layer_sizes=()),
+        quick(max_iter=1, n_threads=2, solver="lbfgs", hidden_layer_sizes=()),
     ]
     assert entries.are_worth_it(X)
     for model in several:  # compiled

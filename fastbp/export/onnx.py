@@ -18,7 +18,7 @@ ACTIVATIONS = {
     "logistic": lambda g, z: g("Sigmoid", z),
     "tanh": lambda g, z: g("Tanh", z),
     "relu": lambda g, z: g("Relu", z),
-    "silu": lambda g, z: g("Mul", z, g("Sigmoid", z)),
+    "silu": lambda g, z: _silu(g, z),
     "softplus": lambda g, z: _softplus(g, z),
     "gelu": lambda g, z: _gelu(g, z),
     "elu": lambda g, z: g("Where", g("Greater", z, g.real(0)), z, _exp_minus_1(g, z)),
@@ -33,6 +33,11 @@ OPSET, IR_VERSION = 13, 7
 
 def _clipped(g, z, low, high):
     return g("Min", g("Max", z, g.real(low)), g.real(high))
+
+
+def _silu(g, z):
+    """z/(1 + e⁻ᶻ): of z·σ(z) onnxruntime 1.30 makes one operator, which it has in float32 only."""
+    return g("Div", z, g("Add", g.real(1), g("Exp", g("Neg", z))))
 
 
 def _softplus(g, z):
