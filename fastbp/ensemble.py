@@ -476,7 +476,7 @@ def member_of(one, fitted, seed):
     settings, member = fitted.settings, clone(one)
     found = ("max_iter", "batch_size", "learning_rate_init", "weight_decay")
     vars(member).update({name: getattr(settings, name) for name in found}, random_state=seed)
-    if settings.finds_dropout:
+    if isinstance(member.dropout, str):  # "auto"
         member.dropout = max(settings.dropout, default=0.0)
     member.encoding = fitted.learnt.encoding_names or None
     if settings.refits:

@@ -567,6 +567,8 @@ def test_members_drop_what_their_networks_do(given, monkeypatch):
         model = ensemble(2, {"dropout": dropout}).fit(X, y)
         assert [each.dropout for each in model.estimators_] == expected
         assert [each.dropout_ for each in model.estimators_] == [[np.max(e)] for e in expected]
+    model = ensemble(2, {"init": "glorot"}).fit(X, y)
+    assert [each.dropout for each in model.estimators_] == [0.0, 0.0]
 
 
 # -------------------------------------------------------------------------- the weights
