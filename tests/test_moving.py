@@ -3,6 +3,7 @@
 import copy
 import importlib
 import warnings
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -199,6 +200,44 @@ def test_an_onnx_file_of_a_moved_model_predicts_the_same(table):
     session = onnxruntime.InferenceSession(file)
     got = session.run(None, {session.get_inputs()[0].name: X})[0]
     assert_allclose(got.ravel(), model.predict(X), rtol=1e-4)
+
+
+def in_pmml(path, X):
+    """What the neural network of a PMML file says of rows of standardised columns."""
+    tree = ElementTree.parse(path).getroot()
+    network = next(each for each in tree if each.tag.endswith("}NeuralNetwork"))
+    ids = [each.attrib["id"] for each in network.iter() if each.tag.endswith("}NeuralInput")]
+    values = dict(zip(ids, X.T, strict=True))
+    for layer in (each for each in network if each.tag.endswith("}NeuralLayer")):
+        name = layer.attrib.get("activationFunction", network.attrib["activationFunction"])
+        sigma = {"tanh": np.tanh, "identity": lambda z: z}[name]
+        for neuron in layer:
+            z = float(neuron.attrib["bias"])
+            z += sum(float(con.attrib["weight"]) * values[con.attrib["from"]] for con in neuron)
+            values[neuron.attrib["id"]] = sigma(z)
+    return values[neuron.attrib["id"]]
+
+
+@pytest.mark.filterwarnings("ignore")  # nyoka's own
+def test_a_pmml_file_of_a_moved_model_predicts_the_same(table, tmp_path):
+    nyoka = pytest.importorskip("nyoka")
+    X, y = table
+    pipeline = make_pipeline(StandardScaler()).fit(X)
+    Z = pipeline.transform(X)
+    model = founding(**SHARED | {"hidden_layer_sizes": (3, 2), "activation": "tanh"}).fit(Z, y)
+    pipeline.steps.append(("network", model.to_sklearn()))
+    nyoka.skl_to_pmml(pipeline, ["a", "b", "c"], "y", str(tmp_path / "model.pmml"))
+    assert_allclose(in_pmml(tmp_path / "model.pmml", Z), model.predict(Z), rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")  # emlearn's own
+def test_a_program_that_emlearn_makes_of_a_moved_model_predicts_the_same(table):
+    emlearn = pytest.importorskip("emlearn")
+    X, y = table
+    model = founding(**SHARED | {"hidden_layer_sizes": (3, 2), "activation": "relu"}).fit(X, y)
+    theirs = emlearn.convert(model.to_sklearn(), method="loadable", return_type="regressor")
+    said = np.ravel(theirs.predict(X))
+    assert_allclose(said, model.predict(X), rtol=1e-5, atol=1e-5)  # in float32
 
 
 def test_skl2onnx_converts_a_pipeline_that_ends_in_a_network(table):
