@@ -127,9 +127,9 @@ class BackpropRegressor(Learned, Common):
         is of those left. It helps where rows are few, columns many, and y noisy: on 20 tables of
         200 rows and 60 columns, half of y being noise, 0.5 leaves 0.91 of the variance of new y
         unexplained, 0 leaves 1.02. Elsewhere it costs: of a smooth function of 3,000 rows 0.11
-        instead of 0.02, after 60 epochs. "auto" is 0.03 where `encoding` "auto" has
-        encoded more than 2,000 rows of which a plain network leaves more than 0.06 of y's variance;
-        else nothing is left out.
+        instead of 0.02, after 60 epochs. "auto" is 0.03 of "adam" where `encoding` "auto"
+        has encoded more than 2,000 rows of which a plain network leaves more than 0.06 of y's
+        variance, with `init` "auto" and `standardize`; else nothing is left out.
     ema_decay : float, "auto" or None, default="auto"
         The decay d, in [0, 1), of an exponential moving average of the weights after each step of
         "adam" and "sgd": each network counts d times what the next one does, from the first step

@@ -231,8 +231,11 @@ def test_a_pmml_file_of_a_moved_model_predicts_the_same(table, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")  # emlearn's own
-def test_a_program_that_emlearn_makes_of_a_moved_model_predicts_the_same(table):
+def test_a_program_that_emlearn_makes_of_a_moved_model_predicts_the_same(
+    table, tmp_path, monkeypatch
+):
     emlearn = pytest.importorskip("emlearn")
+    monkeypatch.chdir(tmp_path)  # it leaves files where it is
     X, y = table
     model = founding(**SHARED | {"hidden_layer_sizes": (3, 2), "activation": "relu"}).fit(X, y)
     theirs = emlearn.convert(model.to_sklearn(), method="loadable", return_type="regressor")

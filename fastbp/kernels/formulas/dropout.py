@@ -79,10 +79,8 @@ def thin(o, mask):
 
 @njit
 def write_mask(net, l, k, masks, place, n, M, at):
-    """M[at:] ← the mask of unit k of layer l, for n samples: for kernels that go unit by unit.
-
-    (With ones where the layer's units are all kept.)
-    """
+    """M[at:] ← the mask of unit k of layer l, for n samples: ones where the layer's
+    units are all kept."""
     share, key = share_of_kept(1 - net[l].dropout), drawn(masks, number_of(net, l, k))
     zero, one = type(M[at])(0), type(M[at])(1 / (1 - net[l].dropout))
     for i in range(n):
