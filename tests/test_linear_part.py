@@ -445,9 +445,28 @@ def test_its_share_is_the_best_or_one_that_can_not_be_told_from_it():
     assert 0.45 < shares[0] < 0.6
     assert shares[1:] == [1.0, 0.0]
     assert linear.share_of(y, y + f, y + f, None) == 0
+    shares = [linear.share_of(y, y + a * f, y + g, None) for a in (0.3, 1.2, 3.0)]
+    assert shares[0] == 0 and 0.5 < shares[1] < 0.8 and shares[2] == 1  # of 0.08, 0.6 and 0.9
     far = np.where(np.arange(1000) < 500, y + 9 * f, y)
     weight = np.repeat([0.0, 1.0], 500)
     assert linear.share_of(y, y + g, far, weight) == 1
+
+
+def test_of_few_rows_what_is_taken_for_equal_may_differ_by_more(monkeypatch):
+    said, share_of = [], linear.share_of
+
+    def noted(*given):
+        said.append(given[-1])
+        return share_of(*given)
+
+    monkeypatch.setattr(linear, "share_of", noted)
+    for n in (100, 200, 300):
+        quick().fit(*rows_of(0, n)[:2])
+    assert_allclose(said, [2, 1, 1])
+    random = np.random.default_rng(0)
+    y, f = random.normal(size=(2, 60))
+    shares = [linear.share_of(y, y + 0.9 * f, y + f[::-1], None, slack) for slack in (0, 1, 2, 9)]
+    assert np.all(np.diff(shares) >= 0) and shares[0] < shares[2] and shares[-1] == 1
 
 
 def test_a_line_of_other_columns_is_refused(both, tmp_path):
