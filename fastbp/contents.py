@@ -6,14 +6,14 @@ import numpy as np
 
 from fastbp import archive, encodings, resuming
 from fastbp.encodings import Encoding
-from fastbp.fitting.learnt import Learnt, Packed
+from fastbp.fitting.learnt import Found, Learnt, Packed
 from fastbp.scaling import Scaling, Seen
 
 #: The last of what was seen, which most models don't have.
 Y_WEIGHT = f"seen_{Seen._fields[-1]}"
 
-#: What is added for each x, where anything is.
-LINEAR = "linear"
+#: What is added for each x, where anything is; and what trials have found.
+LINEAR, FOUND = "linear", "found"
 
 
 def is_count(value):
@@ -50,6 +50,15 @@ SAVED = {
 }  # fmt: skip
 
 
+#: What `Found` has, part by part, and whether it is that.
+OF_FOUND = (
+    is_text,
+    or_none(lambda n_epochs: is_count(n_epochs) and n_epochs > 0),
+    or_none(lambda decay: is_number(decay) and 0 <= decay < np.inf),
+    or_none(lambda rate: is_number(rate) and 0 <= rate < 1),
+)
+
+
 # ------------------------------------------------------------------------------- to a file
 
 
@@ -65,6 +74,8 @@ def contents(model, include_optimizer=True, params=None):
         "loss": learnt.loss,
         "loss_parameter": learnt.loss_parameter,
     }
+    if learnt.found is not None:
+        fields[FOUND] = list(learnt.found)
     fields |= {name: getattr(model, name) for name in SAVED} | names_of_columns(model)
     arrays = {f"coefs_{l}": W for l, W in enumerate(learnt.coefs)}
     arrays |= {f"intercepts_{l}": b for l, b in enumerate(learnt.intercepts)}
@@ -148,7 +159,7 @@ def restored(cls, fields, stored):
     restore_saved(model, SAVED, fields)
     np.broadcast_to(loss_parameter, model.n_outputs_)  # or an error
     names = encodings.names_of(fields.pop("encoding", None))
-    optimizer = fields.pop("optimizer", None)
+    optimizer, found = fields.pop("optimizer", None), found_of(fields.pop(FOUND, None))
     wanted = _names_of_arrays(
         model.n_layers_, "X_mean" in stored, "seen_weight" in stored, bool(names)
     )
@@ -171,13 +182,23 @@ def restored(cls, fields, stored):
         encoding = Encoding(names, *(arrays[f"encoding_{n}"] for n in Encoding._fields[1:]))
     ends = n_columns, model.n_outputs_
     trained = activations, loss, loss_parameter, units, dtype
-    rest = encoding, y_dtype, seen, Packed(), arrays.get(LINEAR)
+    rest = encoding, y_dtype, seen, Packed(), arrays.get(LINEAR), found
     learnt = Learnt(coefs, intercepts, *trained, *ends, *rest)
     model._learnt = learnt.checked()
     if optimizer is not None:
         model._optimizer = resuming.restored(optimizer, arrays, model._learnt)
     model._validate_params()
     return model
+
+
+def found_of(fields):
+    """What trials have found, of a file's list."""
+    if fields is None:
+        return None
+    found = Found(*fields)
+    if not all(is_right(value) for is_right, value in zip(OF_FOUND, found, strict=True)):
+        raise ValueError(f"What trials have found is {fields!r}.")
+    return found
 
 
 def _names_of_arrays(n_layers, is_scaled, is_seen, is_encoded):

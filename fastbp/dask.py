@@ -159,7 +159,7 @@ class DaskBackpropRegressor(BackpropRegressor):
         before, _, seen = self._before() if go_on else (None, None, 0)
         with np.errstate(all="ignore"):
             fitted = rounds.train(
-                self.to_local()._settings(),
+                self.to_local()._settings(go_on=go_on),
                 tables,
                 held_out,
                 places,

@@ -207,7 +207,9 @@ class BackpropRegressor(Learned, Common):
         Print a line for each epoch. Before them one says that kernels are compiled, if they are,
         and others where a trial, which finds how to train, begins and how it ends.
     warm_start : bool, default=False
-        Let `fit` go on from the present weights.
+        Let `fit` go on from the present weights. What trials have found of "auto" then holds on:
+        for how long, with which decay, dropout and scale of columns. Where they have not found all
+        of it, or for another solver, trials of other networks do first.
     momentum : float, default=0.9
         Of "sgd", in [0, 1]. 0 is plain gradient descent: θ ← θ − η ∂L/∂θ.
     nesterovs_momentum : bool, default=True
@@ -217,8 +219,8 @@ class BackpropRegressor(Learned, Common):
         planned.
         "refit": train with a part set aside only to find how long to train, then anew on all
         samples for so long (from 40 rows on; on fewer than 200, five times, with different parts).
-        Callbacks follow the training on all samples; one that goes on, by `warm_start` or
-        `partial_fit`, needs no such search.
+        Callbacks follow the training on all samples. `partial_fit` needs no such search, nor does a
+        `warm_start` after one.
     validation_fraction : float, default=0.2
         Of a table that is trained on in windows, at most 16 MiB of rows.
     scoring : str, callable or None, default=None
@@ -252,8 +254,8 @@ class BackpropRegressor(Learned, Common):
         Precision of training; None is that of X.
     n_threads : int or None, default=None
         Threads of a fit and of `predict`; None is as many as the work is worth, at most the
-        processors that this process may use, which fits that run at once share. The result is
-        the same for any number.
+        processors that this process may use, which fits that run at once share. Trials run side by
+        side, unless `max_time` is to be shared. The result is the same for any number.
     max_time : float or None, default=None
         Seconds of training, after which it ends with its last whole epoch; of a first one that
         takes longer, with what has been trained of it. With "refit", of all trainings together.
@@ -539,7 +541,7 @@ class BackpropRegressor(Learned, Common):
 
     def _train(self, columns, table, held_out, *, go_on, is_partial=False):
         """Everything that `fit` and `partial_fit` share, on samples that `columns` validated."""
-        settings = self._settings(is_partial)
+        settings = self._settings(is_partial, go_on=go_on)
         before, optimizer, seen = self._before() if go_on else (None, None, 0)
         # What overflows is looked for where it matters, and said in words.
         with np.errstate(all="ignore"), told_of_compiling(self), told_of_trials(self):
@@ -564,9 +566,10 @@ class BackpropRegressor(Learned, Common):
             raise KeyboardInterrupt
         return self
 
-    def _settings(self, is_partial=False):
+    def _settings(self, is_partial=False, *, go_on=False):
         """The parameters, as fitting takes them."""
-        settings = settings_of(self._params(), is_partial=is_partial)
+        found = self._learnt.found if go_on else None
+        settings = settings_of(self._params(), is_partial=is_partial, found=found)
         settings.model = self  # for scorers
         return settings
 

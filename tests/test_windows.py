@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import descent
 import numpy as np
@@ -410,8 +409,7 @@ def test_windows_are_scaled_as_a_search_has_found_best(cut):
         founding(batch_size=BATCH, standardize=True, dtype="float64").get_params()
     )
     ((_, found),) = fit.prepare(settings, table, None, mixes=False, whole=False)
-    trial = SimpleNamespace(plan=found.plan._replace(scale=scale), history=None)
-    found = found.following(trial)
+    found = found.planned(found.plan._replace(scale=scale))
     assert_allclose(found.units.X_scale, X.std(axis=0) / scale)
     window, _ = found.samples.samples_at(0, np.zeros(1, STATE).view(np.recarray)[0], Team(1))
     rows = np.abs((y - y.mean()) / y.std() - window.y.T).argmin(axis=0)

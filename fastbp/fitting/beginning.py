@@ -9,14 +9,19 @@ def begun(settings, table, n_columns, before, random_state):
     """The network, and its first weights where they don't go by the data."""
     widths = n_columns, *settings.hidden, table.y.shape[1]
     by_entries = not settings.encoding and table.is_by_entries
-    net = network(
-        widths, settings.activations, trained=True, dropout=settings.dropout, by_entries=by_entries
-    )
+    net = network_of(settings, widths, by_entries=by_entries)
     if before is not None:
         check_goes_on(before, net, settings.loss)
     elif settings.init == "glorot":
         return net, glorot(net, settings, random_state)
     return net, None
+
+
+def network_of(settings, widths, *, by_entries=False):
+    """The network of the settings, of so many units from the inputs to the outputs."""
+    return network(
+        widths, settings.activations, trained=True, dropout=settings.dropout, by_entries=by_entries
+    )
 
 
 def glorot(net, settings, random_state):

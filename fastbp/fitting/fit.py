@@ -1,6 +1,7 @@
 """A fit, from validated samples to what has been learnt."""
 
 from copy import copy, deepcopy
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -8,10 +9,11 @@ import numpy as np
 from fastbp.drawing import generator_of
 from fastbp.fitting import following, judging, recipe, solvers, survey, tasks, trials, windows
 from fastbp.fitting.beginning import begun, check_encoding
-from fastbp.fitting.contest import encoded_on, kinds_of
+from fastbp.fitting.contest import kinds_of, looked_at, may_have_rival
 from fastbp.fitting.divergence import RESTART_DIVISOR
 from fastbp.fitting.ground import encoding_for, ground_for
 from fastbp.fitting.history import History
+from fastbp.fitting.interrupts import CtrlC
 from fastbp.fitting.learnt import Learnt
 from fastbp.fitting.observer import observe
 from fastbp.fitting.plan import aligned
@@ -54,12 +56,22 @@ def fit(estimator, settings, table, held_out, *, before=None, optimizer=None, se
     Fitted
     """
     ((_, prepared),) = prepare(settings, table, held_out, before, mixes=False, whole=False)
-    settings = prepared.task.settings
+    settings, ctrl_c = prepared.task.settings, CtrlC()
 
     def watch(learnt):
         return None if settings.is_partial else observe(estimator, settings, learnt, table)
 
-    return train(prepared, before=before, optimizer=optimizer, seen=seen, watch=watch)
+    try:
+        with ctrl_c as ctrl_c:
+            fitted = train(prepared, before=before, optimizer=optimizer, seen=seen, watch=watch)
+            if ctrl_c.pressed:  # since training last asked
+                fitted.history.ended_by = "interrupted"
+            return fitted
+    except KeyboardInterrupt:  # before there was a whole epoch
+        is_once = ctrl_c.pressed and not ctrl_c.pressed_again
+        if not is_once or before is not None or prepared.instead is None:
+            raise
+        return fitted_by(prepared.instead)
 
 
 def prepare(settings, table, held_out, before=None, *, mixes=True, whole=True, ground=None):
@@ -86,8 +98,8 @@ def prepare(settings, table, held_out, before=None, *, mixes=True, whole=True, g
     settings.y_dtype = precision_of(table.y)
     if settings.is_partial and before is not None:
         settings.y_dtype = np.result_type(settings.y_dtype, before.y_dtype)
-    searches = before is None and settings.refits and held_out is None
-    tries_encoding = searches and settings.tries_encoding and bool(settings.hidden)
+    searches = not settings.is_found and settings.refits and held_out is None
+    tries_encoding = searches and before is None and settings.tries_encoding and settings.hidden
     # By itself: a plain network is the same whether the other is tried or not.
     other_state = deepcopy(random_state) if tries_encoding else None
     if before is not None:
@@ -100,7 +112,8 @@ def prepare(settings, table, held_out, before=None, *, mixes=True, whole=True, g
     if not settings.encoding:  # as scikit-learn, which draws first weights before it splits
         first = begun(settings, table, table.X.shape[1], before, random_state)
     if not whole and takes_windows(table, settings):
-        plain = prepared_in_windows(settings, table, held_out, before, random_state, first)
+        rest = before, random_state, first, searches
+        plain = prepared_in_windows(settings, table, held_out, *rest)
     else:
         if not table.is_checked:
             survey.check(table.X, table.y)
@@ -112,21 +125,19 @@ def prepare(settings, table, held_out, before=None, *, mixes=True, whole=True, g
         encoding = encoding_for(ground, settings, before, random_state)
         plain = prepared_on(ground, settings, encoding, before, random_state, first)
     if not searches:
-        return [(1.0, plain)]
+        return [(1.0, plain.as_before(before))]
     if not recipe.n_pilots(len(plain.task.rows), settings.hidden):
         return [(1.0, plain.beside_a_line(plain.plan))]
-    search = trials.Search(plain.task)
-    try:
-        found = search.run()
-    except tasks.Interrupted as trial:
-        return [(1.0, plain.ended_with(trial))]
+    search, look = trials.Search(plain.task), None
     is_copied = not isinstance(plain.samples, windows.Windows)
-    if tries_encoding and is_copied and found.history.ended_by != "max_time":
-        other_settings.max_time = settings.max_time  # what is left of it
-        encoded = encoded_on(ground, plain, found, other_settings, other_state)
-        if encoded is not None:
-            return kinds_of(plain, search, found, encoded, mixes)
-    return [(1.0, plain.following(found))]
+    if tries_encoding and is_copied and may_have_rival(ground, plain.task):
+        look = partial(looked_at, ground, search, other_settings, other_state)
+    try:
+        return kinds_of(plain, search, look, mixes)
+    except tasks.Interrupted as trial:
+        if before is not None:  # it stays what it was
+            raise KeyboardInterrupt from None
+        return [(1.0, plain.ended_with(trial))]
 
 
 def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
@@ -136,7 +147,7 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
     """
     if prepared.interrupted is not None:
         return fitted_by(prepared)
-    task, plan, samples, scored, units, pilot, _, held_out, beside = prepared
+    task, plan, samples, scored, units, pilot, _, held_out, beside, _ = prepared
     net, settings, dtype = task.net, task.settings, task.samples.X.dtype
     since = None  # units that `before` is re-expressed from
     average = None  # what `before` is, where the weights that it is of are gone on with

@@ -4,12 +4,15 @@ import _signal as signal  # of whose handlers `signal` makes enums, which takes 
 import threading
 from contextlib import contextmanager
 
+from fastbp.kernels.machine.compile import is_main_thread
+
 #: Who is asked in each thread, where it is not for a training to hear the signal itself.
 here = threading.local()
 
 
 class CtrlC:
-    """Within the ``with`` block Ctrl-C raises nothing, but sets `pressed`.
+    """Within the ``with`` block Ctrl-C raises nothing, but sets `pressed`, as may do who else wants
+    trainings to end; `heard` is the signal alone.
 
     An exception could come at any moment: within a compilation, which it would leave half
     done, or when weights are ahead of what is noted about them. Whoever presses Ctrl-C twice
@@ -22,13 +25,13 @@ class CtrlC:
     """
 
     def __init__(self):
-        self.pressed = self.pressed_again = self.is_waiting = False
+        self.pressed = self.heard = self.pressed_again = self.is_waiting = False
         self.ours = self.outermost = False
 
     def __enter__(self):
         if (asked := getattr(here, "asked", None)) is not None:
             return asked
-        is_main = threading.current_thread() is threading.main_thread()
+        is_main = is_main_thread()
         self.ours = is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
         try:
             here.asked, self.outermost = self, True
@@ -70,7 +73,7 @@ class CtrlC:
 
     def __call__(self, *signal_and_frame):
         """The handler of the signal."""
-        self.pressed, self.pressed_again = True, self.pressed
+        self.pressed, self.heard, self.pressed_again = True, True, self.heard
         if self.pressed_again and not self.is_waiting:
             self._raise(*signal_and_frame)
 

@@ -34,6 +34,16 @@ class Packed:
         return Packed, ()
 
 
+class Found(NamedTuple):
+    """What trials have found of what was "auto", by rows that were held out: who goes on by
+    `warm_start` keeps to it. None stands for what was given."""
+
+    solver: str
+    max_iter: int | None
+    weight_decay: float | None
+    dropout: float | None
+
+
 class Learnt(NamedTuple):
     """All that predicting takes.
 
@@ -56,6 +66,7 @@ class Learnt(NamedTuple):
     seen: scaling.Seen | None = None  # of the table, that a stream's scaling goes on from
     packed: Packed | None = None  # None: the weights are somebody else's from the beginning
     linear: np.ndarray | None = None  # (n_features, n_outputs): what is added for each x, or None
+    found: Found | None = None  # how the network was trained, if trials have said it
 
     @classmethod
     def of(cls, theta, net, settings, units, encoding=None):
@@ -69,7 +80,7 @@ class Learnt(NamedTuple):
             )
         ends = (int(net["width"][end]) for end in (0, -1))
         rest = units, theta.dtype, *ends, encoding, settings.y_dtype, settings.seen, Packed()
-        return cls(*weights, tuple(settings.activations), *given, *rest)
+        return cls(*weights, tuple(settings.activations), *given, *rest, found=settings.found)
 
     def given_away(self, name):
         """One of the lists of arrays, for somebody who may change them at any time."""

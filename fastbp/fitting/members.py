@@ -5,11 +5,10 @@ from functools import partial
 
 import numpy as np
 
-from fastbp.fitting import calling, fit, lbfgs
+from fastbp.fitting import fit, solvers
 from fastbp.fitting.beginning import glorot
-from fastbp.fitting.interrupts import CtrlC
-from fastbp.fitting.team import Helpers, processors
-from fastbp.kernels.training.kernels import kernel_for
+from fastbp.fitting.team import processors
+from fastbp.fitting.together import in_threads
 
 
 def train(prepared, orders, seeds, n_threads, done=None):
@@ -37,25 +36,14 @@ def train(prepared, orders, seeds, n_threads, done=None):
     for kind, order in zip(prepared, orders, strict=True):
         # Of one member; those that nobody has numbered share the processors.
         kind.task.settings.n_threads = n_threads and max(1, n_threads // len(orders))
-        if (id(kind), order.size) not in compiled:
-            compile_for(kind, order.size)
+        if (id(kind), order.size) not in compiled:  # before all threads wait for it
+            solvers.compile_for(kind.task.net, kind.samples, kind.task.settings, order.size)
             compiled.add((id(kind), order.size))
     jobs = [
         partial(train_one, kind, number, order.copy(), seed, done)
         for number, (kind, order, seed) in enumerate(zip(prepared, orders, seeds, strict=True))
     ]
     return in_threads(jobs, n_threads or processors())
-
-
-def compile_for(prepared, n_samples):
-    """Compile, or load, what trains on so many samples, before all threads wait for it."""
-    settings, dtype = copy(prepared.task.settings), prepared.samples.X.dtype
-    if settings.full_batch:
-        lbfgs.prepare(prepared.task.net, prepared.samples, settings)
-        return
-    settings.learning_rate_init = 1.0  # of no step
-    batch_size = min(settings.batch_size, n_samples)
-    calling.prepare(kernel_for(prepared.task.net, batch_size, dtype.itemsize), settings, dtype)
 
 
 def train_one(prepared, number, order, seed, done):
@@ -67,8 +55,7 @@ def train_one(prepared, number, order, seed, done):
     task = task._replace(settings=settings, random_state=random_state, drawn=drawn)
     task = task._replace(samples=task.samples._replace(order=order), rows=np.unique(order))
     samples = prepared.samples._replace(order=order)
-    with np.errstate(all="ignore"):  # of this thread
-        fitted = fit.train(prepared._replace(task=task, samples=samples))
+    fitted = fit.train(prepared._replace(task=task, samples=samples))
     if done is not None:
         done(number, fitted)
     return fitted
@@ -90,43 +77,3 @@ def whole_members(fitted):
     if not kept:
         raise KeyboardInterrupt
     return kept
-
-
-def in_threads(jobs, n_threads):
-    """What each job returns. The caller works at them, and up to `n_threads` − 1 threads meanwhile.
-
-    After Ctrl-C no job begins, and those that ask for it end; None stands for one that returned
-    nothing. So does an error in any of them, which then is the caller's.
-    """
-    results, errors, waiting = [None] * len(jobs), [], enumerate(jobs)
-
-    def work():
-        with ctrl_c.heard_here():
-            for number, job in waiting:  # each job comes to one of the threads
-                try:
-                    results[number] = job()
-                except KeyboardInterrupt:
-                    ctrl_c.pressed = True
-                except BaseException as error:
-                    errors.append(error)
-                    ctrl_c.pressed = True
-                if ctrl_c.pressed:
-                    return
-
-    def give_up():
-        ctrl_c.pressed = True
-
-    helpers = Helpers(give_up)
-    with CtrlC() as ctrl_c:
-        try:
-            helpers.start([work] * (min(n_threads, len(jobs)) - 1))  # or as many as there are
-            work()
-        except BaseException:
-            give_up()
-            raise
-        finally:
-            helpers.wait()
-    errors += helpers.errors
-    if errors:
-        raise errors[0]
-    return results

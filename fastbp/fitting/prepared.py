@@ -1,5 +1,7 @@
 """What a training needs: a network, and the samples as it sees them."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +13,7 @@ from fastbp.fitting import linear, recipe, survey, tasks, windows
 from fastbp.fitting.beginning import begun
 from fastbp.fitting.ground import alpha_for, units_since
 from fastbp.fitting.history import History
+from fastbp.fitting.learnt import Found
 from fastbp.fitting.plan import held_out_of, samples_of, shares_of, weights_at
 from fastbp.fitting.settings import BATCH_SIZE
 from fastbp.fitting.table import Table
@@ -32,20 +35,38 @@ class Prepared(NamedTuple):
     interrupted: tasks.Interrupted | None = None  # and nothing more is to be trained
     held_out: Table | None = None  # what is scored, in raw units
     beside: linear.Beside | None = None  # the network, of which it knows how much
+    instead: Prepared | None = None  # after Ctrl-C, before there is a whole epoch
 
     def following(self, trial):
         """As a trial has found best; settings say then what "auto" became."""
         prepared = self.beside_a_line(trial.plan, trial)
         if prepared.interrupted is not None:
             return prepared
-        settings, plan, samples = self.task.settings, trial.plan, self.samples
-        plan.put_into(settings)
-        units = scaled_units(self.units, plan)
+        if trial.history.ended_by != "max_time":
+            self.task.settings.found = found_by(trial.plan, self.task.settings)
+        instead = self.ended_with(trial.interrupted())
+        return prepared.planned(trial.plan)._replace(pilot=trial.history, instead=instead)
+
+    def planned(self, plan):
+        """With settings and columns as they are planned."""
+        plan.put_into(self.task.settings)
+        samples, scored = self.samples, self.scored
         if isinstance(samples, windows.Windows):
             samples = samples.rescaled(plan.scale)
         else:
             samples = samples._replace(X=tasks.scaled(samples.X, plan))
-        return prepared._replace(plan=plan, samples=samples, units=units, pilot=trial.history)
+        if scored is not None:
+            scored = scored._replace(X=tasks.scaled(scored.X, plan))
+        units = scaled_units(self.units, plan)
+        return self._replace(plan=plan, samples=samples, scored=scored, units=units)
+
+    def as_before(self, before):
+        """With columns scaled as what has been learnt sees them, if trials have scaled them."""
+        if not self.task.settings.is_found or self.units is None or before.seen is None:
+            return self
+        units = before.seen.units(LOSSES[before.loss].link)
+        scale = encodings.widened(units, before.encoding).X_scale / before.scaling.X_scale
+        return self if np.allclose(scale, 1.0) else self.planned(self.plan._replace(scale=scale))
 
     def beside_a_line(self, plan, trial=None):
         """With the share of ridge regression in what is predicted, if there may be one."""
@@ -62,6 +83,14 @@ class Prepared(NamedTuple):
         """As an interrupted trial was trained, whose network is all that comes of it."""
         units = scaled_units(self.units, trial.plan)
         return self._replace(plan=trial.plan, units=units, interrupted=trial)
+
+
+def found_by(plan, settings):
+    """What a trial's plan says of what was "auto"."""
+    dropout = max(settings.dropout, default=0.0)
+    found = Found(settings.solver, plan.max_iter, plan.weight_decay, dropout)
+    given = set(Found._fields[1:]) - settings.auto
+    return found._replace(**dict.fromkeys(given))
 
 
 def prepared_on(ground, settings, encoding, before, random_state, first=None):
@@ -105,7 +134,7 @@ def is_too_large(table, settings):
     return n_bytes > survey.WHOLE_BYTES
 
 
-def prepared_in_windows(settings, table, held_out, before, random_state, first):
+def prepared_in_windows(settings, table, held_out, before, random_state, first, searches):
     """As `ground_for` and `prepared_on`, without a copy of the table; trials are made with some of
     its rows, in the table's units."""
     apart, spread_of_constant = np.empty(0, np.int64), 1.0
@@ -131,7 +160,6 @@ def prepared_in_windows(settings, table, held_out, before, random_state, first):
     survey.check_range(X, dtype, X_mean, X_scale, bounds)
     survey.check_range(y, dtype, y_mean, y_scale, y_bounds)
     samples = windows.Windows(table, dtype, units, bounds, y_bounds, apart, settings)
-    searches = before is None and settings.refits and held_out is None
     rows = samples.spread(survey.rows_of_trials(table, dtype, searches), random_state)
     some = samples.at(rows)
     task = tasks.Task(net, settings, some, in_use(some), random_state, drawn)
@@ -173,9 +201,8 @@ def resolve(settings, n, n_parameters):
         settings.alpha *= settings.batch_size / theirs
     settings.for_clean = recipe.for_clean(n, settings.batch_size, may_be_fine)
     if settings.max_iter == "auto":
-        settings.max_iter = recipe.epochs(
-            max(n, 1), settings.batch_size, settings.solver, n_parameters
-        )
+        epochs = recipe.epochs(max(n, 1), settings.batch_size, settings.solver, n_parameters)
+        settings.max_iter = min(epochs, settings.most_epochs)
 
 
 def plain_losses(task, whole=None):

@@ -7,6 +7,7 @@ import numpy as np
 
 from fastbp import encodings
 from fastbp.fitting import recipe
+from fastbp.fitting.learnt import Found
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.kernels.formulas.activations import TABLE as ACTIVATIONS
 from fastbp.kernels.formulas.losses import TABLE as LOSSES
@@ -15,7 +16,7 @@ from fastbp.kernels.formulas.losses import TABLE as LOSSES
 BATCH_SIZE = 200
 
 
-def settings_of(params, *, is_partial=False):
+def settings_of(params, *, is_partial=False, found=None):
     """The parameters, each under its name, and what follows from them.
 
     Parameters
@@ -24,6 +25,8 @@ def settings_of(params, *, is_partial=False):
         Those of `BackpropRegressor`, each valid by itself.
     is_partial : bool
         They are for a `partial_fit`: one epoch of a training without a planned end.
+    found : Found or None
+        By trials, for what goes on from there.
 
     Returns
     -------
@@ -32,8 +35,9 @@ def settings_of(params, *, is_partial=False):
         `dropout` is one number for each hidden layer, or none at all if all are 0. Also with
         `hidden` and `activations`, the units and the activation of each hidden layer,
         `holds_out` and `refits`, the two kinds of early stopping; `finds_length` and `finds_step`,
-        whether max_iter and the step size are "auto"; `full_batch`, whether each step takes all
-        samples, and no step size;
+        whether max_iter and the step size are "auto"; `most_epochs`, that "auto" becomes at most;
+        `auto`, the names of what was "auto" that trials find, and `is_found`, whether they have;
+        `full_batch`, whether each step takes all samples, and no step size;
         `searches`, whether trials may scale columns, and `search_decay`, with which decay;
         `by_loss`, whether the loss judges rows that are held out; and what is known later: `model`,
         the estimator, for scorers; `constant_loss`, that of the best constant prediction,
@@ -62,12 +66,19 @@ def settings_of(params, *, is_partial=False):
         model=None,
         for_clean=(None, 1),
         ends_above=None,
+        found=found,
     )
     settings.hidden = hidden_widths(settings.hidden_layer_sizes)
     settings.activations = activation_names(settings.activation, len(settings.hidden))
+    settings.full_batch = settings.solver == "lbfgs"
+    settings.auto = {name for name in Found._fields[1:] if isinstance(params[name], str)}
+    settings.is_found = not is_partial and is_found(settings.auto, settings.solver, found)
+    by_default = Found(settings.solver, np.inf, recipe.WEIGHT_DECAY.get(settings.solver, 0.0), 0.0)
+    known = found if settings.is_found else by_default
     finds_dropout = isinstance(settings.dropout, str)  # "auto": none, unless columns are encoded
-    rates = 0.0 if finds_dropout else settings.dropout
-    settings.dropout = dropout_rates(rates, len(settings.hidden))
+    if finds_dropout:
+        settings.dropout = known.dropout
+    settings.dropout = dropout_rates(settings.dropout, len(settings.hidden))
     settings.tries_encoding = isinstance(settings.encoding, str) and settings.encoding == "auto"
     settings.encoding = encodings.names_of(None if settings.tries_encoding else settings.encoding)
     settings.loss_parameter = loss_parameter(settings.loss, settings.loss_parameter)
@@ -77,19 +88,19 @@ def settings_of(params, *, is_partial=False):
     if settings.ema_decay == "auto":
         is_stream = is_partial and settings.learning_rate_init == "auto"
         settings.ema_decay = recipe.STREAM_DECAY if is_stream else None
-    settings.full_batch = settings.solver == "lbfgs"
     if settings.full_batch:
         check_full_batch(settings)
     of_sgd = SCHEDULES[settings.learning_rate].is_sgds
     if settings.full_batch or (settings.solver != "sgd" and of_sgd):
         settings.learning_rate = "constant"
     settings.finds_length = settings.max_iter == "auto" and not is_partial
+    settings.most_epochs = known.max_iter
     settings.finds_step = settings.learning_rate_init == "auto" and not is_partial
     settings.searches = settings.init == "auto" and settings.standardize and not settings.full_batch
     settings.finds_dropout = finds_dropout and settings.searches
     settings.search_decay = settings.weight_decay
     if settings.weight_decay == "auto":
-        settings.weight_decay = recipe.WEIGHT_DECAY.get(settings.solver, 0.0)
+        settings.weight_decay = known.weight_decay
         settings.search_decay = recipe.STRONG_DECAY
     check_warmup(settings)
     settings.refits = settings.early_stopping == "refit" and not is_partial
@@ -99,6 +110,12 @@ def settings_of(params, *, is_partial=False):
         if SCHEDULES[settings.learning_rate].is_planned:
             settings.learning_rate = "constant"
     return settings
+
+
+def is_found(auto, solver, found):
+    """Whether trials of this solver have found all that is "auto"."""
+    is_of_solver = found is not None and found.solver == solver
+    return is_of_solver and all(getattr(found, name) is not None for name in auto)
 
 
 def check_warmup(settings):

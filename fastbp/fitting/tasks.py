@@ -60,6 +60,7 @@ class Task(NamedTuple):
     random_state: np.random.RandomState
     drawn: np.ndarray | None = None  # the first weights, where they don't go by the data
     encoding: Encoding | None = None
+    n_threads: int | None = None  # of each training meanwhile, if not those of the settings
 
     @property
     def plan(self):
@@ -144,6 +145,7 @@ class Task(NamedTuple):
         History, OptimizerState
         """
         settings = copy(self.settings)
+        settings.n_threads = self.n_threads or settings.n_threads
         plan.put_into(settings)
         vars(settings).update(
             learning_rate_init=self.step_size(plan, theta),

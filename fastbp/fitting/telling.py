@@ -5,32 +5,51 @@ import time
 import unicodedata
 from contextlib import contextmanager
 from functools import wraps
+from itertools import count
+from typing import NamedTuple
+
+
+class Listener(NamedTuple):
+    """Who is told, if anybody is."""
+
+    tell: object = None  # a function of a line
+    is_fit: bool = False  # it is that of one fit
+    numbers: object = None  # of trials, one after the other, whichever thread makes them
 
 
 class _Listening(threading.local):
-    tell, number, is_fit = None, 0, False
+    listener = Listener()
 
 
 _listening = _Listening()
 
 
+def here():
+    """Who is told of trials in this thread."""
+    return _listening.listener
+
+
 @contextmanager
-def told_by(tell, *, is_fit=False):
-    """Within the ``with`` block `tell` is called with a line for each trial of this thread that
-    begins, and one for each that ends. `is_fit`: it is that of one fit."""
-    before = _listening.tell, _listening.number, _listening.is_fit
-    _listening.tell, _listening.number, _listening.is_fit = tell, 0, is_fit
+def as_in(listener):
+    """Within the ``with`` block it is told of trials in this thread."""
+    before, _listening.listener = _listening.listener, listener
     try:
         yield
     finally:
-        _listening.tell, _listening.number, _listening.is_fit = before
+        _listening.listener = before
+
+
+def told_by(tell, *, is_fit=False):
+    """Within the ``with`` block `tell` is called with a line for each trial of this thread that
+    begins, and one for each that ends. `is_fit`: it is that of one fit."""
+    return as_in(Listener(tell, is_fit, count(1)))
 
 
 def of_fit(tell):
     """As `told_by`, within one fit. Without `tell` it is who listens already, but in a callback of
     another fit nobody: its listener asked for its own trials."""
-    if tell is None and not _listening.is_fit:
-        tell = _listening.tell
+    if tell is None and not here().is_fit:
+        tell = here().tell
     return told_by(tell, is_fit=True)
 
 
@@ -49,11 +68,11 @@ def of_trials(make):
 
     @wraps(make)
     def make_and_tell(search, plan, most_parts=2, **how):
-        if (tell := _listening.tell) is None:
+        tell, _, numbers = here()
+        if tell is None:
             return make(search, plan, most_parts, **how)
-        _listening.number += 1
         encoded = "encoded " if search.task.encoding else ""
-        name, start = f"{encoded}trial {_listening.number}", time.perf_counter()
+        name, start = f"{encoded}trial {next(numbers)}", time.perf_counter()
         tell(f"{name}: {words_of_beginning(search.parts[:most_parts], plan.max_iter)}")
         made = make(search, plan, most_parts, **how)
         tell(f"{name}: {words_of_end(made.history)}  {time.perf_counter() - start:.1f} s")
@@ -84,16 +103,14 @@ def words_of_end(history):
 
 def of_starts(n_starts, n_samples, n_epochs):
     """So many first weights are going to be tried."""
-    if _listening.tell is not None:
-        _listening.tell(
-            f"{n_starts} first weights are tried: {n_samples} samples, {n_epochs} epochs each"
-        )
+    if (tell := here().tell) is not None:
+        tell(f"{n_starts} first weights are tried: {n_samples} samples, {n_epochs} epochs each")
 
 
 def of_start(number, n_starts, history):
     """One of them has been."""
-    if _listening.tell is not None:
-        _listening.tell(
+    if (tell := here().tell) is not None:
+        tell(
             f"first weights {number}/{n_starts}: loss {history.last_loss:.4g} after "
             f"{len(history.losses)} epochs  {history.seconds:.1f} s"
         )

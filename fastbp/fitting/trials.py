@@ -1,11 +1,12 @@
 """Trainings before the one that counts: how long to train, with which decay and which columns."""
 
+from copy import copy
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from fastbp import parameters
+from fastbp import measuring, parameters
 from fastbp.blas import one_thread_in_blas
 from fastbp.fitting import curves, recipe, telling
 from fastbp.fitting.history import History
@@ -77,6 +78,13 @@ class Search:
         self.seconds = settings.max_time and settings.max_time / (3 * len(self.parts))
         self.reserve = settings.max_time and settings.max_time / 2
         self.is_planned = SCHEDULES[settings.learning_rate].is_planned
+        self.last = None  # trial
+
+    def of(self, task):
+        """The same for another task, of the same samples."""
+        other = copy(self)
+        other.task, other.last = task, None
+        return other
 
     def run(self):
         """The trial that is to be followed."""
@@ -189,12 +197,14 @@ class Search:
             thetas.append(theta)
             if history.ended_by == "max_time":  # no two curves need be equally long
                 parts = self.parts[: len(thetas)]
-                return Trial(plan, np.inf, history, plan, parts, thetas, optimizer)
+                self.last = Trial(plan, np.inf, history, plan, parts, thetas, optimizer)
+                return self.last
         history.validation_losses = mean_curve(losses)
         history.validation_scores = mean_curve(scores)
         perfect = np.mean([self.perfect_loss(rest) for _, rest in self.parts[:most_parts]])
         loss, parts = history.validation_losses[-1] - perfect, self.parts[: len(thetas)]
-        return Trial(plan, loss, history, plan, parts, thetas, optimizer)
+        self.last = Trial(plan, loss, history, plan, parts, thetas, optimizer)
+        return self.last
 
     def seconds_left(self):
         """For the next training."""
@@ -255,7 +265,11 @@ class Search:
         X = scaled(task.samples.X[rest[: recipe.rows_permuted(n_features)]], trial.plan)
         X = recipe.dense(X.astype(np.float64))
         coefs, intercepts = parameters.unpack(np.float64(trial.thetas[-1]), task.net)
-        return recipe.column_scale(
-            coefs, intercepts, task.settings.activations, X, task.random_state,
-            task.encoding and task.encoding.column_of,
-        )  # fmt: skip
+        column_of = np.arange(n_features) if task.encoding is None else task.encoding.column_of
+        scale = recipe.column_scale(
+            coefs, intercepts, task.settings.activations, X, task.random_state, column_of
+        )
+        seen = task.settings.seen
+        if scale is not None and seen is not None:  # what is constant may move in a later table
+            scale[measuring.are_constant(seen.X_mean, seen.X_deviation)[column_of]] = 1.0
+        return scale

@@ -328,6 +328,12 @@ if hasattr(os, "register_at_fork"):
     )
 
 
+def is_main_thread():
+    """Whether this is the one that hears signals. (Not by `current_thread`, which remembers a
+    thread that it doesn't know for ever.)"""
+    return threading.get_ident() == threading.main_thread().ident
+
+
 @contextmanager
 def ctrl_c_waits():
     """Within the ``with`` block Ctrl-C raises nothing; afterwards it does.
@@ -337,7 +343,7 @@ def ctrl_c_waits():
     thread.
     """
     pressed, handler = [], signal.getsignal(signal.SIGINT)
-    is_main = threading.current_thread() is threading.main_thread()
+    is_main = is_main_thread()
     if not is_main or handler is not signal.default_int_handler:
         with handler.waits() if is_main and hasattr(handler, "waits") else nullcontext():
             yield
