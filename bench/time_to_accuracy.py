@@ -18,7 +18,7 @@ from fastbp import BackpropRegressor
 EPOCHS = (2, 4, 8, 16, 32, 64, 128, 256)
 
 #: Everybody else.
-OURS = ("BackpropRegressor", "encoded", "the better of the two", "two networks", "eight")
+OURS = ("BackpropRegressor", "plain", "encoded", "two networks", "eight")
 PEERS = {name: make for name, make in MODELS.items() if name not in OURS}
 
 
@@ -72,6 +72,10 @@ def draw(results, path):
         for at, (peer, (error, its)) in enumerate(peers.items(), start=1):
             ax.plot(its, error, "os^Dv"[at % 5], color=f"C{at}", label=peer)
         ax.set(title=table, xscale="log", yscale="log", xlabel="seconds of a fit")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter("{x:g}")
+        low, high = ax.get_ylim()
+        ax.yaxis.set_minor_formatter("{x:g}" if high < 5 * low else "")
         ax.grid(alpha=0.3, which="both")
     axes[0, 0].set_ylabel("test RMSE")
     handles, labels = axes[0, 0].get_legend_handles_labels()
