@@ -463,13 +463,13 @@ def asked(monkeypatch):
 def test_their_predictions_there_are_those_of_the_networks(table, asked):
     X, y = table
     asked, _ = asked
-    model = ensemble(2, {"max_iter": 100}).fit(X, y)
+    model = ensemble(2, {"max_iter": 100}, random_state=1).fit(X, y)
     of_one_part, of_three = asked  # the one that they were searched on, and two more
     units = model.estimators_[0]._learnt.seen.units()
     for plain, encoded, targets, weight in asked:
         assert weight is None
         assert np.isin(np.round(targets * units.y_scale + units.y_mean, 2), np.round(y, 2)).all()
-        assert np.mean((plain - targets) ** 2) < 0.5
+        assert np.mean((plain - targets) ** 2) < 0.3
         assert np.mean((encoded - targets) ** 2) < 0.6
     assert [len(targets) for _, _, targets, _ in asked] == [12, 3 * 12]
     for first, again in zip(of_one_part[1:3], of_three[1:3], strict=True):

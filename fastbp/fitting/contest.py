@@ -44,7 +44,7 @@ def kinds_of(plain, search, look, mixes):
     Interrupted
         By Ctrl-C, the plain network, whatever the other has come to.
     """
-    settings, share = search.task.settings, 0.0
+    settings = search.task.settings
     with CtrlC() as ctrl_c:
         found, look = searched(search, look)
         if ctrl_c.pressed_again:
@@ -52,14 +52,13 @@ def kinds_of(plain, search, look, mixes):
         if isinstance(found, tasks.Interrupted):
             raise found
         try:
-            rival = look()
+            rival, kinds = look(), [(1.0, plain, found)]
             if ctrl_c.pressed:
                 raise KeyboardInterrupt
             if rival is not None:
                 share, rival = compared(search.task, found, rival, mixes)
                 settings.max_time = rival.search.task.settings.max_time  # what is left of it
-            kinds = [(1 - share, plain, found)]
-            kinds += [(share, rival.prepared, rival.best)] if share else []
+                kinds = [(1 - share, plain, found), (share, rival.prepared, rival.best)]
             kinds = [(weight, kind.following(trial)) for weight, kind, trial in kinds if weight > 0]
             if ctrl_c.pressed:  # since a trial last asked
                 raise KeyboardInterrupt
