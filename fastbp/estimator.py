@@ -258,7 +258,9 @@ class BackpropRegressor(Learned, Common):
         side, unless `max_time` is to be shared. The result is the same for any number.
     max_time : float or None, default=None
         Seconds of training, after which it ends with its last whole epoch; of a first one that
-        takes longer, with what has been trained of it. With "refit", of all trainings together.
+        takes longer, with what has been trained of it. With "refit", of all trainings together. A
+        `learning_rate` with a planned end, as "cosine", comes to it by then: the step size goes by
+        as many epochs as there is time for.
 
     Attributes
     ----------

@@ -19,7 +19,7 @@ from fastbp.fitting.plan import (
     samples_of,
     some_of,
 )
-from fastbp.fitting.schedules import SCHEDULES, Epochs
+from fastbp.fitting.schedules import SCHEDULES, Epochs, planned_epochs
 from fastbp.fitting.state import OptimizerState
 from fastbp.fitting.team import Team
 from fastbp.fitting.windows import Windows
@@ -79,7 +79,7 @@ class Calls:
         self.headcount = Headcount(self.team, of, flops)
         self.state, self.schedule = self.training.state, SCHEDULES[settings.learning_rate]
         self.history, self.is_noted = History(kernel=self.kernel.name), True
-        self.ctrl_c, self.start = None, time.perf_counter()
+        self.ctrl_c, self.start, self.since = None, time.perf_counter(), 0.0
 
     def begin(self, ctrl_c):
         """The time of the training begins; calls end when this has been pressed."""
@@ -164,8 +164,14 @@ class Calls:
         settings, optimizer = self.settings, self.optimizer
         numbers = len(self.history.losses) + np.arange(n_epochs)
         seen = self.seen + self.n_samples * numbers
-        plan = settings.max_iter, seen, optimizer.began, settings.warmup_fraction
+        planned = max(self.planned(), len(self.history.losses) + n_epochs)
+        plan = planned, seen, optimizer.began, settings.warmup_fraction
         return self.schedule.step_sizes(Epochs(optimizer.eta, settings.power_t, numbers, *plan))
+
+    def planned(self):
+        """Epochs that training lasts, as far as its pace so far tells."""
+        done = len(self.history.losses) + int(self.state["position"]) / self.n_samples
+        return planned_epochs(self.settings, done, self.history.seconds, self.since)
 
     def is_late(self):
         """Whether the time is over, and there is something to end with: a whole epoch, or some

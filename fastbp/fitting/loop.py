@@ -190,9 +190,12 @@ class _Loop:
         return True
 
     def is_over(self):
-        """Whether there is no time left."""
-        limit = self.settings.max_time
-        return limit is not None and self.history.seconds >= limit
+        """Whether there is no time left, or a planned end comes before that of another epoch."""
+        settings, history = self.settings, self.history
+        if settings.max_time is None:
+            return False
+        has_ended = self.calls.planned() <= len(history.losses) < settings.max_iter
+        return has_ended or history.seconds >= settings.max_time
 
     def is_risen(self):
         """Whether this is a pilot whose curve has risen."""
@@ -254,6 +257,7 @@ class _Loop:
         optimizer.eta = self.attempts.smaller_step(optimizer.eta, advice(self.settings))
         for array, first in zip((*self.changing, self.order), self.at_first, strict=True):
             array[...] = first
+        self.calls.since = self.history.seconds
         if observer is not None:
             observer.training_begins_again(optimizer.eta)
 

@@ -20,7 +20,13 @@ from fastbp.fitting.divergence import HOPELESS, Attempts, may_be_penalty
 from fastbp.fitting.ground import alpha_for
 from fastbp.fitting.history import History
 from fastbp.fitting.parts import as_is, facts_in, known, measured, parted, reduced
-from fastbp.fitting.schedules import ADAPTIVE_DIVISOR, ADAPTIVE_MINIMUM, SCHEDULES, Epochs
+from fastbp.fitting.schedules import (
+    ADAPTIVE_DIVISOR,
+    ADAPTIVE_MINIMUM,
+    SCHEDULES,
+    Epochs,
+    planned_epochs,
+)
 from fastbp.fitting.scores import Scores
 from fastbp.fitting.settings import loss_with_left
 from fastbp.fitting.state import OptimizerState
@@ -154,6 +160,7 @@ class _Rounds:
         self.state = State.of(begun.theta, first)
         self.turns = self.places.map(first_turn, repeat(self.handle), self.parts, count())
         self.best, self.best_apart, self.stalled = np.inf, np.inf, 0
+        self.since = self.history.seconds
         self.theta = begun.theta  # what training ends with
         self.history.forget_after(0)
 
@@ -216,8 +223,14 @@ class _Rounds:
     def step_sizes(self, n_epochs):
         settings, numbers = self.settings, len(self.history.losses) + np.arange(n_epochs)
         seen = self.seen + self.n * numbers
-        plan = settings.max_iter, seen, self.seen, settings.warmup_fraction
+        planned = max(self.planned(), len(self.history.losses) + n_epochs)
+        plan = planned, seen, self.seen, settings.warmup_fraction
         return self.schedule.step_sizes(Epochs(self.eta, settings.power_t, numbers, *plan))
+
+    def planned(self):
+        """As `Calls.planned`."""
+        history = self.history
+        return planned_epochs(self.settings, len(history.losses), history.seconds, self.since)
 
     def judge(self, loss):
         """Compare an epoch with the best so far: as `epoch.end_epoch`."""
@@ -280,6 +293,7 @@ class _Rounds:
             if not self.schedule.adapts or self.eta <= ADAPTIVE_MINIMUM:
                 return "stalled"
             self.eta, self.stalled = self.eta / ADAPTIVE_DIVISOR, 0
-        if settings.max_time is not None and self.history.seconds >= settings.max_time:
-            return "max_time"
-        return None
+        if settings.max_time is None:
+            return None
+        has_ended = self.planned() <= len(self.history.losses) < settings.max_iter
+        return "max_time" if has_ended or self.history.seconds >= settings.max_time else None

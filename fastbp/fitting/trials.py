@@ -234,9 +234,9 @@ class Search:
         is_alone = self.is_planned and len(self.parts) == 1
         plan_of_pilot = plan._replace(max_iter=n)
         trial = self.trial(plan_of_pilot, len(self.parts), ends_when_risen=is_alone)
-        if trial.history.ended_by == "max_time":
-            return trial._replace(plan=plan)
         losses = np.array(trial.history.validation_losses)
+        if trial.history.ended_by == "max_time":  # to which its schedule has kept
+            n = len(losses)
         epochs = curves.chosen_epochs(losses, n, plan.max_iter, self.is_planned)
         least = trial.loss + (curves.smooth(losses, n).min() - losses[-1])
         return trial._replace(plan=plan._replace(max_iter=epochs), loss=least)
