@@ -31,6 +31,8 @@ QUICK = BackpropRegressor((4,), max_iter=3, early_stopping=False, random_state=0
 
 NAN, NAT = float("nan"), pd.NaT
 DAYS = pd.DatetimeIndex([pd.Timestamp("1970-01-03"), NAT, pd.Timestamp("1970-01-01 12:00")])
+FAR = ["1500-01-01", "9999-12-31"]  # nanoseconds are those of 1678 to 2262
+FAR_DAYS = pd.Series(np.array(FAR, dtype="datetime64[s]"))
 
 COLUMNS = [
     ("integers", [1, 2, 4], [[1, 2, 4]]),
@@ -50,6 +52,17 @@ COLUMNS = [
     ("days", [datetime.date(1970, 1, 2), datetime.date(1969, 12, 31)], [[1, -1]]),
     ("periods", pd.period_range("1970-01-01", periods=2, freq="D"), [[0, 1]]),
     ("durations", pd.to_timedelta(["36h", "-24h"]), [[1.5, -1]]),
+    ("far moments", FAR_DAYS, [[-171664, 2932896]]),
+    ("far and with a zone", FAR_DAYS.dt.tz_localize("Etc/GMT-6"), [[-171664.25, 2932895.75]]),
+    ("far as text", FAR, [[-171664, 2932896]]),
+    (
+        "far periods",
+        pd.PeriodIndex([*FAR, None], freq="D"),
+        [[-171664, 2932896, 1380616], [0, 0, 1]],
+    ),
+    ("hours", pd.period_range("1970-01-01 06:00", periods=2, freq="h"), [[0.25, 7 / 24]]),
+    ("long", pd.Series(np.array([146000, -146000], "m8[D]").astype("m8[s]")), [[146000, -146000]]),
+    ("short", pd.to_timedelta([864, -864], unit="ns"), [[1e-11, -1e-11]]),
     ("one level", ["a"] * 3 + ["b"], [[1, 1, 1, 0], [0, 0, 0, 1]]),
 ]
 
@@ -225,6 +238,38 @@ def test_frames_of_polars_are_read_as_those_of_pandas(people):
     X = tabular_pipeline(QUICK).fit(other, y)[0].transform(other)
     np.testing.assert_array_equal(X, model[0].transform(frame))
     np.testing.assert_array_equal(model.predict(other), model.predict(frame))
+
+
+def test_times_of_polars_keep_their_unit():
+    pl = pytest.importorskip("polars")
+    far = [datetime.datetime(1500, 1, 1), datetime.datetime(9999, 12, 31), None]
+    frame = pl.DataFrame({"ms": far, "zone": far, "short": [864, -864, None]}).with_columns(
+        pl.col("ms").cast(pl.Datetime("ms")),
+        pl.col("zone").dt.replace_time_zone("Etc/GMT-6"),
+        pl.col("short").cast(pl.Duration("ns")),
+    )
+    wanted = [[-171664, -171664.25, 1e-11], [2932896, 2932895.75, -1e-11]]
+    assert TableVectorizer().fit_transform(frame)[:2, ::2].tolist() == wanted
+
+
+def test_columns_of_arrow_s_types_are_read_as_pandas_own():
+    pa = pytest.importorskip("pyarrow")
+
+    def numbers(values, *type_and_zone):
+        column = pd.arrays.ArrowExtensionArray(pa.array(values, *type_and_zone))
+        return TableVectorizer().fit_transform(pd.DataFrame({"c": column})).T.tolist()
+
+    far = [datetime.datetime(1500, 1, 1), None, datetime.datetime(9999, 12, 31)]
+    of_far = [[-171664, 1380616, 2932896], [0, 1, 0]]
+    zone = pa.timestamp("us", "Etc/GMT-6")
+    for dtype in (pa.date32(), pa.date64(), pa.timestamp("s"), pa.timestamp("us"), zone):
+        assert numbers(far, dtype) == of_far
+    long = [datetime.timedelta(146000), datetime.timedelta(-146000)]
+    assert numbers(long, pa.duration("s")) == [[146000, -146000]]
+    assert numbers([True, None, False], pa.bool_()) == [[1, 0.5, 0], [0, 1, 0]]
+    assert numbers([Decimal("1.5"), None, Decimal("2")]) == [[1.5, 1.75, 2], [0, 1, 0]]
+    levels = numbers(pa.array([1, None, 2] * 3).dictionary_encode())
+    assert levels == [[1, 0, 0] * 3, [0, 0, 1] * 3, [0, 1, 0] * 3]
 
 
 def test_tables_of_arrow_are_read_as_those_of_pandas(people):

@@ -11,8 +11,8 @@ from fastbp.tabular.cells import TableError, is_hole, listed, shortened
 
 DAY = np.timedelta64(1, "D")
 
-#: Names of dtypes whose values are levels, even if they are numbers.
-LEVELS = ("category", "Categorical", "Enum")
+#: Names of dtypes whose values are levels, even if they are numbers: of pandas, polars and Arrow.
+LEVELS = ("category", "Categorical", "Enum", "dictionary")
 
 
 class Cells(NamedTuple):
@@ -105,45 +105,58 @@ class Frame:
 def _of_pandas(column):
     dtype = column.dtype
     name, kind = str(dtype), getattr(dtype, "kind", "O")
-    if name == "category":
-        return Cells(texts_of(column), "levels")
+    if name.startswith(LEVELS):
+        return _of_levels(column)
     if kind in "biuf":
         return Cells(column.to_numpy(np.float64, na_value=np.nan), "numbers")
     if name.startswith("period"):
-        column, kind = column.dt.to_timestamp(), "M"
-    if kind == "M":
-        if getattr(column.dt, "tz", None) is not None:
-            column = column.dt.tz_convert("UTC").dt.tz_localize(None)
-        return Cells(_days(column.to_numpy("datetime64[ns]")), "dates")
-    if kind == "m":
-        return Cells(column.to_numpy("timedelta64[ns]") / DAY, "durations")
+        ordinals = column.dt.asfreq("us", how="start").astype("int64").to_numpy()
+        return _of_times(ordinals.view("datetime64[us]"))
+    if kind in "mM":
+        return _of_times(_times_of_pandas(column))
     return _of_objects(column)
+
+
+def _times_of_pandas(column):
+    """Dates and durations as NumPy's, in the column's own unit: nanoseconds end in 2262."""
+    if hasattr(column.dtype, "pyarrow_dtype"):  # of whose dates pandas makes objects
+        return column.array.__arrow_array__().to_numpy()
+    if hasattr(column.dtype, "tz"):
+        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+    return column.to_numpy()
 
 
 def _of_polars(column):
     dtype = column.dtype
     name = str(dtype)
     if name.startswith(LEVELS):
-        return Cells(texts_of(column.to_list()), "levels")
+        return _of_levels(column)
     if dtype.is_numeric() or name == "Boolean":
         values = [np.nan if x is None else float(x) for x in column.to_list()]
         return Cells(np.array(values, dtype=np.float64), "numbers")
-    if name.startswith("Date"):
-        return Cells(_days(column.to_numpy().astype("datetime64[us]")), "dates")
-    if name.startswith("Duration"):
-        return Cells(column.to_numpy().astype("timedelta64[us]") / DAY, "durations")
-    return _of_objects(column.to_list())
+    if name.startswith(("Date", "Duration")):
+        return _of_times(column.to_numpy())
+    return _of_objects(column)
 
 
 def _of_array(column):
     kind = column.dtype.kind
     if kind in "biuf":
         return Cells(column.astype(np.float64), "numbers")
-    if kind == "M":
-        return Cells(_days(column), "dates")
-    if kind == "m":
-        return Cells(column / DAY, "durations")
+    if kind in "mM":
+        return _of_times(column)
     return _of_objects(column)
+
+
+def _of_levels(column):
+    return Cells(texts_of(column), "levels")
+
+
+def _of_times(times):
+    """Of dates or durations as NumPy has them, in whatever unit."""
+    if times.dtype.kind == "M":
+        return Cells((times - np.datetime64(0, "D")) / DAY, "dates")
+    return Cells(times / DAY, "durations")
 
 
 def _of_objects(column):
@@ -163,10 +176,6 @@ def _float(cell):
         return float(cell)
     except OverflowError:
         return np.inf if cell > 0 else -np.inf
-
-
-def _days(moments):
-    return (moments - np.datetime64(0, "D")) / DAY
 
 
 def texts_of(cells):

@@ -26,9 +26,9 @@ class TableVectorizer(TransformerMixin, BaseEstimator):
       separators of thousands.
     - Dates are days since 1970 (with the time of day as a fraction), durations days. In text a date
       is 2024-12-31, or 31/12/2024 or 12/31/2024, whichever all of the column can be.
-    - Other text, and categories of pandas or polars, become a column for each level that is in a
-      hundredth of the rows, in three at least, or in fifty, for the most common hundred of these;
-      and one for all others, where there were any.
+    - Other text, and categories of pandas, polars or Arrow, become a column for each level that is
+      in a hundredth of the rows, in three at least, or in fifty, for the most common hundred of
+      these; and one for all others, where there were any.
     - A hole (NaN, None, NaT, an empty text, "NA", "N/A", "null", "none", "?") is filled by the
       median, or by no level. A column that had holes also gets one that tells where they are.
     - Columns without a value, and text none of which is there so often, are left out.
