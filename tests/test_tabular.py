@@ -5,6 +5,7 @@ import doctest
 import io
 import pickle
 from decimal import Decimal
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -91,6 +92,50 @@ def test_what_a_column_was_fitted_on_says_what_its_later_cells_are():
     later = pd.DataFrame(later, index=["first", "second"]).assign(more="x")
     assert vectorizer.transform(later).tolist() == [[0, 0, 1, 1000, 2], [0, 0, 0, 4, 1]]
     assert [column.kind for column in vectorizer.columns_] == ["text", "numbers", "dates"]
+
+
+KINDS = {
+    "number": [1.5, 2.0],
+    "date": DAYS[[0, 2]],
+    "duration": pd.to_timedelta(["36h", "-24h"]),
+}
+
+
+@pytest.mark.parametrize(("fitted", "given"), [*permutations(KINDS, 2)])
+def test_a_column_of_one_kind_is_none_of_another(fitted, given):
+    vectorizer = TableVectorizer().fit(pd.DataFrame({"c": KINDS[fitted]}))
+    as_objects = np.array(KINDS[given].tolist() if given != "number" else ["1.5", "2"], object)
+    for values in (KINDS[given], as_objects):
+        with pytest.raises(ValueError, match=f"Row 0, column 'c': .* is not a {fitted}"):
+            vectorizer.transform(pd.DataFrame({"c": values}))
+    with pytest.raises(ValueError) as told:
+        vectorizer.transform(pd.DataFrame({"c": KINDS[given]}))
+    assert "make it a category" not in str(told.value)
+    nothing = pd.DataFrame({"c": pd.Series(KINDS[given]).shift(2)})
+    assert vectorizer.transform(nothing).ravel().tolist() == 2 * [vectorizer.columns_[0].fill]
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        [True, False],
+        [1, 0],
+        [2**53, 2**53 + 1],
+        [0.5, 0.25],
+        ["1", "x"],
+        [pd.Timestamp("2020-01-01"), pd.Timestamp("2020-01-01 12:00")],
+        [pd.Timedelta("1D"), pd.Timedelta("36h")],
+        [pd.Period("2020-01"), pd.Period("2020-02")],
+    ],
+    ids=str,
+)
+def test_levels_are_known_again_whatever_the_dtype_of_the_column(levels):
+    column = pd.Series(levels * 4)
+    vectorizer = TableVectorizer().fit(pd.DataFrame({"c": column.astype("category")}))
+    assert vectorizer.get_feature_names_out().tolist() == sorted(f"c={x}" for x in levels)
+    wanted = [[str(x) == name[2:] for name in vectorizer.get_feature_names_out()] for x in column]
+    for later in (column, column.astype("category"), column.astype(object), column.map(str)):
+        assert vectorizer.transform(pd.DataFrame({"c": later})).tolist() == wanted
 
 
 def test_decimal_mark_and_thousands_may_be_told():

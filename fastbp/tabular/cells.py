@@ -59,7 +59,7 @@ def number(cell, kind, decimal, thousands=False):
         Without space around it.
     kind : str
         "numbers", "thousands", "percent", or one of `DATES`, which are days since 1970; 2024-12-31
-        is one of any kind.
+        is one of any kind. Of others, such as "durations", no text is one.
     decimal : {".", ","}
         The decimal mark.
     thousands : bool
@@ -69,6 +69,8 @@ def number(cell, kind, decimal, thousands=False):
     if kind in DATES:
         days = _days(cell, DATES[kind])
         return _days(cell, DATES["dates"]) if days is None else days
+    if kind not in ("numbers", "thousands", "percent"):
+        return None
     if kind == "percent":
         if not cell.endswith("%"):
             return None

@@ -144,7 +144,9 @@ class Column:
     def _refuse(self, frame, cells, i):
         """Raise for a cell."""
         label, wanted, cell = frame.label(i), WANTED.get(self.kind, "a number"), cells.texts()[i]
-        told = f"{shortened(cell)} is not {wanted}; if the column is text, make it a category"
+        told = f"{shortened(cell)} is not {wanted}"
+        if cells.kind == "texts":
+            told += "; if the column is text, make it a category"
         if is_hole(cell):
             told = "the value is missing"
         elif NOT_FINITE.fullmatch(cell) or number(cell, self.kind, ".") in (np.inf, -np.inf):

@@ -21,16 +21,19 @@ class Cells(NamedTuple):
     kind : {"numbers", "dates", "durations", "texts", "levels"}
         The first three are float64, NaN for holes; dates are days since 1970, durations days. The
         last two are objects, all of them str; text that is levels stays text, whatever it says.
+    given : array-like
+        The column that they were made of, which says how a cell is written: True is not 1.0 there.
     """
 
     values: np.ndarray
     kind: str
+    given: object
 
     def texts(self):
         """What is written in each cell: "" for none."""
         if self.values.dtype == object:
             return self.values
-        return texts_of(self.values)
+        return texts_of(self.given)
 
     def holes(self):
         """Where there is no value."""
@@ -108,12 +111,12 @@ def _of_pandas(column):
     if name.startswith(LEVELS):
         return _of_levels(column)
     if kind in "biuf":
-        return Cells(column.to_numpy(np.float64, na_value=np.nan), "numbers")
+        return Cells(column.to_numpy(np.float64, na_value=np.nan), "numbers", column)
     if name.startswith("period"):
         ordinals = column.dt.asfreq("us", how="start").astype("int64").to_numpy()
-        return _of_times(ordinals.view("datetime64[us]"))
+        return _of_times(ordinals.view("datetime64[us]"), column)
     if kind in "mM":
-        return _of_times(_times_of_pandas(column))
+        return _of_times(_times_of_pandas(column), column)
     return _of_objects(column)
 
 
@@ -133,30 +136,30 @@ def _of_polars(column):
         return _of_levels(column)
     if dtype.is_numeric() or name == "Boolean":
         values = [np.nan if x is None else float(x) for x in column.to_list()]
-        return Cells(np.array(values, dtype=np.float64), "numbers")
+        return Cells(np.array(values, dtype=np.float64), "numbers", column)
     if name.startswith(("Date", "Duration")):
-        return _of_times(column.to_numpy())
+        return _of_times(column.to_numpy(), column)
     return _of_objects(column)
 
 
 def _of_array(column):
     kind = column.dtype.kind
     if kind in "biuf":
-        return Cells(column.astype(np.float64), "numbers")
+        return Cells(column.astype(np.float64), "numbers", column)
     if kind in "mM":
-        return _of_times(column)
+        return _of_times(column, column)
     return _of_objects(column)
 
 
 def _of_levels(column):
-    return Cells(texts_of(column), "levels")
+    return Cells(texts_of(column), "levels", column)
 
 
-def _of_times(times):
+def _of_times(times, column):
     """Of dates or durations as NumPy has them, in whatever unit."""
     if times.dtype.kind == "M":
-        return Cells((times - np.datetime64(0, "D")) / DAY, "dates")
-    return Cells(times / DAY, "durations")
+        return Cells((times - np.datetime64(0, "D")) / DAY, "dates", column)
+    return Cells(times / DAY, "durations", column)
 
 
 def _of_objects(column):
@@ -165,8 +168,8 @@ def _of_objects(column):
     cells[:] = list(column)
     if all(isinstance(cell, int | float | complex | np.number) or cell is None for cell in cells):
         values = [np.nan if cell is None else _float(cell) for cell in cells]
-        return Cells(np.array(values, dtype=np.float64), "numbers")
-    return Cells(texts_of(cells), "texts")
+        return Cells(np.array(values, dtype=np.float64), "numbers", cells)
+    return Cells(texts_of(cells), "texts", cells)
 
 
 def _float(cell):
