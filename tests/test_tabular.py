@@ -138,6 +138,18 @@ def test_levels_are_known_again_whatever_the_dtype_of_the_column(levels):
         assert vectorizer.transform(pd.DataFrame({"c": later})).tolist() == wanted
 
 
+def test_a_fit_that_fails_leaves_what_there_was():
+    vectorizer = TableVectorizer().fit(FRAME)
+    before = dict(vars(vectorizer))
+    names = np.array([["a"], ["b"]], dtype=object)
+    for other in (names, pd.DataFrame({"c": names.ravel()}), FRAME.set_axis(["a", 1], axis=1)):
+        with pytest.raises((ValueError, TypeError), match=r"no column of which|string names"):
+            vectorizer.fit(other)
+        assert vars(vectorizer) == before
+    assert vectorizer.fit(np.ones((2, 3))).transform(np.ones((1, 3))).shape == (1, 3)
+    assert not hasattr(vectorizer, "feature_names_in_")
+
+
 def test_decimal_mark_and_thousands_may_be_told():
     frame = pd.DataFrame({"c": ["1.000,5", "2"], "d": ["1,5", "2%"][:1] * 2})
     vectorizer = TableVectorizer(decimal=",")

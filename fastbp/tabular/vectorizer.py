@@ -91,10 +91,12 @@ class TableVectorizer(TransformerMixin, BaseEstimator):
         frame = Frame(X)
         frame.require_some()
         learnt = columns.learn(frame, self.decimal, self.thousands)
-        validate_data(self, frame.X, skip_check_array=True)
         if not columns.names(learnt):
             raise ValueError("There is no column of which a number can be made.")
-        self.columns_ = learnt
+        fitted = copy(self)
+        validate_data(fitted, frame.X, skip_check_array=True)
+        fitted.columns_ = learnt
+        self.__dict__ = vars(fitted)  # at once: a fit that fails leaves what there was
         return self
 
     def transform(self, X):
