@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp import inputs, parameters
-from fastbp.contents import is_number, or_none
+from fastbp.contents import OF_TABLE, is_number, or_none
 from fastbp.fitting.divergence import RESTART_DIVISOR
 from fastbp.fitting.state import OptimizerState
 
@@ -89,8 +89,8 @@ class Learned:
         )
         if "feature_names_in_" not in known:
             vars(self).pop("feature_names_in_", None)
-        if not go_on:
-            vars(self).pop("columns_", None)  # of the table of a pipeline
+        for name in () if go_on else OF_TABLE:
+            vars(self).pop(name, None)
         self.kernel_ = history.kernel
         self.n_iter_ = len(history.losses)
         self.t_ = before.get("t_", 0) + self.n_iter_ * fitted.n_samples

@@ -15,6 +15,9 @@ Y_WEIGHT = f"seen_{Seen._fields[-1]}"
 #: What is added for each x, where anything is; and what trials have found.
 LINEAR, FOUND = "linear", "found"
 
+#: What a pipeline's file has of its `TableVectorizer`: its columns, and its parameters.
+OF_TABLE = ("columns_", "vectorizer_")
+
 
 def is_count(value):
     """Whether it is a whole number that NumPy can hold."""
@@ -107,11 +110,11 @@ def kept(params):
 
 
 def names_of_columns(model):
-    """Names, and what a `TableVectorizer` knows of the table's columns, if it made them."""
+    """Names, and what is known of the `TableVectorizer` that made the columns, if one did."""
     names = getattr(model, "feature_names_in_", None)
     if names is None:
         return {}
-    of_table = {"columns_": model.columns_} if hasattr(model, "columns_") else {}
+    of_table = {name: getattr(model, name) for name in OF_TABLE if hasattr(model, name)}
     return {"feature_names_in_": _checked_names(names, model)} | of_table
 
 
@@ -141,8 +144,7 @@ def restore_saved(model, saved, fields):
     if "feature_names_in_" in fields:
         names = _checked_names(fields.pop("feature_names_in_"), model)
         model.feature_names_in_ = np.array(names, object)
-        if "columns_" in fields:
-            model.columns_ = fields.pop("columns_")
+        vars(model).update({name: fields.pop(name) for name in OF_TABLE if name in fields})
 
 
 def restored(cls, fields, stored):

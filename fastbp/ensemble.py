@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastbp import callers, endings, inputs, persistence, scored
 from fastbp.attributes import OF_COLUMNS
 from fastbp.common import Common
+from fastbp.contents import OF_TABLE
 from fastbp.estimator import BackpropRegressor
 from fastbp.fitting import committee, members, unseen
 from fastbp.fitting.fit import prepare
@@ -24,7 +25,7 @@ from fastbp.fitting.telling import say
 from fastbp.kernels.training.surrogate import function_of_row, weighted_mean
 
 #: What is known of some tables only: their columns' names, and what a pipeline made of these.
-OPTIONAL = {"feature_names_in_", "columns_"}
+OPTIONAL = {"feature_names_in_", *OF_TABLE}
 
 
 class BackpropEnsembleRegressor(Common):

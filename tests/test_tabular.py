@@ -4,6 +4,7 @@ import datetime
 import doctest
 import io
 import pickle
+import warnings
 from decimal import Decimal
 from itertools import permutations
 
@@ -263,7 +264,57 @@ def test_a_saved_pipeline_predicts_the_same_of_tables(model, people, tmp_path):
     assert not hasattr(pipeline[-1], "feature_names_in_")
     kept = type(model).load(tmp_path / "m.npz")
     assert kept.feature_names_in_.tolist() == pipeline[0].get_feature_names_out().tolist()
-    assert not hasattr(kept.fit(np.eye(20), np.arange(20.0)), "columns_")
+    assert not vars(kept.fit(np.eye(20), np.arange(20.0))).keys() & {"columns_", "vectorizer_"}
+
+
+@pytest.mark.parametrize("told", [{"decimal": ","}, {"thousands": False}, {}], ids=str)
+@pytest.mark.parametrize("ensemble", [False, True], ids=["one", "ensemble"])
+def test_a_file_has_all_parameters_of_the_vectorizer(told, ensemble):
+    model = BackpropEnsembleRegressor(QUICK, 2, random_state=0) if ensemble else QUICK
+    frame = pd.DataFrame({"price": ["1.500", "2.50"] * 20})
+    pipeline = tabular_pipeline(clone(model), **told).fit(frame.replace("2.50", "2"), range(40))
+    content, again, old = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    save_pipeline(pipeline, content)
+    content.seek(0)
+    kept = type(model).load(content)
+    kept.save(again)
+    for file in (content, again):
+        file.seek(0)
+        restored = load_pipeline(file)[0]
+        assert vars(restored).keys() == vars(pipeline[0]).keys()
+        assert restored.get_params() == pipeline[0].get_params()
+    del kept.vectorizer_  # as of files from before they had it
+    kept.save(old)
+    old.seek(0)
+    assert load_pipeline(old)[0].get_params() == TableVectorizer().get_params()
+
+
+@pytest.mark.parametrize("stored", [[1], "ab", {"decimal": ";"}, {"other": 1}, {"thousands": 2}])
+def test_damaged_parameters_of_a_vectorizer_are_refused(stored, people, tmp_path):
+    pipeline = tabular_pipeline(QUICK).fit(*people)
+    save_pipeline(pipeline, tmp_path / "m.npz")
+    model = BackpropRegressor.load(tmp_path / "m.npz")
+    model.vectorizer_ = stored
+    model.save(tmp_path / "m.npz")
+    with pytest.raises(ValueError, match="knows of its table is damaged"):
+        load_pipeline(tmp_path / "m.npz")
+    pipeline[0].decimal = ";"
+    with pytest.raises(ValueError, match="'decimal' parameter"):
+        save_pipeline(pipeline, tmp_path / "other.npz")
+    assert not (tmp_path / "other.npz").exists()
+
+
+def test_a_pipeline_of_arrays_is_one_of_arrays_when_it_is_loaded(tmp_path):
+    X, y = np.random.default_rng(0).random((20, 2)), np.arange(20.0)
+    pipeline = tabular_pipeline(QUICK).fit(X, y)
+    save_pipeline(pipeline, tmp_path / "m.npz")
+    restored = load_pipeline(tmp_path / "m.npz")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(restored.predict(X), pipeline.predict(X))
+    with pytest.warns(UserWarning, match="fitted without feature names"):
+        found = restored.predict(pd.DataFrame(X, columns=["a", "b"]))
+    np.testing.assert_array_equal(found, pipeline.predict(X))
 
 
 def test_what_a_model_saved_itself_is_a_pipeline_too(tmp_path):

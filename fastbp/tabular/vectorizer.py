@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastbp import persistence
+from fastbp.contents import OF_TABLE
 from fastbp.ensemble import BackpropEnsembleRegressor
 from fastbp.estimator import BackpropRegressor
 from fastbp.tabular import columns
@@ -179,6 +180,9 @@ def tabular_pipeline(regressor=None, *, decimal=".", thousands=True):
 
 # ------------------------------------------------------------------------------- on disk
 
+#: Beside the vectorizer's parameters: whether the table that it was fitted on had names.
+IS_NAMED = "is_named"
+
 
 def save_pipeline(pipeline, path):
     """Write a fitted `tabular_pipeline` to a file, as arrays and JSON, as ``train`` does.
@@ -193,9 +197,12 @@ def save_pipeline(pipeline, path):
     vectorizer, model = _parts(pipeline)
     check_is_fitted(vectorizer)
     check_is_fitted(model)
+    vectorizer._validate_params()
     named = copy(model)
     named.feature_names_in_ = vectorizer.get_feature_names_out()
     named.columns_ = columns.to_json(vectorizer.columns_)
+    params = {name: getattr(vectorizer, name) for name in TableVectorizer._parameter_constraints}
+    named.vectorizer_ = params | {IS_NAMED: hasattr(vectorizer, "feature_names_in_")}
     named.save(path)
 
 
@@ -233,9 +240,8 @@ def load_pipeline(path):
     is_named = hasattr(model, "feature_names_in_")
     # It has done its duty: the model sees arrays, whose columns have no names.
     known = vars(model).pop("feature_names_in_").tolist() if is_named else known
-    stored = vars(model).pop("columns_", None)
-    pipeline = tabular_pipeline(model)
-    vectorizer = pipeline[0]
+    stored, of_vectorizer = (vars(model).pop(name, None) for name in OF_TABLE)
+    vectorizer, is_named = _unfitted(of_vectorizer or {}, is_named)
     if stored is None:
         vectorizer.columns_ = [columns.Column(name, "numbers", np.nan) for name in known]
     else:
@@ -244,7 +250,20 @@ def load_pipeline(path):
     vectorizer.n_features_in_ = len(in_names)
     if is_named:
         vectorizer.feature_names_in_ = np.array(in_names, dtype=object)
-    return pipeline
+    return make_pipeline(vectorizer, model)
+
+
+def _unfitted(stored, is_named):
+    """A vectorizer with a file's parameters, and whether its table had names; `is_named` and the
+    defaults where the file is from before it said so."""
+    try:
+        params = {IS_NAMED: is_named, **stored}
+        is_named = params.pop(IS_NAMED)
+        vectorizer = TableVectorizer(**params)
+        vectorizer._validate_params()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"What the model knows of its table is damaged: {error}.") from None
+    return vectorizer, is_named
 
 
 def load_model(path):
