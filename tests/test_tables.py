@@ -212,6 +212,23 @@ def test_a_bad_cell_is_named(tmp_path, cell, told):
         table.numbers(["a", "b"])
 
 
+@pytest.mark.parametrize(
+    ("content", "told", "advice"),
+    [
+        ("a;b\n7.804;1\n", {"decimal": ","}, "is ','; write thousands without separators, or see"),
+        ("a;b\n7.804;1,5\n", {}, "is ','; write thousands without separators, or see --decimal"),
+        ("a;b\n7,804;1\n", {"decimal": "."}, "is '.'; write thousands without separators, or see"),
+        ("a;b\n7.8;1\n", {"decimal": ","}, "the decimal mark of this table is ','; see --decimal"),
+        ("a;b\n7,804;1\n", {}, "separators; tell a decimal mark by --decimal"),
+        ("a;b\n7,804x;1\n", {}, "is not a number."),
+    ],
+)
+def test_the_advice_fits_what_is_known_of_the_decimal_mark(content, told, advice, tmp_path):
+    with pytest.raises(tables.TableError) as error:
+        tables.read(written(tmp_path, content), **told).numbers(["a"])
+    assert advice in str(error.value)
+
+
 def test_a_bad_cell_of_another_column_does_not_matter(tmp_path):
     table = tables.read(written(tmp_path, "name,a\nchevrolet,1\n"))
     assert table.numbers(["a"]) == 1

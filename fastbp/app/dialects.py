@@ -101,12 +101,15 @@ def _decimal(lines, delimiter):
     return "," if marks == {","} else ".", len(marks) == 1
 
 
-def hint(cell, decimal):
+def hint(cell, dialect):
     """What may have been meant by a cell that is no number, and what to do about it."""
+    mark, advice = dialect.decimal, "see --decimal"
     if TWO_MEANINGS.fullmatch(cell.rstrip("% ")):
-        return " (write thousands without separators; tell a decimal mark by --decimal)"
-    if is_written_number(cell) and OTHER_MARK[decimal] in cell:
-        return f" (the decimal mark of this table is {decimal!r}; see --decimal)"
+        advice = "write thousands without separators, or see --decimal"
+        if not dialect.is_sure:
+            return " (write thousands without separators; tell a decimal mark by --decimal)"
+    if is_written_number(cell) and OTHER_MARK[mark] in cell:
+        return f" (the decimal mark of this table is {mark!r}; {advice})"
     return ""
 
 

@@ -137,7 +137,7 @@ class Table:
         elif NOT_FINITE.fullmatch(cell) or self._is_too_large(cell):
             problem = f"{shortened(cell)} is not a finite number"
         else:
-            problem = f"{shortened(cell)} is not {wanted}{hint(cell, self.dialect.decimal)}"
+            problem = f"{shortened(cell)} is not {wanted}{hint(cell, self.dialect)}"
         return TableError(f"{self.path}, line {line}, column {shortened(name)}: {problem}.")
 
     def _is_too_large(self, cell):
