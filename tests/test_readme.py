@@ -61,11 +61,13 @@ def test_the_lesson_prints_what_it_shows_and_shipping_writes_what_it_says(
         assert capsys.readouterr().out == promised
 
     (program,) = blocks("python", section("Ship it"))
-    exec(program, names)
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    exec(program, {"model": BackpropRegressor(max_iter=2, random_state=0).fit(X, X[:, 0])})
     written = (tmp_path / "model.c").read_text(encoding="utf-8")
     for path, comment in re.findall(r'"(model\S+?)".*?# (.*)', program):
         assert (tmp_path / path).exists()
         assert "(" not in comment or comment in written
+    assert "(const double x[2], double y[1])" in (tmp_path / "model.h").read_text("utf-8")
 
 
 def test_a_parquet_file_is_learnt_batch_by_batch(monkeypatch, tmp_path):
