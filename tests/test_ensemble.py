@@ -202,6 +202,29 @@ def test_the_deviation_is_that_of_the_members_predictions(table):
     assert (ensemble(1).fit(X, y).predict(X, return_std=True)[1] == 0).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n_estimators", [3, 8])
+def test_a_row_is_predicted_alike_whatever_lies_beside_it(n_estimators, dtype, table, two_outputs):
+    for X, y in (table, two_outputs):
+        model = ensemble(n_estimators, {"max_iter": 3, "dtype": dtype}).fit(X, y)
+        whole = model.predict(X, return_std=True)
+        for size in (1, 2, 17):
+            pieces = [X[start : start + size] for start in range(0, len(X), size)]
+            pieces = [model.predict(piece, return_std=True) for piece in pieces]
+            for one, of_pieces in zip(whole, zip(*pieces, strict=True), strict=True):
+                assert_array_equal(one, np.concatenate(of_pieces))
+        for laid_out in (np.asfortranarray(X), np.hstack([X, X])[:, : X.shape[1]]):
+            assert_array_equal(whole, model.predict(laid_out, return_std=True))
+
+
+def test_how_far_members_differ_for_a_row_is_a_number_beside_any_other(table):
+    X, y = table
+    model = ensemble(3, {"activation": "relu", "max_iter": 3, "dtype": "float64"}).fit(X, y)
+    rows = np.vstack([X[:1], np.full_like(X[:1], 1e200)])
+    both = model.predict(rows, return_std=True)[1]
+    assert both[0] == model.predict(X[:1], return_std=True)[1][0] > 0
+
+
 def test_several_are_better_than_one():
     X, y = noisy(400)
     X_new, y_new = noisy(1000, 1, noise=0)

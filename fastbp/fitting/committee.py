@@ -113,14 +113,22 @@ def mean_and_std(learnt, weights, X, n_threads, *, with_std):
     with np.errstate(all="ignore"):
         for rows in measuring.slices(X.shape[0], at_a_time):
             each = predict(learnt, X[rows], n_threads)
-            center = np.einsum("m,mio->io", weights, each)
-            mean[rows] = center
+            mean[rows] = center = weighted_sum(weights, each)
             if with_std:
                 apart = each - center
-                unit = measuring.power_of_two(np.abs(apart).max(axis=(0, 1), initial=0.0))
-                squares = np.einsum("m,mio->io", weights, (apart / unit) ** 2)
+                unit = measuring.power_of_two(np.abs(apart).max(axis=0))
+                squares = weighted_sum(weights, (apart / unit) ** 2)
                 std[rows] = np.sqrt(squares / left) * unit
     return mean, std
+
+
+def weighted_sum(weights, each):
+    """Σ of each member's values times its weight, member after member, in float64: what a row has
+    doesn't depend on others, whereas einsum and BLAS add up in another order for other shapes."""
+    total = np.zeros(each.shape[1:])
+    for weight, of_member in zip(weights, each, strict=True):
+        total += np.multiply(of_member, weight, dtype=np.float64)
+    return total
 
 
 def linear_of(learnt, weights=None):
