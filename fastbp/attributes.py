@@ -3,12 +3,12 @@
 from numbers import Integral
 from reprlib import repr as in_short
 
-import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp import inputs, parameters
 from fastbp.contents import OF_TABLE, is_number, or_none
 from fastbp.fitting.divergence import RESTART_DIVISOR
+from fastbp.fitting.history import best_of
 from fastbp.fitting.state import OptimizerState
 
 #: What is known of the columns of X.
@@ -43,9 +43,7 @@ def _learnt_list(name):
     """A learned attribute that is a part of what has been learnt, and can be replaced."""
 
     def get(self):
-        if "_learnt" not in vars(self):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute '{name}_'")
-        return self._learnt.given_away(name)
+        return self._learnt_for(f"{name}_").given_away(name)
 
     def replace(self, arrays):
         get(self)  # or an error
@@ -108,11 +106,12 @@ class Learned:
             losses = before.get("validation_loss_curve_")
             self.validation_scores_ = _longer(before.get("validation_scores_"), scores)
             self.validation_loss_curve_ = _longer(losses, history.validation_losses)
-            if not settings.by_loss:
-                self.best_validation_score_ = max(scores if best is None else [best, *scores])
+            if settings.by_loss:
+                scores, figures = self.validation_scores_, self.validation_loss_curve_
             else:
-                best = int(np.argmin(self.validation_loss_curve_))
-                self.best_validation_score_ = self.validation_scores_[best]
+                scores = scores if best is None else [best, *scores]
+                figures = [-score for score in scores]
+            self.best_validation_score_ = scores[best_of(figures)]
         elif pilot is not None:
             self.validation_scores_ = pilot.validation_scores
             self.validation_loss_curve_ = pilot.validation_losses
@@ -129,8 +128,21 @@ class Learned:
                 )
         return self._learnt.checked(), known.get("_optimizer"), known["t_"]
 
+    def __getstate__(self):
+        """A copy has curves of its own: a fit that goes on makes them longer in place."""
+        state = super().__getstate__()
+        curves = (name for name, of in GONE_ON_WITH.items() if of is _CURVE)
+        return state | {n: list(state[n]) for n in curves if isinstance(state.get(n), list)}
+
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_learnt")
+
+    def _learnt_for(self, name):
+        """What has been learnt, of which an attribute of this name is a part; there is none before
+        a fit."""
+        if "_learnt" not in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return self._learnt
 
     @property
     def _scaling(self):
@@ -146,7 +158,7 @@ class Learned:
 
     @property
     def linear_part_(self):
-        linear = self._learnt.linear
+        linear = self._learnt_for("linear_part_").linear
         if linear is None:
             return None
         shown = linear.view() if linear.shape[1] > 1 else linear.ravel()
@@ -155,7 +167,7 @@ class Learned:
 
     @property
     def encoding_(self):
-        learnt = self._learnt
+        learnt = self._learnt_for("encoding_")
         return learnt.encoding_names if learnt.n_columns > learnt.n_features else ()
 
     def _learnt_of(self, X):

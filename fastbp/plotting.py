@@ -10,6 +10,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp import paths
+from fastbp.fitting.history import best_of
 
 
 def check_matplotlib(caller):
@@ -64,7 +65,8 @@ class LossCurveDisplay:
         Parameters
         ----------
         estimator : BackpropRegressor, or a Pipeline that ends in one
-            Any fitted model that has a `loss_curve_`, such as scikit-learn's MLPRegressor.
+            Any fitted model that has a `loss_curve_`, such as scikit-learn's MLPRegressor; of an
+            ensemble, one of its `estimators_`.
         ax : matplotlib Axes, default=None
             Where to draw; None is a new figure.
         **line_kwargs
@@ -80,14 +82,21 @@ class LossCurveDisplay:
             Without matplotlib.
         NotFittedError
             If `estimator` has not been fitted.
+        TypeError
+            If it has no `loss_curve_`.
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         model = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-        check_is_fitted(model, "loss_curve_")
+        check_is_fitted(model)
+        if not hasattr(model, "loss_curve_"):
+            members = hasattr(model, "estimators_")
+            advice = "; draw its members one by one, as estimators_[0]" if members else ""
+            raise TypeError(f"{type(model).__name__} has no loss_curve_{advice}.")
         scores, best_epoch = getattr(model, "validation_scores_", None), None
         if scores:
             best = getattr(model, "best_validation_score_", None)  # perhaps where a loss is least
-            best_epoch = 1 + (scores.index(best) if best in scores else int(np.argmax(scores)))
+            is_known = best in scores
+            best_epoch = 1 + (scores.index(best) if is_known else best_of(np.negative(scores)))
         losses = model.loss_curve_, getattr(model, "validation_loss_curve_", None)
         return cls(*losses, best_epoch).plot(ax=ax, **line_kwargs)
 

@@ -455,6 +455,25 @@ def test_a_warm_start_goes_on_from_the_present_weights(standard_table):
     assert (model.n_iter_, model.t_) == (5, 10 * 60)
 
 
+@pytest.mark.parametrize("copied", [copy.copy, lambda model: copy.copy(copy.copy(model))])
+def test_a_copy_that_goes_on_leaves_the_original_its_curves(copied, table):
+    model = founding(**QUICK, warm_start=True, early_stopping=True).fit(*table)
+    names = "loss_curve_", "validation_loss_curve_", "validation_scores_"
+    before = [getattr(model, name).copy() for name in names]
+    other = copied(model).fit(*table)
+    assert [getattr(model, name) for name in names] == before
+    assert [len(getattr(other, name)) for name in names] == [10, 10, 10]
+    model = founding(**QUICK).fit(*table)
+    copied(model).partial_fit(*table)
+    assert len(model.loss_curve_) == 5
+
+
+@pytest.mark.parametrize("name", ["coefs_", "intercepts_", "encoding_", "linear_part_"])
+def test_before_a_fit_nothing_is_known_and_the_error_names_it(name):
+    with pytest.raises(AttributeError, match=f"has no attribute '{name}'$"):
+        getattr(BackpropRegressor(), name)
+
+
 def test_a_warm_start_knows_the_best_of_all_epochs(table):
     """What comes later is worse: another table."""
     X, y = table

@@ -221,6 +221,26 @@ def test_a_function_is_no_part_of_a_file(noisy):
     assert clone(model).scoring is not None
 
 
+@ignored
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+def test_the_best_of_a_training_that_diverges_is_a_number(loss, table):
+    """It keeps the best weights, whose score that is; so does a warm start."""
+    X, y = table[0], np.abs(table[1])
+    params = {"activation": "identity", "early_stopping": True, "loss": loss, "init": "glorot"}
+    params = QUICK | params | {"solver": "sgd", "max_iter": 30, "n_iter_no_change": 100}
+    model = BackpropRegressor(**params, warm_start=True).fit(X, y)
+    for times in (1, 2):
+        scores, losses = model.validation_scores_, model.validation_loss_curve_
+        best = np.nanargmax(scores) if loss == "squared_error" else np.nanargmin(losses)
+        assert model.best_validation_score_ == scores[best]
+        assert np.isnan(scores).any() == np.isnan(losses).any() == (times == 2)
+        if times == 1:
+            model.set_params(learning_rate_init=1e6).fit(X, y)
+    assert best < 30
+    model.set_params(learning_rate_init=1e-3).fit(X, y)
+    assert np.isfinite(model.best_validation_score_)
+
+
 def test_members_of_an_ensemble_are_judged_too(noisy):
     member = BackpropRegressor((4,), early_stopping=True, max_iter=8, scoring="neg_max_error")
     model = BackpropEnsembleRegressor(member, 2, random_state=0).fit(*noisy[:2])

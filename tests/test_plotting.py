@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from founding import founding
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LinearRegression
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fastbp import plotting
+from fastbp import BackpropEnsembleRegressor, plotting
 from fastbp.plotting import LossCurveDisplay, training_figure
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -64,6 +65,13 @@ def test_of_epochs_that_are_as_good_the_first_is_drawn_as_the_best(ax):
     assert LossCurveDisplay.from_estimator(mlp, ax=ax).best_epoch == 2
 
 
+def test_an_epoch_that_diverged_is_never_the_best(ax):
+    mlp = MLPRegressor()
+    mlp.loss_curve_, mlp.best_validation_score_ = [3.0, 2.0, 1.0], None
+    mlp.validation_scores_ = [np.nan, 0.1, np.nan]
+    assert LossCurveDisplay.from_estimator(mlp, ax=ax).best_epoch == 2
+
+
 def test_the_column_that_matters_most_is_drawn_at_the_top():
     means = np.array([3.0, 1.0])
     figure = plotting.importance_figure(["a", "b"], means, means / 10, quantity="m", n_shuffles=3)
@@ -85,6 +93,14 @@ def test_a_display_makes_its_own_figure():
 def test_a_model_that_was_not_fitted_is_refused():
     with pytest.raises(NotFittedError):
         LossCurveDisplay.from_estimator(founding())
+
+
+def test_a_model_without_a_curve_is_no_unfitted_one():
+    ensemble = BackpropEnsembleRegressor(founding((3,), **SETTINGS), 2).fit(X, Y)
+    with pytest.raises(TypeError, match=r"has no loss_curve_; draw .* estimators_\[0\]"):
+        LossCurveDisplay.from_estimator(make_pipeline(StandardScaler(), ensemble))
+    with pytest.raises(TypeError, match=r"LinearRegression has no loss_curve_\.$"):
+        LossCurveDisplay.from_estimator(LinearRegression().fit(X, Y))
 
 
 def test_the_figure_shows_training_and_test():

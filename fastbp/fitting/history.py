@@ -2,6 +2,15 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
+
+def best_of(figures):
+    """The number of the epoch of the least figure: of one that has diverged, NaN, no weights are
+    kept. The first, if all have."""
+    figures = np.asarray(figures, np.float64)
+    return int(np.argmin(np.where(np.isnan(figures), np.inf, figures)))
+
 
 @dataclass
 class History:
