@@ -12,7 +12,8 @@ def explain_step(model, x, y, *, learning_rate=0.1, raw_units=False):
     """One sample, or a batch, through one step of gradient descent, with every number of it.
 
     Forward, backward and update: θ ← θ − η ∂L/∂θ, whatever the solver of the model is. The model
-    stays as it is. All numbers are the kernels' own, in float64.
+    stays as it is. All numbers are the kernels' own, in float64. Of a model with a linear part they
+    are those of the network, whose y is what that part leaves of it.
 
     Parameters
     ----------
@@ -60,6 +61,9 @@ class Explanation:
         L before and after the step, of the same samples.
     parameters : dict of str to (float, float, float)
         Of each parameter by its name: before, gradient, after.
+    prediction : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        What the model predicts before the step, in the units of the table, with what a linear part
+        adds.
     step : fastbp.lessons.step.Step
         Every quantity as arrays.
     """
@@ -71,6 +75,11 @@ class Explanation:
     @property
     def parameters(self):
         return lines.parameters_of(self.step)
+
+    @property
+    def prediction(self):
+        y = self.step.prediction.T
+        return y.ravel() if y.shape[1] == 1 else y
 
     def __str__(self):
         return text.text_of(self.step, self._sections)
@@ -88,14 +97,18 @@ class Explanation:
         -------
         dict
             ``values``, of what the text shows, in its order; ``parameters``, of each by its name
-            ``before``, ``gradient`` and ``after``; ``learning_rate``. JSON can hold it.
+            ``before``, ``gradient`` and ``after``; ``learning_rate``; ``prediction``, what the
+            model predicts, in the table's units, and ``linear_part``, what a linear part has in
+            that, or None. JSON can hold it.
         """
-        told = ("before", "gradient", "after")
+        told, line = ("before", "gradient", "after"), self.step.line
         return {
             "title": lines.title_of(self.step),
             "learning_rate": self.step.eta,
             "inputs": self.step.O[0].T.tolist(),
             "y": self.step.y.T.tolist(),
+            "prediction": self.step.prediction.T.tolist(),
+            "linear_part": None if line is None else line.T.tolist(),
             "values": lines.values_of(self._sections),
             "parameters": {
                 name: dict(zip(told, numbers, strict=True))

@@ -30,6 +30,8 @@ ADVICE = {
     "duplicate": "Fewer units would do, or more regularly drawn first weights: init='auto'.",
     "vanishing": "Fewer layers, relu or silu, or standardize=True: hardly anything of the loss "
     "comes back so far.",
+    "unused": "It was no better on rows held out, and was left out by design. With "
+    "linear_part=None it does all.",
 }
 
 
@@ -37,12 +39,14 @@ class Finding(NamedTuple):
     """Something that may be wrong with a layer."""
 
     kind: str  # a key of `ADVICE`
-    layer: int  # of the hidden ones, from 1
-    units: tuple  # their numbers, from 1; of a vanishing gradient none
+    layer: int  # of the hidden ones, from 1; of an unused network 0
+    units: tuple  # their numbers, from 1; of a vanishing gradient none, nor of an unused network
     figure: float  # the part of the layer's units; of a gradient, of the last layer's
     advice: str
 
     def __str__(self):
+        if self.kind == "unused":
+            return f"The linear part predicts alone, nothing of the network does. {self.advice}"
         if self.kind == "vanishing":
             return (
                 f"hidden layer {self.layer}: the gradient is {self.figure:.1e} of the last "

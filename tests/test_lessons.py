@@ -14,9 +14,10 @@ import pytest
 import test_worked_step as worked
 from founding import founding
 from numpy.testing import assert_allclose
+from sklearn.base import clone
 
 import fastbp
-from fastbp import BackpropEnsembleRegressor, hidden
+from fastbp import BackpropEnsembleRegressor, BackpropRegressor, hidden
 from fastbp.explain import diagnose, explain_step
 from fastbp.kernels.formulas import activations, losses
 from fastbp.lessons import diagnosis, lines, mathml, names
@@ -169,6 +170,45 @@ def test_raw_units_are_those_of_loss_gradient(given):
     for ours, theirs in zip(step.gradient[0], gradient[0], strict=True):
         assert_allclose(ours, theirs, rtol=1e-9)
     assert_allclose(step.before[0][0], model.coefs_[0])
+
+
+@pytest.fixture(scope="module")
+def beside_a_line():
+    """A model most of which is linear, with its table."""
+    random = np.random.default_rng(0)
+    X = random.normal([3.0, -1.0], [2.0, 0.3], (100, 2))
+    y = 2 * X[:, 0] - X[:, 1] + random.normal(0, 0.5, 100)
+    model = BackpropRegressor((9,), random_state=0, max_iter=20).fit(X, y)
+    assert model.linear_part_ is not None
+    return model, X, y
+
+
+@pytest.mark.parametrize("raw_units", [False, True])
+def test_with_a_linear_part_the_model_predicts_what_is_told(raw_units, beside_a_line):
+    model, X, y = beside_a_line
+    line = X @ model.linear_part_
+    step = explain_step(model, X[:7], y[:7], raw_units=raw_units)
+    assert_allclose(step.prediction, model.predict(X[:7]), rtol=1e-5)
+    assert_allclose(np.ravel(step.to_dict()["linear_part"]), line[:7], rtol=1e-12)
+    assert "linear part says a part of y" in str(step).replace("\n", " ")
+    one = explain_step(model, X[3], y[3], raw_units=raw_units)
+    text = str(one).replace("\n", " ")
+    assert f"linear part says {number(line[3])} of y" in text
+    assert f"with the linear part ŷ is {number(one.prediction[0])}, and" in text
+    told = re.search(r" y = (\S.*?) = (\S+)", text)
+    assert number(y[3]) in told[1] and number(line[3]) in told[1]
+    assert calculated(told[1]) == pytest.approx(one.step.y[0, 0], abs=2e-4)
+    left = one.step.O[-1][0, 0] - one.step.y[0, 0]
+    scale = 1.0 if raw_units else one.step.units.y_scale[0]
+    assert_allclose(scale * left, model.predict(X[3:4])[0] - y[3], rtol=1e-4)
+
+
+def test_without_a_linear_part_none_is_told():
+    step = explain_step(trained(), X[0], Y[0])
+    assert "linear" not in str(step) and step.to_dict()["linear_part"] is None
+    several = explain_step(trained(y=BOTH), X[:2], BOTH[:2])
+    assert_allclose(several.prediction, trained(y=BOTH).predict(X[:2]), rtol=1e-5)
+    assert_allclose(several.to_dict()["prediction"], several.prediction)
 
 
 def test_only_a_network_makes_a_step():
@@ -460,6 +500,16 @@ def test_a_gradient_that_vanishes_is_found():
     step = explain_step(model, X[:4], Y[:4]).step  # D of a mean, n times as small
     expected = [np.sqrt(np.mean((4 * D) ** 2)) for D in step.D]
     assert_allclose(sizes, expected, rtol=1e-9)
+
+
+def test_a_network_that_is_left_out_gets_no_advice_for_its_gradients(beside_a_line):
+    model, X, y = beside_a_line
+    assert not model.coefs_[-1].any()
+    (finding,) = diagnose(model, X, y).findings
+    assert finding.kind == "unused" and "linear_part=None" in finding.advice
+    assert str(finding).startswith("The linear part predicts alone")
+    plain = clone(model).set_params(linear_part=None).fit(X, y)
+    assert "unused" not in {each.kind for each in diagnose(plain, X, y).findings}
 
 
 def test_of_a_good_network_nothing_is_said():

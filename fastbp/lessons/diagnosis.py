@@ -29,6 +29,8 @@ class Diagnosis(NamedTuple):
 def diagnose(model, X, y):
     """Look for units that do nothing, or the same as others, and for gradients that vanish.
 
+    Where the linear part predicts alone, that is all there is to say.
+
     Parameters
     ----------
     model : BackpropRegressor
@@ -56,10 +58,13 @@ def diagnose(model, X, y):
     table = inputs.table_of(model, X, y, None, reset=False, learnt=learnt)
     table = hidden.some_rows(table)
     units = learnt.units()
-    findings = list(hidden.look(learnt, table))
     seen, targets = seen_by_network(table.X, table.y, learnt, units)
     W, b = weights_of(learnt, units)
     gradients = gradients_of(learnt, W, b, seen, targets)
+    if learnt.linear is not None and not W[-1].any():
+        unused = Finding("unused", 0, (), 1.0, hidden.ADVICE["unused"])
+        return Diagnosis((unused,), gradients, len(seen))
+    findings = list(hidden.look(learnt, table))
     for l, size in enumerate(gradients[:-1], start=1):
         if size < VANISHED * gradients[-1]:
             part = size / gradients[-1]

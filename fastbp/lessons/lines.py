@@ -284,25 +284,34 @@ def given_of(step):
         ends = [known.y(k) for k in known.units(len(step.widths) - 1)]
         told = [_from_table(f"i{down(j)}", *each) for j, each in enumerate(
             zip(names, i, of_x, strict=True), start=1)]  # fmt: skip
-        told += [_from_table(name, "", *each) for name, each in zip(
-            ends, zip(y, of_y, strict=True), strict=True)]  # fmt: skip
+        said = [0.0] * len(y) if step.line is None else step.line[:, 0]
+        told += [_from_table(name, "", *each) for name, *each in zip(
+            ends, y, of_y, said, strict=True)]  # fmt: skip
         lines += [", ".join(told)] if step.units is None else told
     if step.units is not None:
         lines.append("Standardized, as training sees them: less the mean, by the deviation.")
-        if step.n == 1 and step.widths[-1] == 1:
-            lines.append(
-                f"In the table's units ŷ is {number(step.prediction[0, 0])}, and after the step "
-                f"{number(step.in_table(step.y_after)[0, 0])}."
-            )
+    is_one = step.n == 1 and step.widths[-1] == 1
+    if step.line is not None:
+        part = f"{number(step.line[0, 0])} of y" if is_one else "a part of y"
+        lines.append(
+            f"The model's linear part says {part}, in the table's units. The rest is the network's "
+            "to say: y and ŷ are without that part here."
+        )
+    if is_one and (step.units is not None or step.line is not None):
+        whole = "" if step.line is None else " with the linear part"
+        lines.append(
+            f"In the table's units{whole} ŷ is {number(step.prediction[0, 0])}, and after the step "
+            f"{number(step.in_table(step.y_after)[0, 0])}."
+        )
     return lines
 
 
-def _from_table(name, column, value, units):
-    """A value, from that of the table."""
+def _from_table(name, column, value, units, line=0.0):
+    """A value, from that of the table, of which a linear part says so much."""
     mean, scale = units
     column = f" ({column})" if column else ""
-    if (mean, scale) == (0.0, 1.0):
-        return f"{name}{column} = {number(value)}"
-    before = number(value * scale + mean)
-    told = f"({before} − {factor(mean)})/{number(scale)}" if mean else f"{before}/{number(scale)}"
-    return f"{name}{column} = {told} = {number(value)}"
+    before = number(value * scale + mean + line)
+    less = "".join(f" − {factor(part)}" for part in (line, mean) if part)
+    told = f"({before}{less})" if less and scale != 1 else f"{before}{less}"
+    told = told if scale == 1 else f"{told}/{number(scale)}"
+    return f"{name}{column} = {told}" + (f" = {number(value)}" if less or scale != 1 else "")

@@ -43,6 +43,7 @@ class Step(NamedTuple):
     after: tuple
     units: scaling.Scaling | None  # of what is told here, or None: those of the table
     columns: list  # names of the network's inputs
+    line: np.ndarray | None  # (n_outputs, n), what the linear part says of y, in the table's units
 
     @property
     def n(self):
@@ -51,13 +52,13 @@ class Step(NamedTuple):
 
     @property
     def prediction(self):
-        """ŷ in the units of the table."""
+        """ŷ in the units of the table, with what the linear part adds: what the model predicts."""
         return self.in_table(self.O[-1])
 
     def in_table(self, y):
-        if self.units is None:
-            return y
-        return self.units.y_scale[:, None] * y + self.units.y_mean[:, None]
+        if self.units is not None:
+            y = self.units.y_scale[:, None] * y + self.units.y_mean[:, None]
+        return y if self.line is None else y + self.line
 
 
 def step_of(model, X, y, eta, raw_units):
@@ -103,7 +104,11 @@ def step_of(model, X, y, eta, raw_units):
     O.append(rows(whole.predict(seen)).T)
     Z.append(rows(layers([W[-1]], [b[-1]], ()).predict(O[-2].T)).T)
 
-    n = len(seen)
+    n, line = len(seen), None
+    if learnt.linear is not None:
+        line = np.zeros((n, learnt.n_outputs))
+        learnt.add_linear(table.X, line)
+        line = line.T
     D, dO = [[] for _ in W], [[] for _ in slopes]
     for i in range(n):
         each = whole.loss_gradient(seen[i : i + 1], targets[i : i + 1])[2]
@@ -131,7 +136,7 @@ def step_of(model, X, y, eta, raw_units):
         [np.transpose(each) for each in dO], [np.transpose(each) for each in D],
         float(loss), float(loss_after), rows(whole.predict(seen)).T,
         (W, b), tuple(gradient), (whole.coefs_, whole.intercepts_), units,
-        names_of_inputs(model, learnt),
+        names_of_inputs(model, learnt), line,
     )  # fmt: skip
 
 
