@@ -61,6 +61,12 @@ def _longer(before, values):
     return before
 
 
+def _judge_of(optimizer):
+    """What judged the rows held out when it last trained; () if that is not known."""
+    watches = () if optimizer is None else tuple(optimizer.watches)
+    return watches[:1] + watches[3:]  # the loss, and any `scoring`
+
+
 class Learned:
     """What a fit leaves with `BackpropRegressor`, and how others get at it."""
 
@@ -72,7 +78,8 @@ class Learned:
         """
         history, before = fitted.history, dict(vars(self)) if go_on else {}
         settings, pilot = fitted.settings, fitted.pilot
-        self.max_iter_, self.batch_size_ = settings.max_iter, settings.batch_size
+        self.max_iter_ = settings.max_iter
+        self.batch_size_ = min(settings.batch_size, fitted.n_samples)
         self.weight_decay_ = settings.weight_decay
         self.dropout_ = list(settings.dropout) or [0.0] * len(settings.hidden)
         self.learning_rate_init_ = settings.learning_rate_init / RESTART_DIVISOR**history.restarts
@@ -101,8 +108,9 @@ class Learned:
         self.validation_scores_ = self.validation_loss_curve_ = self.best_validation_score_ = None
         if validated:
             scores, best = history.validation_scores, before.get("best_validation_score_")
-            if best is None:  # what there was, if anything, is a pilot's
-                before = {}
+            judges = (_judge_of(each) for each in (before.get("_optimizer"), fitted.optimizer))
+            if best is None or len(set(judges) - {()}) > 1:
+                before, best = {}, None  # what there was, if anything, is a pilot's or another's
             losses = before.get("validation_loss_curve_")
             self.validation_scores_ = _longer(before.get("validation_scores_"), scores)
             self.validation_loss_curve_ = _longer(losses, history.validation_losses)

@@ -24,6 +24,11 @@ def is_count(value):
     return type(value) is int and 0 <= value < 2**62
 
 
+def is_whole(value):
+    """Whether it is a number of epochs: as many as are asked for, with another end in mind."""
+    return type(value) is int and value > 0
+
+
 def is_number(value):
     return isinstance(value, Real) and not isinstance(value, bool)
 
@@ -45,7 +50,7 @@ def or_none(is_right):
 SAVED = {
     "n_features_in_": is_count, "n_outputs_": is_count, "n_layers_": is_count,
     "n_iter_": is_count, "t_": is_count, "out_activation_": is_text, "kernel_": or_none(is_text),
-    "max_iter_": is_count, "batch_size_": is_count, "learning_rate_init_": is_number,
+    "max_iter_": is_whole, "batch_size_": is_count, "learning_rate_init_": is_number,
     "weight_decay_": is_number, "dropout_": are_numbers, "loss_": is_number,
     "best_loss_": or_none(is_number), "loss_curve_": are_numbers,
     "validation_loss_curve_": or_none(are_numbers),
@@ -107,6 +112,16 @@ def kept(params):
     if not isinstance(params.get("random_state"), (int, np.integer, type(None))):
         params["random_state"] = None
     return params
+
+
+def not_kept(model):
+    """The parameters that a file doesn't have as they are, by name: those of an ensemble, too,
+    and what judges its members, which have numbers for random states."""
+    of_all = [model.get_params(deep=False)]
+    members = of_all[0].get("estimator"), *getattr(model, "estimators_", ())
+    of_all += [{"scoring": member.scoring} for member in members if member is not None]
+    each = ((params, kept(params)) for params in of_all)
+    return {n: p[n] for p, of_file in each for n in p if p[n] is not of_file[n]}
 
 
 def names_of_columns(model):

@@ -6,6 +6,7 @@ from fastbp.contents import (
     contents,
     is_count,
     is_number,
+    is_whole,
     kept,
     names_of_columns,
     or_none,
@@ -16,7 +17,7 @@ from fastbp.contents import (
 
 #: What is written besides the members, and whether it is that; and arrays.
 SAVED_OF_ENSEMBLE = {
-    "n_features_in_": is_count, "n_outputs_": is_count, "max_iter_": is_count,
+    "n_features_in_": is_count, "n_outputs_": is_count, "max_iter_": is_whole,
     "oob_score_": or_none(is_number),
 }  # fmt: skip
 ARRAYS_OF_ENSEMBLE = (

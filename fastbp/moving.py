@@ -74,11 +74,10 @@ def _note_course(model, mlp):
     model.best_validation_score_ = getattr(mlp, "best_validation_score_", None)
     model.validation_loss_curve_, model.kernel_ = None, None
     model.max_iter_, model.learning_rate_init_ = model.max_iter, model.learning_rate_init
-    model.weight_decay_, model.batch_size_ = 0.0, model.batch_size
-    model.dropout_ = [0.0] * (model.n_layers_ - 2)
-    if model.batch_size == "auto":
-        n_samples = mlp.t_ // len(model.loss_curve_) or BATCH_SIZE
-        model.batch_size_ = min(BATCH_SIZE, n_samples)
+    model.weight_decay_, model.dropout_ = 0.0, [0.0] * (model.n_layers_ - 2)
+    batch_size = BATCH_SIZE if model.batch_size == "auto" else model.batch_size
+    n_samples = mlp.t_ // len(model.loss_curve_) or batch_size
+    model.batch_size_ = min(batch_size, n_samples)
 
 
 def _state_of(mlp, settings, learnt):

@@ -1,6 +1,7 @@
 """Models on disk: arrays and JSON in one ``.npz``, and nothing that could be executed."""
 
 import json
+import warnings
 from contextlib import ExitStack, contextmanager
 from copy import copy
 from numbers import Integral, Real
@@ -10,8 +11,8 @@ import numpy as np
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp import archive, paths
-from fastbp.contents import contents, is_text, restored
+from fastbp import archive, callers, paths
+from fastbp.contents import contents, is_text, not_kept, restored
 from fastbp.contents_of_ensemble import contents_of_ensemble, restored_ensemble
 
 #: Written into each file, and refused where unknown: by what a file holds.
@@ -35,14 +36,18 @@ class Saved:
         The file is replaced as a whole, when all is on the disk: whatever happens meanwhile, there
         is the old model or the new one.
 
+        A file has no functions, and no generators: where `scoring` or `random_state` is one, a
+        warning says so, and the loaded model has None there. Nor has it callbacks.
+
         Parameters
         ----------
         path : str or path-like
             Written as it is named; ``.npz`` is customary.
         include_optimizer : bool, default=True
             With what the optimiser carries from step to step: `partial_fit` and `warm_start` then
-            go on with the loaded model as if they had never stopped, to the last bit. Without, the
-            file has about half the size ("adam", float32), and they begin with a new optimiser.
+            go on with the loaded model as if they had never stopped, to the last bit (`fit` by a
+            number for `random_state`). Without, the file has about half the size ("adam", float32),
+            and they begin with a new optimiser.
 
         Raises
         ------
@@ -55,6 +60,15 @@ class Saved:
         contents_of, restored_of = FORMATS[self._format]
         fields, arrays = contents_of(of_now, include_optimizer)
         _check_it_loads(type(self), restored_of, fields, arrays)
+        if lost := not_kept(of_now):
+            named = {n: getattr(v, "__qualname__", type(v).__name__) for n, v in lost.items()}
+            words = " and ".join(f"{name}={value}" for name, value in named.items())
+            warnings.warn(
+                f"A file can't hold {words}: the loaded model has None there. Set it again before "
+                "that is trained on.",
+                UserWarning,
+                stacklevel=callers.stacklevel(),
+            )
         write(path, fields, arrays, self._format)
 
     @classmethod

@@ -213,7 +213,9 @@ def test_a_warm_start_goes_on_from_the_best_score_and_not_from_another_ones(nois
 def test_a_function_is_no_part_of_a_file(noisy):
     model, file = founding(**QUICK | {"max_iter": 2}, scoring=Noting()), io.BytesIO()
     with pytest.warns(ConvergenceWarning):
-        fit(model, noisy).save(file)
+        fit(model, noisy)
+    with pytest.warns(UserWarning, match="can't hold scoring=Noting: the loaded model has None"):
+        model.save(file)
     file.seek(0)
     loaded = BackpropRegressor.load(file)
     assert loaded.scoring is None
@@ -239,6 +241,38 @@ def test_the_best_of_a_training_that_diverges_is_a_number(loss, table):
     assert best < 30
     model.set_params(learning_rate_init=1e-3).fit(X, y)
     assert np.isfinite(model.best_validation_score_)
+
+
+@ignored
+def test_scores_of_another_judge_are_none_to_go_on_with(noisy):
+    """They are on another scale; so are those that a function gave to a model that was loaded."""
+
+    def hundredfold(model, X, y):
+        return 100 * r2_score(y, model.predict(X))
+
+    model = founding(**QUICK | {"max_iter": 2}, warm_start=True, scoring=hundredfold)
+    fit(fit(model, noisy), noisy)
+    assert len(model.validation_scores_) == 4
+    with pytest.warns(UserWarning, match=r"scoring=\S*hundredfold"):
+        model.save(file := io.BytesIO())
+    file.seek(0)
+    for other in (BackpropRegressor.load(file), model.set_params(scoring="r2")):
+        fit(other, noisy)
+        assert len(other.validation_scores_) == len(other.validation_loss_curve_) == 2
+        assert other.best_validation_score_ == max(other.validation_scores_) < 1
+        fit(other.set_params(loss="absolute_error"), noisy)
+        assert len(other.validation_scores_) == 2
+
+
+def test_of_an_ensemble_it_is_said_what_a_file_can_not_hold(noisy):
+    member = BackpropRegressor((4,), early_stopping=True, max_iter=2, scoring=make_scorer(r2_score))
+    random_state = np.random.RandomState(0)
+    model = BackpropEnsembleRegressor(member, 2, random_state=random_state).fit(*noisy[:2])
+    words = "random_state=RandomState and scoring=_Scorer"
+    for estimator in (member, None, BackpropRegressor(scoring="r2")):
+        with pytest.warns(UserWarning, match=words) as told:
+            model.set_params(estimator=estimator).save(io.BytesIO())
+        assert len(told) == 1 and told[0].filename == __file__
 
 
 def test_members_of_an_ensemble_are_judged_too(noisy):

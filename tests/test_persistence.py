@@ -7,6 +7,7 @@ import os
 import pickle
 import stat
 import struct
+import sys
 import threading
 import tracemalloc
 import zipfile
@@ -17,6 +18,7 @@ import pytest
 from founding import founding
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import NotFittedError
+from sklearn.neural_network import MLPRegressor
 
 from fastbp import BackpropEnsembleRegressor, BackpropRegressor, archive, load_pipeline
 
@@ -60,6 +62,33 @@ def rewritten(path, change):
     return path
 
 
+@pytest.mark.parametrize("size", [10**20, sys.maxsize])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_however_large_a_number_was_given_the_model_is_saved(size, table):
+    one = {"hidden_layer_sizes": (4,), "max_iter": 2, "early_stopping": False}
+    for given in (
+        {"batch_size": size},
+        {"max_iter": size, "n_iter_no_change": 1, "tol": 10.0, "learning_rate": "constant"},
+        {"n_iter_no_change": size},
+        {"solver": "lbfgs", "max_fun": size, "max_iter": size, "tol": 10.0},
+    ):
+        model = BackpropRegressor(**one | given).fit(*table)
+        assert_array_equal(filed(model).predict(table[0]), model.predict(table[0]))
+        assert 0 < model.batch_size_ <= len(table[0]) == 60
+        ensemble = BackpropEnsembleRegressor(BackpropRegressor(**one | given), 2).fit(*table)
+        ensemble.save(io.BytesIO())
+
+
+def test_batches_are_at_most_all_of_the_rows(table):
+    X, y = table
+    assert founding(**QUICK, batch_size=1000).fit(X, y).batch_size_ == 60
+    assert founding(**QUICK, batch_size=50).partial_fit(X[:7], y[:7]).batch_size_ == 7
+    mlp = MLPRegressor(hidden_layer_sizes=(3,), batch_size=sys.maxsize)
+    with pytest.warns(UserWarning, match="Got `batch_size`"):
+        model = BackpropRegressor.from_sklearn(mlp.partial_fit(X, y))
+    assert filed(model).batch_size_ == 60
+
+
 @pytest.mark.parametrize(("dropout", "expected"), [(0.2, [0.2, 0.2]), ([0.0, 0.5], [0.0, 0.5])])
 def test_a_file_of_before_dropout_was_found_says_what_was_asked_for(
     dropout, expected, table, tmp_path
@@ -71,6 +100,7 @@ def test_a_file_of_before_dropout_was_found_says_what_was_asked_for(
     assert loaded.dropout_ == model.dropout_ == expected
 
 
+@pytest.mark.filterwarnings("ignore:A file can't hold random_state:UserWarning")
 @pytest.mark.parametrize("n_outputs", [1, 2])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_loaded_model_predicts_the_same_bits(kind, n_outputs, table, tmp_path):
@@ -138,6 +168,7 @@ def leaves(values):
         yield from leaves(value) if isinstance(value, tuple | list) else [value]
 
 
+@pytest.mark.filterwarnings("ignore:A file can't hold random_state:UserWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("stopped", [filed, lambda model: pickle.loads(pickle.dumps(model))])
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
