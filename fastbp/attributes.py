@@ -84,6 +84,7 @@ class Learned:
         self.dropout_ = list(settings.dropout) or [0.0] * len(settings.hidden)
         self.learning_rate_init_ = settings.learning_rate_init / RESTART_DIVISOR**history.restarts
         self._optimizer = fitted.optimizer
+        self._optimizer.given = self.learning_rate_init
         known = {name: value for name, value in vars(columns).items() if name in OF_COLUMNS}
         vars(self).update(  # at once
             known,

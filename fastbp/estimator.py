@@ -499,6 +499,10 @@ class BackpropRegressor(Learned, Common):
         as it was measured at the first call.) A column of X that was constant so far begins at the
         size of the others when it no longer is.
 
+        What has been set since the last call is obeyed. A step size that has become smaller, by
+        "adaptive" or after a training that diverged, stays so until another `learning_rate_init` is
+        set. (`MLPRegressor` keeps to the first.)
+
         For what is no array at all, such as a Parquet file, batch by batch:
 
         >>> import pyarrow.parquet as pq  # doctest: +SKIP

@@ -85,6 +85,7 @@ def _state_of(mlp, settings, learnt):
     theta = learnt.theta(None, learnt.dtype)
     seed = new_seed(deepcopy(getattr(mlp, "_random_state", None)) or np.random.RandomState())
     optimizer = OptimizerState.start(settings, theta, seed)
+    optimizer.given = settings.learning_rate_init
     theirs, state = getattr(mlp, "_optimizer", None), optimizer.state
     if theirs is None or settings.full_batch:
         return optimizer
@@ -213,23 +214,24 @@ def _hand_on(model, mlp):
     if model.best_loss_ is not None and learnt.loss != "poisson" and is_part:
         mlp.best_loss_ = part * model.best_loss_
         mlp._no_improvement_count = int(optimizer.state["stalled"][0])
-    mlp._optimizer = _their_optimizer(mlp, optimizer, learnt, PART_OF_GRADIENT[learnt.loss])
+    is_kept = optimizer.keeps_step(model.learning_rate_init) or settings.finds_step
+    eta = optimizer.eta if is_kept else model.learning_rate_init
+    mlp._optimizer = _their_optimizer(mlp, optimizer, eta, learnt, PART_OF_GRADIENT[learnt.loss])
 
 
-def _their_optimizer(mlp, optimizer, learnt, part):
-    """Theirs, with ours' memory."""
+def _their_optimizer(mlp, optimizer, eta, learnt, part):
+    """Theirs, with ours' memory, and this step size."""
     from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
     params, net = mlp.coefs_ + mlp.intercepts_, learnt.network()
     rows = [[*W, *b] for W, b in (parameters.unpack(row.copy(), net) for row in optimizer.memory)]
     if mlp.solver == "adam":
-        theirs = AdamOptimizer(params, optimizer.eta, mlp.beta_1, mlp.beta_2, mlp.epsilon)
+        theirs = AdamOptimizer(params, eta, mlp.beta_1, mlp.beta_2, mlp.epsilon)
         theirs.ms, theirs.vs = ([part**n * a for a in row] for n, row in enumerate(rows, start=1))
         theirs.t = _steps(optimizer.state[0], mlp)
         return theirs
     theirs = SGDOptimizer(
-        params, optimizer.eta / part, mlp.learning_rate, mlp.momentum, mlp.nesterovs_momentum,
-        mlp.power_t,
+        params, eta / part, mlp.learning_rate, mlp.momentum, mlp.nesterovs_momentum, mlp.power_t,
     )  # fmt: skip
     if rows:
         theirs.velocities = rows[0]

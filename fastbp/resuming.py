@@ -42,6 +42,7 @@ def described(optimizer, learnt):
         "name": optimizer.name,
         "eta": float(optimizer.eta),
         "began": int(optimizer.began),
+        "given": optimizer.given,
         "watches": list(optimizer.watches),
         "state": {name: state[name][0].item() for name in STATE.names},
     }
@@ -58,7 +59,7 @@ def described(optimizer, learnt):
 
 def restored(fields, arrays, learnt):
     """The optimiser of what `described` says; whatever is missing or wrong is an error."""
-    memory = arrays[MEMORY]
+    memory, fields = arrays[MEMORY], {"given": None} | fields  # which older files don't have
     check_fields(fields)
     check_memory(memory, learnt)
     state = np.zeros(1, STATE)
@@ -67,7 +68,8 @@ def restored(fields, arrays, learnt):
     watches = tuple(fields["watches"])
     eta, began = float(fields["eta"]), fields["began"]
     ahead = ahead_of(arrays[AHEAD], learnt) if AHEAD in arrays else None
-    return OptimizerState(fields["name"], memory, state, eta, began, ahead=ahead, watches=watches)
+    rest = {"ahead": ahead, "watches": watches, "given": fields["given"]}
+    return OptimizerState(fields["name"], memory, state, eta, began, **rest)
 
 
 def ahead_of(theta, learnt):
@@ -99,15 +101,18 @@ def check_memory(memory, learnt):
 
 def check_fields(fields):
     """An error, unless each is what it should be."""
-    wanted = {"name", "eta", "began", "watches", "state"}
+    wanted = {"name", "eta", "began", "watches", "given", "state"}
     if fields.keys() != wanted or fields["state"].keys() != set(STATE.names):
         raise ValueError(f"{sorted(fields)} don't describe an optimiser.")
     shape_of_memory(fields, 0)
-    eta, began, watches = fields["eta"], fields["began"], fields["watches"]
+    eta, began, watches, given = (fields[name] for name in ("eta", "began", "watches", "given"))
     if not (isinstance(eta, float) and 0 < eta < np.inf):
         raise ValueError(f"The step size is {eta!r}.")
     if type(began) is not int or not 0 <= began < 2**62:
         raise ValueError(f"The samples seen before are {began!r}.")
+    is_step = isinstance(given, Real) and not isinstance(given, bool) and given > 0
+    if given is not None and given != "auto" and not is_step:
+        raise ValueError(f"The step size that was asked for is {given!r}.")
     if type(watches) is not list or not all(isinstance(each, str | bool) for each in watches):
         raise ValueError(f"What is watched is {watches!r}.")
     for name, value in fields["state"].items():

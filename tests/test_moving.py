@@ -84,6 +84,17 @@ def test_ours_moves_to_scikit_learn_and_goes_on_as_it_would(solver, n_outputs, l
         assert_allclose(peer.loss_curve_, part * np.array(ours.loss_curve_), rtol=1e-9)
 
 
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_a_step_size_that_was_set_moves_too(solver, standard_table):
+    params = {"solver": solver, "standardize": False, "dtype": "float64", "shuffle": False}
+    ours = founding((3,), **params, learning_rate="constant", random_state=0)
+    ours.partial_fit(*standard_table).set_params(learning_rate_init=0.003)
+    peer = ours.to_sklearn()
+    assert_the_same(ours.partial_fit(*standard_table), peer.partial_fit(*standard_table))
+    ours = BackpropRegressor.from_sklearn(peer).set_params(learning_rate_init=0.02)
+    assert ours.partial_fit(*standard_table).learning_rate_init_ == 0.02
+
+
 def test_a_model_that_moves_twice_is_what_it_was(standard_table):
     X, y = standard_table
     peer = MLPRegressor(**SHARED | SOLVERS["adam"]).fit(X, y)

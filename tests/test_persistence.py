@@ -1,5 +1,6 @@
 """Models on disk: what is saved comes back, and what is not ours is refused."""
 
+import copy
 import gzip
 import io
 import json
@@ -185,6 +186,59 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_never_had(kind, method, st
         else:  # a file has no generator
             each.set_params(random_state=1).fit(X, y)
     assert_same_model(again, model, X)
+
+
+#: What becomes of a model between two calls.
+BETWEEN = {
+    "nothing": lambda model: model, "a file": filed, "a copy": copy.copy,
+    "a pickle": lambda model: pickle.loads(pickle.dumps(model)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("between", BETWEEN)
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_a_step_size_that_is_set_between_two_calls_is_obeyed(solver, between, table):
+    X, y = table
+    model = founding(**QUICK, solver=solver, learning_rate_init=0.01, random_state=0)
+    model = BETWEEN[between](model.partial_fit(X, y))
+    by_hand = copy.deepcopy(model)
+    by_hand._optimizer.eta = 0.05  # all else that it carries on is as it was
+    model.set_params(learning_rate_init=0.05).partial_fit(X, y)
+    assert model.learning_rate_init_ == 0.05
+    assert_array_equal(model.predict(X), by_hand.partial_fit(X, y).predict(X))
+    model.set_params(learning_rate_init="auto").partial_fit(X, y)
+    assert model.learning_rate_init_ != 0.05
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("between", BETWEEN)
+def test_a_step_size_that_has_become_smaller_stays_so_until_another_is_set(between, table):
+    X, y = table
+    adaptive = {"learning_rate": "adaptive", "n_iter_no_change": 1, "tol": 10.0, "max_iter": 3}
+    adaptive = founding(**QUICK | adaptive, learning_rate_init=0.01).fit(X, y)
+    diverged = {"activation": "identity", "init": "glorot", "random_state": 0}
+    diverged = founding(**QUICK | diverged, learning_rate_init=3.0).fit(X, y)
+    for model in adaptive, diverged:
+        eta, given = model._optimizer.eta, model.learning_rate_init
+        assert eta < given
+        model = BETWEEN[between](model)
+        model.partial_fit(X, y)
+        assert model.learning_rate_init_ == eta
+        model.set_params(learning_rate_init=given / 2)
+        model.set_params(learning_rate_init=given).partial_fit(X, y)  # as it was
+        assert model.learning_rate_init_ <= eta
+    adaptive.set_params(learning_rate_init=0.02).partial_fit(X, y)
+    assert adaptive.learning_rate_init_ == 0.02
+
+
+def test_of_a_file_that_does_not_say_which_step_was_given_the_step_is_kept(saved):
+    model, path = saved
+    rewritten(path, lambda header, _: header["optimizer"].pop("given"))
+    loaded = BackpropRegressor.load(path).set_params(learning_rate_init=0.3)
+    X = np.ones((9, model.n_features_in_))
+    assert loaded.partial_fit(X, X[:, 0]).learning_rate_init_ == model.learning_rate_init_
+    loaded.set_params(learning_rate_init=0.2).partial_fit(X, X[:, 0])
+    assert loaded.learning_rate_init_ == 0.2
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -414,7 +468,8 @@ def test_a_later_format_is_refused_by_name(saved):
 OPTIMIZERS_FIELDS = (
     ("name", "rmsprop"), ("name", "adam"), ("name", ["sgd"]), ("eta", 0.0), ("eta", np.inf),
     ("eta", "1"), ("began", -1), ("began", 1.5), ("watches", "loss"), ("watches", [[]]),
-    ("more", 1), ("state", {}), ("state", 3),
+    ("more", 1), ("state", {}), ("state", 3), ("given", "fast"), ("given", -0.1), ("given", [0.1]),
+    ("given", np.nan), ("given", True),
 )  # fmt: skip
 OF_STATES = (
     ("position", 1), ("position", -1), ("random", -1), ("random", 2**64), ("random", 0.5),

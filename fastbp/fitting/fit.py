@@ -170,6 +170,8 @@ def train(prepared, *, before=None, optimizer=None, seen=0, watch=None):
         optimizer = earlier.copy()
         if since is not None:
             following.turn(optimizer.memory, net, since, units, before.loss)
+        if not earlier.keeps_step(settings.learning_rate_init):
+            optimizer.eta = task.step_size(plan, theta)
         settings.learning_rate_init = optimizer.eta
     else:
         settings.learning_rate_init = task.step_size(plan, theta)

@@ -24,6 +24,7 @@ class OptimizerState:
     theta: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)
     ahead: object = None  # where training goes on from, if that isn't what predicts: an `Ahead`
     watches: tuple = ()  # what its best figures are of
+    given: float | str | None = None  # the `learning_rate_init` that eta is of, if that is known
 
     def fits(self, settings, theta):
         """Whether a training with these settings can go on with it.
@@ -37,6 +38,11 @@ class OptimizerState:
         )  # fmt: skip
         is_state = state.shape == (1,) and state.dtype == STATE and state["position"][0] == 0
         return alike and is_state and bool(np.isfinite(memory).all())
+
+    def keeps_step(self, learning_rate_init):
+        """Whether who goes on keeps eta, which may have become smaller: not, if another step size
+        is asked for than before."""
+        return self.given in (None, learning_rate_init)
 
     def copy(self):
         """The same in memory of its own, as kernels take it: a file's may be read-only."""
