@@ -6,8 +6,10 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import callers, hidden
+from fastbp.fitting.committee import mean_and_std
 from fastbp.fitting.schedules import SCHEDULES
 from fastbp.fitting.settings import loss_with_left
+from fastbp.scored import score_by_output
 
 #: The part of a layer's units from which on it is their state that ended learning.
 MOST_UNITS = 0.5
@@ -18,6 +20,9 @@ FAR = 10.0
 
 #: Of how many rows, before and now, deviations are believed: of two or three they may be anything.
 FEWEST_ROWS = 10
+
+#: R² of what is the same for all rows may be so large, by rounding.
+ROUNDING = 1e-6
 
 #: What to say of a training that ended unfinished, by what ended it.
 UNFINISHED = {
@@ -49,7 +54,7 @@ def warn(model, fitted, table=None):
         warn_of_encoding(model, fitted)
         warn_of_move(model, fitted)
     else:
-        warn_of_end(model, fitted, table)
+        warn_of_end(model, fitted, table, model._parts)
 
 
 def warn_of_clipping(model, fitted):
@@ -102,8 +107,9 @@ def warn_of_move(model, fitted):
             )
 
 
-def warn_of_end(model, fitted, table):
-    """Say how training ended, where that is not as it should be."""
+def warn_of_end(model, fitted, table, parts):
+    """Say how training ended, where that is not as it should be; `parts` are what has been learnt
+    and its weights, of all members of an ensemble."""
     history, settings = fitted.history, fitted.settings
     as_planned = SCHEDULES[settings.learning_rate].is_planned or fitted.pilot is not None
     if history.ended_by == "interrupted":
@@ -119,9 +125,8 @@ def warn_of_end(model, fitted, table):
             f"Training diverged: the loss is {history.losses[-1]:.4g}. The weights are those "
             "of the best validation score. Lower learning_rate_init, or scale X and y."
         )
-    is_done = history.ended_by != "interrupted"
-    loss, is_alone = history.loss_of_predictions, fitted.learnt.linear is None  # the network
-    if is_done and is_alone and loss >= loss_with_left(1.0, settings):
+    is_done, nothing = history.ended_by != "interrupted", loss_with_left(1.0, settings)
+    if is_done and nothing < np.inf and (loss := loss_of(fitted, table, parts)) >= nothing:
         say(
             f"The fit learnt nothing: its loss, {loss:.4g}, is no better than that "
             f"of the best constant, {settings.constant_loss:.4g}. {advice(model, fitted)}"
@@ -134,6 +139,22 @@ def warn_of_end(model, fitted, table):
             "it is right, predict the logarithm of y.",
             UserWarning,
         )
+
+
+def loss_of(fitted, table, parts):
+    """That of what is predicted for the rows of a fit: of the training, unless there is a linear
+    part, which that doesn't know; 0 if the table is in many places."""
+    learnt, of_members = parts
+    if all(each.linear is None for each in learnt):
+        return fitted.history.loss_of_predictions
+    if table is None:
+        return 0.0
+    settings, (X, y, *weights) = fitted.settings, table[:4]
+    y = y if settings.drawn_in is None else np.clip(y, *settings.drawn_in)
+    given = learnt, np.asarray(of_members), X, settings.n_threads
+    predicted, _ = mean_and_std(*given, with_std=False)
+    score = score_by_output(y, predicted, *weights)
+    return loss_with_left(1.0 - score if score > ROUNDING else max(1.0 - score, 1.0), settings)
 
 
 def advice(model, fitted):
@@ -153,7 +174,9 @@ def advice(model, fitted):
 
 def diagnosis(fitted, table):
     """What is wrong with most units of a layer that gets no gradient, if there is one."""
-    if table is None or not all(np.isfinite(W).all() for W in fitted.learnt.coefs):
+    if table is None or fitted.learnt.is_line:
+        return ""
+    if not all(np.isfinite(W).all() for W in fitted.learnt.coefs):
         return ""
     for found in hidden.look(fitted.learnt, hidden.some_rows(table), duplicates=False):
         if found.kind in ("dead", "saturated") and found.figure > MOST_UNITS:

@@ -309,7 +309,7 @@ class BackpropEnsembleRegressor(Common):
         worst = max(fitted, key=lambda each: each.history.losses[-1])
         one._note(one, worst, False, False)
         endings.warn_of_restarts(one, worst)
-        endings.warn_of_end(one, worst, table)
+        endings.warn_of_end(one, worst, table, self._parts)
 
     # ------------------------------------------------------------- prediction
 
@@ -415,8 +415,9 @@ class BackpropEnsembleRegressor(Common):
         of_now = copy(self)  # another thread may be fitting
         if of_now.residuals_ is None:
             raise ValueError(
-                f"With resample={self.resample!r} no row was held out that would tell how far off "
-                "predictions are. Fit with resample='folds'."
+                "No row was held out that would tell how far off predictions are. Fit with "
+                f"resample='folds' on {round(1 / unseen.MOST_OF_MEMBER)} rows or more that have a "
+                "weight."
             )
         residuals, weight = of_now._residuals()
         half = unseen.quantile(residuals, weight, coverage)

@@ -45,12 +45,17 @@ class Scored(RegressorMixin):
                 sample_weight = weights_by_output(sample_weight, y)
             elif sample_weight is not None:
                 sample_weight = np.asarray(sample_weight)
-        sample_weight, by_output = of_samples_and_outputs(sample_weight, is_there)
-        if by_output is None:
-            return score_of(y, predicted, sample_weight, self._levels)
-        outputs = np.flatnonzero(by_output.any(axis=0))  # each is scored on the rows that it has
-        scores = [score_of(y[:, k], predicted[:, k], by_output[:, k]) for k in outputs]
-        return float(np.mean(scores))
+        weights = of_samples_and_outputs(sample_weight, is_there)
+        return score_by_output(y, predicted, *weights, self._levels)
+
+
+def score_by_output(y, predicted, sample_weight, by_output, levels=None):
+    """As `score_of`, with a weight for each output of a sample, too, or None."""
+    if by_output is None:
+        return score_of(y, predicted, sample_weight, levels)
+    outputs = np.flatnonzero(by_output.any(axis=0))  # each is scored on the rows that it has
+    scores = [score_of(y[:, k], predicted[:, k], by_output[:, k]) for k in outputs]
+    return float(np.mean(scores))
 
 
 def array_of(A):

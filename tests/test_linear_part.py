@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn import linear_model
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 from test_export import ROWS, compiled, needs_compiler
 
@@ -267,6 +268,37 @@ def test_who_goes_on_from_a_line_has_learnt_something(offset, whole_bytes, monke
         monkeypatch.setattr(survey, "WHOLE_BYTES", whole_bytes)
         model.set_params(warm_start=True, max_iter=2).fit(X + offset, y)
     assert model.linear_part_ is not None and model.learning_rate_init_ == 0.01
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+@pytest.mark.parametrize("params", [{}, {"loss": "half_squared_error"}], ids=str)
+def test_a_line_that_says_nothing_is_told(n_outputs, params):
+    """Of columns that are constant: the network's loss knows nothing of it."""
+    X, y = np.ones((60, 3)), np.random.default_rng(3).normal(size=(60, n_outputs)).squeeze()
+    told = r"learnt nothing: its loss, (\S+), is no better .* best constant, \1\. Leave max_iter"
+    with pytest.warns(ConvergenceWarning, match=told) as warned:
+        model = quick(**params).fit(X, y)
+    assert model.linear_part_ is not None and not model.coefs_[-1].any()
+    assert "hidden layer" not in str(warned[0].message)  # which is left out
+    model = BackpropEnsembleRegressor(quick(**params), 2, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="learnt nothing") as warned:
+        model.fit(X, y)
+    assert len(warned) == 1
+    assert any(member.linear_part_ is not None for member in model.estimators_)
+
+
+@pytest.mark.filterwarnings("error", "ignore:One row holds")
+def test_a_line_that_says_something_is_not_told_to_say_nothing(both):
+    X, y, *_ = rows_of(0, 200, noise=0.3)
+    y[3] = 1e4  # which is taken for wrong: of this y all say nothing
+    assert quick().fit(X, y).linear_part_ is not None
+    X, y = np.random.default_rng(0).normal(size=(2, 300))
+    X, y = X[:, None], y + 0.15 * X
+    model = quick().fit(X, y)
+    assert model.linear_part_ is not None and 0 < model.score(X, y) < 0.05
+    model, X, y = both
+    model = pickle.loads(pickle.dumps(model)).set_params(warm_start=True, missing_targets="omit")
+    model.fit(X, np.where(np.arange(120) % 3, y, np.nan))
 
 
 def test_losses_and_steps_are_of_what_the_line_leaves(both):

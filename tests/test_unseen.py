@@ -147,8 +147,11 @@ def test_weights_count_in_intervals():
 def test_intervals_that_nothing_is_known_of_are_refused(table):
     model = ensemble(resample=None).fit(*table)
     assert model.oob_score_ is None
-    with pytest.raises(ValueError, match="resample='folds'"):
-        model.predict_interval(table[0])
+    of_few = ensemble().fit(*table, np.arange(60) < 4)  # with weights
+    for each in (model, of_few):
+        with pytest.raises(ValueError, match=r"^No row .* resample='folds' on 5 rows or"):
+            each.predict_interval(table[0])
+    assert ensemble().fit(*table, np.arange(60) < 5).residuals_ is not None
     model = ensemble().fit(table[0][:8], table[1][:8])
     with pytest.raises(ValueError, match="rows held out are too few"):
         model.predict_interval(table[0])

@@ -94,6 +94,11 @@ class Learnt(NamedTuple):
         return self.n_columns if self.encoding is None else self.encoding.low.size
 
     @property
+    def is_line(self):
+        """Whether the network has no part in what is predicted."""
+        return self.linear is not None and not np.any(self.coefs[-1])
+
+    @property
     def link(self):
         """How ŷ comes from the linear output: a row of `losses.LINKS`."""
         return LINKS[LOSS_TABLE[self.loss].link]

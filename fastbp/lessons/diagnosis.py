@@ -61,7 +61,7 @@ def diagnose(model, X, y):
     seen, targets = seen_by_network(table.X, table.y, learnt, units)
     W, b = weights_of(learnt, units)
     gradients = gradients_of(learnt, W, b, seen, targets)
-    if learnt.linear is not None and not W[-1].any():
+    if learnt.is_line:
         unused = Finding("unused", 0, (), 1.0, hidden.ADVICE["unused"])
         return Diagnosis((unused,), gradients, len(seen))
     findings = list(hidden.look(learnt, table))
