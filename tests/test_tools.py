@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -285,6 +286,26 @@ def test_a_scoring_monitor_weighs_the_samples(table):
     monitor, weight = ScoringMonitor(scoring="r2"), np.linspace(0, 1, 60)
     model = founding(**QUICK).set_callbacks(monitor).fit(X, y, weight)
     assert epochs_of(monitor.get_logs())[-1]["r2"] == model.score(X, y, weight)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_where_outputs_weigh_differently_the_model_scores_itself(missing, two_outputs):
+    X, Y = two_outputs
+    weight = np.random.default_rng(0).random(Y.shape)
+    given = (X, np.where(weight < 0.3, np.nan, Y)) if missing else (X, Y, weight)
+    params = QUICK | {"missing_targets": "omit" if missing else "raise"}
+    with pytest.raises(ValueError, match=r"must be 1D.* Outputs weigh .*=lambda") as told:
+        founding(**params).set_callbacks(ScoringMonitor(scoring="r2")).fit(*given)
+    (scoring,) = re.findall(r"scoring=(lambda .*)\)\.$", str(told.value))
+    monitor = ScoringMonitor(scoring=eval(scoring))
+    model = founding(**params).set_callbacks(monitor).fit(*given)
+    assert epochs_of(monitor.get_logs())[-1]["R²"] == model.score(*given)
+
+    def wrong(model, X, y, sample_weight=None):
+        raise ValueError("my own")
+
+    with pytest.raises(ValueError, match=r"^my own$"):
+        founding(**QUICK).set_callbacks(ScoringMonitor(scoring=wrong)).fit(X, Y)
 
 
 def test_callbacks_reach_the_model_inside_a_pipeline_and_a_grid_search(table):

@@ -9,6 +9,14 @@ from fastbp.fitting import telling
 from fastbp.fitting.judging import is_compiled
 from fastbp.kernels.machine.cache import announced
 
+#: What to say to who scores by what callbacks are told, and can't.
+BY_OUTPUT = (
+    "Outputs weigh differently here, or are missing one by one: callbacks are told a weight for "
+    "each of them, which scikit-learn's scorers don't take. The model's own does: "
+    "ScoringMonitor(scoring=lambda model, X, y, sample_weight: {'R²': model.score(X, y, "
+    "sample_weight)})."
+)
+
 #: What a first fit waits for.
 COMPILING = "compiling kernels, once for this version of fastbp: some 5 to 30 s"
 
@@ -64,7 +72,7 @@ class _Observer:
 
     def __init__(self, estimator, settings, learnt, table):
         self.estimator, self.learnt, self.planned = estimator, learnt, settings.max_iter
-        self.data = data_of(table)
+        self.data, self.is_by_output = data_of(table), table.output_weight is not None
         self.fit = estimator._init_callback_context(max_subtasks=settings.max_iter)
         self.fit.call_on_fit_task_begin(estimator=estimator, **self.data)
         self.epoch, self.start = None, time.perf_counter()
@@ -97,24 +105,28 @@ class _Observer:
             telling.say(line(history, self.planned, self.start, self.score))
         if self.number < self.begun:
             return False
-        return self.epoch.call_on_fit_task_end(
-            estimator=self.estimator, **self.data, reconstruction_attributes=self.model_of(theta)
-        )
+        return self._end(self.epoch, self.model_of(theta))
 
     def fit_ends(self):
-        names = ("_learnt", "n_features_in_")
-        self.fit.call_on_fit_task_end(
-            estimator=self.estimator,
-            **self.data,
-            reconstruction_attributes={name: getattr(self.estimator, name) for name in names},
-        )
+        names = ("_learnt", "n_features_in_", "n_outputs_")
+        self._end(self.fit, {name: getattr(self.estimator, name) for name in names})
+
+    def _end(self, task, attributes):
+        told = {"estimator": self.estimator, **self.data}
+        try:
+            return task.call_on_fit_task_end(**told, reconstruction_attributes=attributes)
+        except ValueError as error:
+            if not self.is_by_output:
+                raise
+            raise ValueError(f"{error} {BY_OUTPUT}") from error
 
     def model_of(self, theta):
         """What makes a model that predicts with this θ; worked out only if a callback asks."""
 
         def attributes():
             learnt = self.learnt(theta.copy())
-            return {"_learnt": learnt, "n_features_in_": learnt.n_features}
+            ends = {"n_features_in_": learnt.n_features, "n_outputs_": learnt.n_outputs}
+            return {"_learnt": learnt, **ends}
 
         return attributes
 
