@@ -116,7 +116,7 @@ class BackpropRegressor(Learned, Common):
         Decoupled decay (AdamW's, of "adam" and "sgd"): each step first takes
         ``step size * weight_decay`` of each weight away, but not of the biases (Loshchilov &
         Hutter, 2019). Like `alpha`, it sees standardised columns. "auto" is 0.003 with "adam", and
-        none with "sgd".
+        none with "sgd", unless trials of ``early_stopping="refit"`` find a stronger one better.
     max_grad_norm : float or None, default=None
         The longest gradient that "adam" and "sgd" step along: a longer one, all parameters
         together, is shortened to it (Pascanu, Mikolov & Bengio, 2013).
@@ -218,7 +218,7 @@ class BackpropRegressor(Learned, Common):
         them, by `scoring`; training ends when that no longer improves, but with "cosine" as
         planned.
         "refit": train with a part set aside only to find how long to train, then anew on all
-        samples for so long (from 40 rows on; on fewer than 200, five times, with different parts).
+        samples for so long (from 10 rows on; on fewer than 200, five times, with different parts).
         Callbacks follow the training on all samples. `partial_fit` needs no such search, nor does a
         `warm_start` after one.
     validation_fraction : float, default=0.2

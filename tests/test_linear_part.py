@@ -67,6 +67,19 @@ def test_on_a_noisy_linear_table_it_is_as_good_as_linear_regression():
     assert with_line.mean() < 0.7 * without.mean()
 
 
+@pytest.mark.parametrize("n", [12, 16, 30])
+def test_very_few_linear_rows_are_predicted_as_well_as_by_linear_regression(n):
+    ratios = []
+    for seed in range(6):
+        random = np.random.default_rng(seed)
+        X = random.normal(size=(n + 500, 3))
+        y = X @ [1.0, -2.0, 0.5] + random.normal(0, 0.5, n + 500)
+        model = BackpropRegressor(random_state=seed).fit(X[:n], y[:n])
+        line = LinearRegression().fit(X[:n], y[:n])
+        ratios.append((1 - model.score(X[n:], y[n:])) / (1 - line.score(X[n:], y[n:])))
+    assert np.mean(ratios) < 1.15
+
+
 def test_where_columns_have_heavy_tails_it_goes_on_straight():
     random = np.random.default_rng(0)
     X = np.exp(1.5 * random.normal(size=(600, 3)))
@@ -115,7 +128,7 @@ def test_trials_of_a_line_take_a_third_of_what_time_is_left(monkeypatch):
     )
     X, y, *_ = rows_of(0, 30)
     quick(max_time=60.0).fit(X, y)
-    assert len(seconds) == 1 and 0 < seconds[0] <= 60 / (3 * linear.n_parts(30))
+    assert 0 < seconds[-1] <= 60 / (3 * linear.n_parts(30)) == 2
 
 
 def test_a_trial_of_a_line_that_diverges_ends_no_fit(monkeypatch):
@@ -156,7 +169,7 @@ def test_it_is_for_searches_of_squared_errors(params):
 def test_of_sparse_tables_few_rows_and_weights_of_outputs_it_knows_nothing():
     X, y, *_ = rows_of(0, 50)
     assert quick().fit(sparse.csr_matrix(X), y).linear_part_ is None
-    assert quick().fit(X[:19], y[:19]).linear_part_ is None
+    assert quick().fit(X[:9], y[:9]).linear_part_ is None
     Y = np.column_stack([y, y])
     assert quick().fit(X, Y, np.ones((50, 2)) * [1, 2]).linear_part_ is None
     assert quick().fit(X, Y).linear_part_.shape == (3, 2)
@@ -409,7 +422,7 @@ def test_numbers_too_large_for_squares_have_no_line():
 
 def test_rows_without_a_weight_are_none():
     X, y, *_ = rows_of(0, 50)
-    for n in (1, 3, 19):
+    for n in (1, 3, 9):
         assert quick(max_iter=2).fit(X, y, np.arange(50) < n).linear_part_ is None
     assert quick(max_iter=2).fit(X, y, np.arange(50) < 40).linear_part_ is not None
 

@@ -710,7 +710,7 @@ def test_progress_names_both_kinds(given, table, capsys):
     kinds = [line.partition(" ")[0] for line in lines if "trial" in line]
     assert kinds[0] == "trial"
     assert "encoded" in kinds
-    assert any("held out, 2 times with different parts" in line for line in lines)
+    assert any("held out, 5 times with different parts" in line for line in lines)
     first, second, *_ = lines[len(kinds) :]
     assert first.startswith("pilot: ")
     assert first.endswith("weight 0.70")

@@ -10,6 +10,7 @@ import pytest
 import reference
 from founding import founding
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
@@ -345,7 +346,7 @@ def test_useless_columns_do_little_harm(monkeypatch):
     assert fit._learnt.scaling.X_scale[3:].min() > 10 * X[:500, 3:].std(axis=0).max()
     network = reference.Network(fit.coefs_, fit.intercepts_, ["logistic"] * 2)
     assert_allclose(fit.predict(X), reference.predict(network, X).ravel(), rtol=1e-3, atol=1e-3)
-    monkeypatch.setattr(recipe, "CLEAN", np.inf)  # the pilot alone
+    monkeypatch.setattr(trials.Search, "first_trials", lambda *_: [])  # the pilot alone
     plain = BackpropRegressor((64, 64), random_state=0).fit(X[:500], y[:500])
     assert plain.weight_decay_ == 0.003
     error, plain_error = (np.std(m.predict(X[500:]) - y[500:]) for m in (fit, plain))
@@ -409,7 +410,7 @@ def test_a_search_goes_on_if_one_of_its_first_trials_is_near(scaled, is_followed
     followed, pilot = [], trials.Search.pilot
 
     def first_trials(search, pilot):
-        first = search.trial(pilot.plan, 1)
+        first = search.trial(pilot.plan)
         return [first._replace(loss=1.3), first._replace(loss=scaled)]
 
     def following(search, pilot, firsts, to_learn):
@@ -422,6 +423,100 @@ def test_a_search_goes_on_if_one_of_its_first_trials_is_near(scaled, is_followed
     monkeypatch.setattr(trials.Search, "has_hardly_begun", lambda *_: False)
     BackpropRegressor(20, random_state=0, max_iter=20, encoding=None).fit(*smooth(200))
     assert len(followed) == is_followed
+
+
+def decays_of_pilots(monkeypatch, decays):
+    """Notes the decay of each pilot, and lets the best be that of the last of some."""
+    made, pilot = [], trials.Search.pilot
+
+    def noted(search, plan):
+        found, left = pilot(search, plan), 1e-3
+        made.append(plan.weight_decay)
+        if plan.weight_decay in decays:
+            left *= 0.5 ** (1 + decays.index(plan.weight_decay))
+        return found._replace(loss=left if made[1:] else 1e-3)
+
+    monkeypatch.setattr(trials.Search, "pilot", noted)
+    monkeypatch.setattr(trials.Search, "first_trials", lambda *_: [])
+    return made
+
+
+@pytest.mark.parametrize(
+    ("n", "given", "better", "tried", "found"),
+    [
+        (300, {}, [], [0.003, 0.03], 0.003),
+        (300, {}, [0.03], [0.003, 0.03, 0.1], 0.03),
+        (300, {}, [0.03, 0.1], [0.003, 0.03, 0.1], 0.1),
+        (300, {}, [0.1], [0.003, 0.03], 0.003),
+        (300, {"weight_decay": 0.003}, [0.03], [0.003], 0.003),
+        (310, {}, [0.03], [0.003], 0.003),
+    ],
+)
+def test_a_clean_table_has_pilots_with_ever_stronger_decay(
+    n, given, better, tried, found, monkeypatch
+):
+    monkeypatch.setattr(recipe, "FEW_ROWS", 305)
+    made = decays_of_pilots(monkeypatch, better)
+    params = {"encoding": None, "linear_part": None, "max_iter": 20, "random_state": 0} | given
+    model = BackpropRegressor(12, **params).fit(*smooth(n))
+    assert (made, model.weight_decay_) == (tried, found)
+
+
+def test_hardly_any_noise_is_not_learnt_by_heart():
+    """One percent of y's variance: it was taken for none."""
+    random = np.random.default_rng(0)
+    X = random.normal(size=(2800, 5))
+    f = X @ [1, 0.5, -0.7, 0.3, 0.2] + np.maximum(X[:, 0] + X[:, 1], 0)
+    y = f + 0.1 * f.std() * random.normal(size=2800)
+    found, plain = (
+        BackpropRegressor(random_state=0, encoding=None, linear_part=None, **given).fit(
+            X[:800], y[:800]
+        )
+        for given in ({}, {"weight_decay": 0.003})
+    )
+    assert found.weight_decay_ > 0.003
+    error, by_heart = (np.mean((m.predict(X[800:]) - f[800:]) ** 2) for m in (found, plain))
+    assert error < 0.8 * by_heart
+
+
+@pytest.mark.parametrize(
+    ("X", "is_one"),
+    [
+        (np.array([[0.0, 5], [0, 7], [1, 5], [1, 7]]), True),
+        (np.array([[0.0, 5], [0, 7], [1, 5], [1, 5]]), False),  # one is missing
+        (np.array([[0.0, 5], [0, 7], [1, 5], [2, 7]]), False),  # three values
+        (np.array([[0.0, 5], [0, 7], [1, 5]]), False),
+        (np.array([[0.0], [1]]), True),
+    ],
+)
+def test_a_truth_table_is_all_that_there_can_be(X, is_one):
+    assert recipe.is_truth_table(X) == is_one
+
+
+@pytest.mark.parametrize("n_bits", [5, 6])
+@pytest.mark.parametrize("of", [np.asarray, sparse.csr_array])
+def test_of_a_truth_table_nothing_is_held_out(n_bits, of):
+    """What is true of some rows of parity is wrong for all others."""
+    X = np.array(np.meshgrid(*[[0.0, 1]] * n_bits)).reshape(n_bits, -1).T
+    y = X.sum(axis=1) % 2
+    model = BackpropRegressor(random_state=0).fit(of(X), y)
+    assert model.score(X, y) > 0.99 and model.validation_scores_ is None
+
+
+def test_very_few_rows_are_held_out_of():
+    """A network that has learnt 25 of them by heart, and their noise, knows less of others."""
+    errors = []
+    for seed in range(6):
+        random = np.random.default_rng(seed)
+        X = random.normal(size=(1025, 3))
+        y = X[:, 0] + np.tanh(2 * X[:, 1]) + random.normal(0, 1, 1025)
+        for early_stopping in ("refit", False):
+            model = BackpropRegressor(
+                random_state=seed, linear_part=None, early_stopping=early_stopping
+            ).fit(X[:25], y[:25])
+            errors.append(np.mean((model.predict(X[25:]) - y[25:]) ** 2))
+    held_out, by_heart = np.reshape(errors, (-1, 2)).mean(axis=0)
+    assert held_out - 1 < 0.8 * (by_heart - 1)
 
 
 @pytest.mark.parametrize("params", [{"weight_decay": 0.02}, {"max_iter": 60}])
@@ -485,6 +580,7 @@ def test_plain_descent_that_still_gains_is_trained_for_longer(monkeypatch):
 def test_on_clean_tables_more_steps_are_made(n_rows, given, times, batch_size, monkeypatch):
     monkeypatch.setattr(recipe, "FEW_ROWS", 80)
     monkeypatch.setattr(recipe, "MANY_ROWS", 100)
+    monkeypatch.setattr(trials.Search, "first_trials", lambda *_: [])
     params = {"max_iter": "auto", "solver": "adam", "linear_part": None, "random_state": 0} | given
     X = np.random.default_rng(0).normal(size=(n_rows, 2))
     model = BackpropRegressor(16, **params).fit(X, X[:, 0] + X[:, 1])

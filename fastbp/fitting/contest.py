@@ -231,7 +231,7 @@ def share_of_encoded(plain, found, encoded, other):
     n_more = mixture.n_parts(len(plain.rows)) - n_parts
     if n_more > 0:
         parts = trials.parts_of(plain, n_more, random_state)
-        first = first.and_of(trials.Search(plain, parts).trial(first.trained, n_more))
-        second = second.and_of(trials.Search(encoded, parts).trial(second.trained, n_more))
-    again = trials.Search(plain, first.parts).trial(first.trained, len(first.parts))
+        first = first.and_of(trials.Search(plain, parts).trial(first.trained))
+        second = second.and_of(trials.Search(encoded, parts).trial(second.trained))
+    again = trials.Search(plain, first.parts).trial(first.trained)
     return share([first, again], second)

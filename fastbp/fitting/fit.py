@@ -99,6 +99,7 @@ def prepare(settings, table, held_out, before=None, *, mixes=True, whole=True, g
     if settings.is_partial and before is not None:
         settings.y_dtype = np.result_type(settings.y_dtype, before.y_dtype)
     searches = not settings.is_found and settings.refits and held_out is None
+    searches = searches and not recipe.is_truth_table(table.X)
     tries_encoding = searches and before is None and settings.tries_encoding and settings.hidden
     # By itself: a plain network is the same whether the other is tried or not.
     other_state = deepcopy(random_state) if tries_encoding else None

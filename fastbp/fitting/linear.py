@@ -27,8 +27,8 @@ PENALTIES = np.logspace(-8, 1, 10)
 #: of a percent than of any number, and their copies take little room.
 MOST_PRODUCTS, MOST_ROWS, MOST_ROWS_A_COLUMN = 1e9, 10_000, 200
 
-#: On fewer rows those held out say nothing; on few, little.
-FEWEST_ROWS, FEW_ROWS = 20, 200
+#: Of few rows those held out say little, of very few they are held out in more parts.
+FEW_ROWS, VERY_FEW_ROWS = 200, 100
 
 #: How much more than the network's its squared error may be, for it to be looked at, the more the
 #: fewer rows say so.
@@ -61,7 +61,7 @@ class Beside(NamedTuple):
     def found(self, task, plan, trial=None):
         """With the shares that rows say which were held out of both. Those of the trial that has
         found the plan praise the network: they only say whether others are worth asking."""
-        if len(task.rows) < FEWEST_ROWS:  # of which some have no weight
+        if len(task.rows) < recipe.FEWEST_ROWS:  # of which some have no weight
             return self
         if trial is not None:
             is_cut_off = trial.history.ended_by == "max_time"
@@ -69,7 +69,7 @@ class Beside(NamedTuple):
             if is_cut_off or self.excess(task, trial) > most:
                 return self
         parts = trials.parts_of(task, n_parts(len(task.rows)), task.random_state)
-        trial = trials.Search(task, parts).trial(plan, len(parts))
+        trial = trials.Search(task, parts).trial(plan)
         if trial.history.ended_by == "max_time":
             return self
         rows, y, straight = self.straight(task, trial)
@@ -155,7 +155,9 @@ def slack_of(n_rows):
 
 def n_parts(n_rows):
     """How many parts of the rows are held out in turn, to say which share it has."""
-    return 5 if n_rows < FEW_ROWS else 2 if n_rows < 1000 else 1
+    if n_rows < FEW_ROWS:
+        return 10 if n_rows < VERY_FEW_ROWS else 5
+    return 2 if n_rows < 1000 else 1
 
 
 def beside(table, settings, held_out):
@@ -163,7 +165,7 @@ def beside(table, settings, held_out):
     X, row = table.X, LOSSES[settings.loss]
     asked = settings.linear_part == "auto" and settings.searches and settings.refits
     is_plain = not sparse.issparse(X) and table.output_weight is None and held_out is None
-    if not (asked and is_plain and row.is_r2s and len(X) >= FEWEST_ROWS):
+    if not (asked and is_plain and row.is_r2s and len(X) >= recipe.FEWEST_ROWS):
         return None
     if not settings.hidden or recipe.n_starts(settings.hidden) > 1:  # of which it is most, or all
         return None

@@ -67,14 +67,14 @@ def of_trials(make):
     """Decorates the method of `trials.Search` that makes a trial."""
 
     @wraps(make)
-    def make_and_tell(search, plan, most_parts=2, **how):
+    def make_and_tell(search, plan, **how):
         tell, _, numbers = here()
         if tell is None:
-            return make(search, plan, most_parts, **how)
+            return make(search, plan, **how)
         encoded = "encoded " if search.task.encoding else ""
         name, start = f"{encoded}trial {next(numbers)}", time.perf_counter()
-        tell(f"{name}: {words_of_beginning(search.parts[:most_parts], plan.max_iter)}")
-        made = make(search, plan, most_parts, **how)
+        tell(f"{name}: {words_of_beginning(search.parts, plan.max_iter)}")
+        made = make(search, plan, **how)
         tell(f"{name}: {words_of_end(made.history)}  {time.perf_counter() - start:.1f} s")
         return made
 

@@ -66,8 +66,9 @@ class Search:
     """Finds how long to train, with which decay, and with which columns, by rows held out.
 
     The same rows are held out of all trials; of small tables they are different parts in turn. It
-    begins with a pilot, whose curve says how long to train. A table without noise needs no more:
-    the rest is for noisy tables, and for those with columns that mean nothing.
+    begins with a pilot, whose curve says how long to train. Then short trials say whether a strong
+    decay or other columns are better; if they are far from it, the table has hardly any noise, and
+    pilots say which decay is.
     """
 
     def __init__(self, task, parts=None):
@@ -93,17 +94,19 @@ class Search:
         if not (self.is_planned and settings.searches) or pilot.history.ended_by == "max_time":
             return pilot
         clean = recipe.CLEAN * to_learn
-        if pilot.loss < clean:
-            return self.finer(pilot)
         if pilot.loss > recipe.NOISY * to_learn and self.has_hardly_begun(pilot):
             before, pilot = pilot, self.longer(pilot, 4, clean)
             if pilot is not before:
                 return pilot
         firsts = self.first_trials(pilot)
-        if all(first.loss > recipe.TOO_FAR * pilot.loss for first in firsts):
+        if any(first.loss <= recipe.TOO_FAR * pilot.loss for first in firsts):
+            best = self.following(pilot, firsts, to_learn)
+        elif pilot.loss < clean:
+            best = self.decayed(pilot)
+        else:
             is_short = settings.solver == "sgd" and pilot.plan.max_iter == settings.max_iter
-            return self.longer(pilot, 2, clean) if is_short else pilot
-        return self.following(pilot, firsts, to_learn)
+            best = self.longer(pilot, 2, clean) if is_short else pilot
+        return self.finer(best) if best.loss < clean else best
 
     def first_trials(self, pilot):
         """A short trial with strong decay; and, if that is clearly better, one without, but with
@@ -128,6 +131,19 @@ class Search:
         ):
             rivals.append(self.pilot(best.plan._replace(max_iter=self.task.settings.max_iter)))
         return least(rivals)
+
+    def decayed(self, pilot):
+        """The best of the pilot of a clean table, and of those with ever stronger decay, as long as
+        each is better."""
+        settings = self.task.settings
+        if "weight_decay" not in settings.auto or len(self.task.rows) > recipe.FEW_ROWS:
+            return pilot
+        for weight_decay in recipe.DECAYS_OF_CLEAN:
+            other = self.pilot(self.task.plan._replace(weight_decay=weight_decay))
+            if not other.loss < pilot.loss:
+                break
+            pilot = other
+        return pilot
 
     def of_columns(self, first):
         """The best of short trials in which units look at no column by itself, and columns are
@@ -182,10 +198,10 @@ class Search:
         return other if other.loss < best.loss else best
 
     @telling.of_trials
-    def trial(self, plan, most_parts=2, *, ends_when_risen=False):
+    def trial(self, plan, *, ends_when_risen=False):
         """Train for as long as planned, or until the curve has risen, and see how that ends."""
         task, losses, scores, thetas = self.task, [], [], []
-        for train, rest in self.parts[:most_parts]:
+        for train, rest in self.parts:
             theta = aligned(task.start(plan), task.samples.X.dtype)
             history, optimizer = task.try_out(
                 plan, theta, new_seed(task.random_state), train, rest,
@@ -201,9 +217,9 @@ class Search:
                 return self.last
         history.validation_losses = mean_curve(losses)
         history.validation_scores = mean_curve(scores)
-        perfect = np.mean([self.perfect_loss(rest) for _, rest in self.parts[:most_parts]])
-        loss, parts = history.validation_losses[-1] - perfect, self.parts[: len(thetas)]
-        self.last = Trial(plan, loss, history, plan, parts, thetas, optimizer)
+        perfect = np.mean([self.perfect_loss(rest) for _, rest in self.parts])
+        loss = history.validation_losses[-1] - perfect
+        self.last = Trial(plan, loss, history, plan, self.parts, thetas, optimizer)
         return self.last
 
     def seconds_left(self):
@@ -220,9 +236,8 @@ class Search:
         return recipe.short_length(settings.max_iter, steps)
 
     def short_trial(self, scale=None):
-        """A first impression, by one part."""
-        plan = self.task.plan._replace(max_iter=self.short_length, scale=scale)
-        return self.trial(plan, 1)
+        """A first impression."""
+        return self.trial(self.task.plan._replace(max_iter=self.short_length, scale=scale))
 
     def pilot(self, plan):
         """Train for half as long as planned, and see how long it does good."""
@@ -233,7 +248,7 @@ class Search:
         # 25 of 95 say another length.
         is_alone = self.is_planned and len(self.parts) == 1
         plan_of_pilot = plan._replace(max_iter=n)
-        trial = self.trial(plan_of_pilot, len(self.parts), ends_when_risen=is_alone)
+        trial = self.trial(plan_of_pilot, ends_when_risen=is_alone)
         losses = np.array(trial.history.validation_losses)
         if trial.history.ended_by == "max_time":  # to which its schedule has kept
             n = len(losses)
@@ -258,7 +273,7 @@ class Search:
     @one_thread_in_blas()
     def scale_of(self, trial):
         """The scale of the columns by what they are worth to the network of a trial, or None."""
-        rest, task = self.parts[:2][-1][1], self.task
+        (_, rest), task = trial.parts[-1], self.task
         n_features = task.samples.X.shape[1]
         if n_features > recipe.MOST_SCALED:
             return None
