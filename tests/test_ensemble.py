@@ -544,7 +544,9 @@ def test_progress_is_a_line_for_the_pilot_and_each_member(table, capsys):
     member = {"max_iter": "auto", "early_stopping": "refit"}
     ensemble(2, member, n_threads=1, verbose=True).fit(*table)
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["trial"] * 2 + ["pilot:"] + ["member"] * 2
+    kinds = [line.split()[0] for line in lines]
+    n_trials = kinds.count("trial")
+    assert n_trials > 1 and kinds == ["trial"] * n_trials + ["pilot:"] + ["member"] * 2
     assert "member 2/2" in lines[-1]
     assert "loss" in lines[-1]
 

@@ -281,9 +281,10 @@ def n_pilots(n, hidden):
 #: of it is noise, and half a training more says nothing new.
 CLEAN, NOISY = 0.03, 0.3
 
-#: The decays that pilots of a clean table of few rows are made with, one after the other, if a short
-#: trial with a strong one is too far. (Of 237 tables of 300 to 1,500 rows with up to 1.5 % of noise
-#: 0.81 of the error is left; with the short trial alone 0.86; in 1.39 and 1.29 times the time.)
+#: The decays that pilots of a clean table of few rows are made with, one after the other, if a
+#: short trial with a strong one is too far. (Of 237 tables of 300 to 1,500 rows with up to 1.5 % of
+#: noise 0.81 of the error is left, and 0.86 with the short trial alone, in 1.39 and 1.29 times the
+#: time.)
 DECAYS_OF_CLEAN = (0.03, 0.1)
 
 #: On so few rows a longer training costs little. It is worth it if it leaves less than this part of

@@ -14,7 +14,9 @@ WARNINGS = {
         "Stopped after", "Trained for all of", "Training diverged", "The fit learnt nothing",
         "Interrupted",
     ),
-    UserWarning: ("Got `batch_size`", "One row holds", "Column ", "y lies"),
+    UserWarning: (
+        "Got `batch_size`", "One row holds", "Column ", "y lies", "A file can't hold scoring",
+    ),
     DataConversionWarning: ("A column-vector y was passed",),
 }  # fmt: skip
 
