@@ -67,8 +67,8 @@ class Search:
 
     The same rows are held out of all trials; of small tables they are different parts in turn. It
     begins with a pilot, whose curve says how long to train. Then short trials say whether a strong
-    decay or other columns are better; if they are far from it, the table has hardly any noise, and
-    pilots say which decay is.
+    decay or other columns are better. If they are far from it, and the table has hardly any noise,
+    another pilot says whether a moderate decay is.
     """
 
     def __init__(self, task, parts=None):
@@ -133,17 +133,11 @@ class Search:
         return least(rivals)
 
     def decayed(self, pilot):
-        """The best of the pilot of a clean table, and of those with ever stronger decay, as long as
-        each is better."""
-        settings = self.task.settings
+        """The better of the pilot of a clean table, and of one with a moderate decay."""
+        plan, settings = self.task.plan, self.task.settings
         if "weight_decay" not in settings.auto or len(self.task.rows) > recipe.FEW_ROWS:
             return pilot
-        for weight_decay in recipe.DECAYS_OF_CLEAN:
-            other = self.pilot(self.task.plan._replace(weight_decay=weight_decay))
-            if not other.loss < pilot.loss:
-                break
-            pilot = other
-        return pilot
+        return least([pilot, self.pilot(plan._replace(weight_decay=recipe.MODERATE_DECAY))])
 
     def of_columns(self, first):
         """The best of short trials in which units look at no column by itself, and columns are
