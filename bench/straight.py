@@ -85,6 +85,8 @@ def steps(random, n):
 
 #: By name, a table of so many rows to train on.
 TABLES = {
+    "12 rows x 2": (linear(0.3, 2), 12),
+    "20 rows x 3": (linear(0.3, 3), 20),
     "30 rows x 2": (linear(0.3, 2), 30),
     "60 rows x 3": (linear(0.3, 3), 60),
     "60 rows x 8": (linear(0.3, 8), 60),
