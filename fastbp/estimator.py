@@ -218,7 +218,7 @@ class BackpropRegressor(Learned, Common):
         them, by `scoring`; training ends when that no longer improves, but with "cosine" as
         planned.
         "refit": train with a part set aside only to find how long to train, then anew on all
-        samples for so long (from 10 rows on; on fewer than 200, five times, with different parts).
+        samples for so long (from 12 rows on; on fewer than 200, five times, with different parts).
         Callbacks follow the training on all samples. `partial_fit` needs no such search, nor does a
         `warm_start` after one.
     validation_fraction : float, default=0.2

@@ -498,8 +498,8 @@ def test_of_a_truth_table_nothing_is_held_out(n_bits, of):
     assert model.score(X, y) > 0.99 and model.validation_scores_ is None
 
 
-@pytest.mark.parametrize(("n", "n_pilots"), [(9, 0), (10, 5), (199, 5), (200, 1)])
-def test_rows_are_held_out_from_ten_on(n, n_pilots):
+@pytest.mark.parametrize(("n", "n_pilots"), [(11, 0), (12, 5), (199, 5), (200, 1)])
+def test_rows_are_held_out_from_twelve_on(n, n_pilots):
     assert recipe.n_pilots(n, [20]) == n_pilots
     model = BackpropRegressor(20, random_state=0, max_iter=10).fit(*smooth(n))
     assert (model.validation_scores_ is not None) == (n_pilots > 0)
