@@ -296,9 +296,9 @@ BY_HEART = 0.7
 FINE_BATCH, CLEAN_TIMES = 32, 7 / 6
 
 #: The decay in the search. Noisy tables gain by it, and those with hardly any noise: where that is
-#: up to 2 % of y's variance, 237 tables have 0.86 of the error, in 1.3 times the time. If a short
-#: trial with it is too far from the pilot of few rows without noise, a moderate one is tried: there
-#: 0.80 of the error is left, and with hardly any noise 0.99.
+#: up to 1.5 % of y's variance, 237 tables of 300 to 1,500 rows have 0.86 of the error, in 1.3 times
+#: the time. If a short trial with it is too far from the pilot of few rows, a moderate one is
+#: tried: of 87 such tables those without any noise have 0.80 of the error for it, the others 0.99.
 STRONG_DECAY, MODERATE_DECAY = 0.1, 0.03
 
 #: So much worse than the pilot a short trial may be: else the table wants training, not shortening.
